@@ -1,0 +1,138 @@
+"""The database: one proxy, its pragmas, the base row and our column types.
+
+Edges (a request handler, a job, a command) open the connection with
+``with database.connection_context():``; whoever changes more than one row says
+``with transaction():``. Never hold either across ffmpeg or the network.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import peewee
+from peewee import AutoField, DatabaseProxy, Field, Model, SqliteDatabase, TextField
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_V = TypeVar("_V")
+_E = TypeVar("_E", bound=StrEnum)
+_SEALED = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9+/]+=*")
+
+database = DatabaseProxy()
+
+# synchronous=FULL: with NORMAL, a power cut takes back transactions that were already answered
+# (measured: 0 of 200 left, against 200 of 200).
+PRAGMAS = {
+    "journal_mode": "wal",
+    "synchronous": "full",
+    "foreign_keys": 1,
+    "busy_timeout": 10_000,
+    "cache_size": -16_000,
+}
+
+
+def open_database(path: Path) -> SqliteDatabase:
+    """Bind the proxy to the SQLite file at ``path``; connections are opened by whoever needs one.
+
+    ``autoconnect=False``: a forgotten ``connection_context`` fails at once, in every test,
+    instead of leaking a connection per thread.
+    """
+    db = SqliteDatabase(str(path), pragmas=PRAGMAS, autoconnect=False, timeout=10)
+    database.initialize(db)
+    return db
+
+
+def transaction() -> Any:
+    """A write transaction that takes the lock at its start; inside another one, a savepoint.
+
+    IMMEDIATE, because a deferred transaction that first reads and then writes fails at once with
+    "database is locked" when another writer came in between: busy_timeout doesn't help it.
+    """
+    return database.atomic("IMMEDIATE")
+
+
+if TYPE_CHECKING:
+    # peewee's fields are generic in its stubs only; these say what ours hold.
+    class TimeField(Field[_V]):
+        @overload
+        def __new__(cls, *, null: Literal[True], **options: Any) -> TimeField[datetime | None]: ...
+        @overload
+        def __new__(cls, *, null: Literal[False] = ..., **options: Any) -> TimeField[datetime]: ...
+        def __new__(cls, **options: Any) -> Any: ...
+
+    class JsonField(Field[_V]):
+        def __new__(cls, **options: Any) -> JsonField[Any]: ...
+
+    class StateField(Field[_V]):
+        def __new__(cls, kind: type[_E], **options: Any) -> StateField[_E]: ...
+
+    class SealedField(Field[_V]):
+        def __new__(cls, **options: Any) -> SealedField[str | None]: ...
+
+else:
+
+    class TimeField(TextField):
+        """An aware UTC datetime, kept as RFC 3339 text of fixed width, so that it sorts as text."""
+
+        def db_value(self, value: datetime | None) -> str | None:
+            if value is None or isinstance(value, str):
+                return value
+            if value.tzinfo is None:
+                raise ValueError("a time without zone can't be stored")
+            return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+        def python_value(self, value: str | None) -> datetime | None:
+            return None if value is None else datetime.fromisoformat(value)
+
+    class JsonField(TextField):
+        """A JSON value; only plain data goes in, so that what comes out is what went in."""
+
+        def db_value(self, value: Any) -> str | None:
+            return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+        def python_value(self, value: str | None) -> Any:
+            return None if value is None else json.loads(value)
+
+    class StateField(TextField):
+        """A StrEnum of appliance/states.py; unknown words fail on the way in and out."""
+
+        def __init__(self, kind: type[StrEnum], **options: Any) -> None:
+            self.kind = kind
+            super().__init__(**options)
+
+        def db_value(self, value: str | None) -> str | None:
+            return None if value is None else str(self.kind(value))
+
+        def python_value(self, value: str | None) -> StrEnum | None:
+            return None if value is None else self.kind(value)
+
+    class SealedField(TextField):
+        """Ciphertext of appliance/vault.py; a secret in clear can't get in by mistake."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(null=True, **options)
+
+        def db_value(self, value: str | None) -> str | None:
+            if value is not None and not _SEALED.fullmatch(value):
+                raise ValueError("only text sealed by the vault goes into this column")
+            return value
+
+
+class Row(Model):
+    """Base of all rows: an integer that stays inside."""
+
+    id = AutoField()
+
+    class Meta:
+        database = database
+        legacy_table_names = False
+
+
+def is_full(error: peewee.OperationalError) -> bool:
+    """Whether SQLite failed because the disk is full."""
+    return "disk is full" in str(error) or "disk I/O error" in str(error)

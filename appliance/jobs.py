@@ -1,0 +1,357 @@
+"""The ledger of work: the row is the truth, the queue only rings the bell.
+
+A job is made in the transaction that makes what it serves; the bell is rung after the commit. A
+worker that hears it claims the best due job of its queue by one conditional UPDATE, which raises
+the fence; every later write names that fence, so a worker that lost its lease (and does not know
+it yet) changes nothing. Ringing twice, or never, does no harm: the sweep rings again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from peewee import fn
+
+from appliance import events
+from appliance.clock import boot_id, boottime_s, now
+from appliance.db import database, transaction
+from appliance.errors import ApplianceError, InvalidTransition
+from appliance.models import Job, Priority
+from appliance.states import JOB_ENDED, JobState, move
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from appliance.models import Post, PostTarget, Rendition, Video
+
+MAX_CRASHES = 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """``queue``: which worker does it. ``label``: what people read."""
+
+    queue: str
+    priority: Priority
+    label: str
+
+
+QUEUES = ("media", "quick", "delivery")
+
+KINDS: dict[str, Kind] = {
+    "probe": Kind("quick", Priority.HIGH, "Check the file"),
+    "poster": Kind("quick", Priority.HIGH, "Take the poster"),
+    "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
+    "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
+    "publish": Kind("delivery", Priority.HIGH, "Post"),
+    "cleanup": Kind("delivery", Priority.LOW, "Tidy up"),
+}
+
+
+class LeaseLost(ApplianceError):
+    """The job belongs to somebody else by now; what was done for it must not be recorded."""
+
+    code = "lease_lost"
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a heartbeat learns."""
+
+    ours: bool
+    cancel_requested: bool
+
+
+def _ring_nobody(queue: str, priority: int) -> None:
+    """Before tasks.queue is connected (a command that only writes rows): the sweep will ring."""
+
+
+ring: Callable[[str, int], None] = _ring_nobody
+
+
+def connect_bell(bell: Callable[[str, int], None]) -> None:
+    """Called once by ``tasks.queue``: how to wake the workers of a queue."""
+    global ring
+    ring = bell
+
+
+def _ring_after_commit(queue: str, priority: int) -> None:
+    database.after_commit(lambda: ring(queue, priority))
+
+
+def create(
+    kind: str,
+    key: str,
+    *,
+    video: Video | None = None,
+    rendition: Rendition | None = None,
+    post: Post | None = None,
+    target: PostTarget | None = None,
+    payload: dict[str, Any] | None = None,
+    priority: Priority | None = None,
+    run_after: datetime | None = None,
+) -> Job:
+    """A queued job, or the live one that has this ``key`` already (lifted to ``priority``).
+
+    Call it inside the transaction that makes what the job serves. ``run_after``: not before.
+    """
+    spec = KINDS[kind]
+    wanted = spec.priority if priority is None else priority
+    with transaction():
+        live = Job.get_or_none(Job.key == key, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        if live is not None:
+            lift(live, wanted)
+            return live
+        job = Job.create(
+            kind=kind,
+            queue=spec.queue,
+            key=key,
+            video=video,
+            rendition=rendition,
+            post=post,
+            target=target,
+            payload=payload or {},
+            priority=int(wanted),
+            run_after=run_after,
+        )
+        _tell(job, "job.queued")
+        _ring_after_commit(job.queue, job.priority)
+    return job
+
+
+def lift(job: Job, priority: Priority) -> None:
+    """Somebody waits for it: raise the priority; never lowers it."""
+    with transaction():
+        Job.update(priority=int(priority)).where(
+            Job.id == job.id, Job.state == JobState.QUEUED, Job.priority < int(priority)
+        ).execute()
+        _ring_after_commit(job.queue, int(priority))
+
+
+def claim(queue: str, owner: str, *, lease_s: float) -> Job | None:
+    """The best due job of ``queue``, now held for ``lease_s`` seconds; None: nothing is due."""
+    with transaction():
+        due = (
+            Job.select()
+            .where(
+                Job.queue == queue,
+                Job.state == JobState.QUEUED,
+                Job.run_after.is_null() | (Job.run_after <= now()),
+            )
+            .order_by(Job.priority.desc(), Job.id)
+            .first()
+        )
+        if due is None:
+            return None
+        moved = move(
+            Job,
+            due.id,
+            JobState.QUEUED,
+            JobState.RUNNING,
+            fence=Job.fence + 1,
+            lease_owner=owner,
+            lease_until=boottime_s() + lease_s,
+            lease_boot=boot_id(),
+            cancel_requested=False,
+            run_after=None,
+            started_at=now(),
+            finished_at=None,
+            stage="",
+            progress=0.0,
+            eta_s=None,
+            error=None,
+            error_code=None,
+            detail=None,
+        )
+        if not moved:
+            return None
+        job: Job = Job.get_by_id(due.id)
+        _tell(job, "job.started")
+    return job
+
+
+def _held(job: Job) -> tuple[Any, ...]:
+    """The condition that the claim ``job`` came from still stands."""
+    return (Job.fence == job.fence, Job.lease_owner == job.lease_owner)
+
+
+def beat(job: Job, *, lease_s: float) -> Beat:
+    """Renew the lease. Not ours any more: stop the work and record nothing."""
+    renewed = (
+        Job.update(lease_until=boottime_s() + lease_s)
+        .where(Job.id == job.id, Job.state == JobState.RUNNING, *_held(job))
+        .execute()
+    )
+    if renewed != 1:
+        return Beat(ours=False, cancel_requested=False)
+    wanted = Job.select(Job.cancel_requested).where(Job.id == job.id).scalar()
+    return Beat(ours=True, cancel_requested=bool(wanted))
+
+
+def report(job: Job, *, stage: str, progress: float, eta_s: float | None = None) -> None:
+    """Say how far it is (0 to 1); callers throttle. Raises LeaseLost."""
+    with transaction():
+        changed = (
+            Job.update(stage=stage, progress=fn.MAX(Job.progress, min(1.0, progress)), eta_s=eta_s)
+            .where(Job.id == job.id, Job.state == JobState.RUNNING, *_held(job))
+            .execute()
+        )
+        if changed != 1:
+            raise LeaseLost("Another worker has taken this job over.")
+        job.stage, job.progress, job.eta_s = stage, max(job.progress, min(1.0, progress)), eta_s
+        _tell(job, "job.progress")
+
+
+def _settle(job: Job, state: JobState, **columns: Any) -> None:
+    columns = {"lease_owner": None, "lease_until": None, "lease_boot": None, **columns}
+    if not move(Job, job.id, JobState.RUNNING, state, *_held(job), **columns):
+        raise LeaseLost("Another worker has taken this job over.")
+    _tell(Job.get_by_id(job.id), f"job.{state.value}")
+
+
+def complete(job: Job) -> None:
+    """The last statement of the transaction that records the results. Raises LeaseLost."""
+    with transaction():
+        _settle(job, JobState.COMPLETED, finished_at=now(), progress=1.0, eta_s=0.0, stage="")
+
+
+def fail(job: Job, error: str, *, code: str, detail: str = "") -> None:
+    """Ended by an error. Raises LeaseLost."""
+    with transaction():
+        _settle(
+            job,
+            JobState.FAILED,
+            finished_at=now(),
+            attempts=Job.attempts + 1,
+            error=error,
+            error_code=code,
+            detail=detail[-8000:],
+        )
+
+
+def retry_later(job: Job, error: str, *, delay_s: float, code: str, detail: str = "") -> None:
+    """An error that may pass: queued again, counted. Raises LeaseLost."""
+    with transaction():
+        _settle(
+            job,
+            JobState.QUEUED,
+            attempts=Job.attempts + 1,
+            run_after=now() + timedelta(seconds=delay_s),
+            error=error,
+            error_code=code,
+            detail=detail[-8000:],
+        )
+
+
+def put_back(job: Job, *, run_after: datetime | None = None) -> None:
+    """Queued again, uncounted: the worker stops, or it is too early. Raises LeaseLost."""
+    with transaction():
+        _settle(job, JobState.QUEUED, run_after=run_after, stage="", eta_s=None)
+        if run_after is None:
+            _ring_after_commit(job.queue, job.priority)
+
+
+def cancelled(job: Job) -> None:
+    """The running work has stopped because somebody asked for it. Raises LeaseLost."""
+    with transaction():
+        _settle(job, JobState.CANCELLED, finished_at=now(), cancel_requested=False)
+
+
+def cancel(job: Job) -> JobState:
+    """Ask for a cancel: a queued job ends now, a running one within a second or so.
+
+    The state it is in after the call. Raises InvalidTransition when it has ended already.
+    """
+    with transaction():
+        if move(Job, job.id, JobState.QUEUED, JobState.CANCELLED, finished_at=now()):
+            _tell(Job.get_by_id(job.id), "job.cancelled")
+            return JobState.CANCELLED
+        asked = (
+            Job.update(cancel_requested=True)
+            .where(Job.id == job.id, Job.state == JobState.RUNNING)
+            .execute()
+        )
+        if asked != 1:
+            raise InvalidTransition("This job has ended already; there is nothing to cancel.")
+    return JobState.RUNNING
+
+
+def retry(job: Job) -> None:
+    """Somebody pressed Retry: from the start, with all attempts. Raises InvalidTransition."""
+    fresh = {
+        "attempts": 0,
+        "crashes": 0,
+        "run_after": None,
+        "error": None,
+        "error_code": None,
+        "detail": None,
+        "finished_at": None,
+        "progress": 0.0,
+        "stage": "",
+        "cancel_requested": False,
+    }
+    with transaction():
+        if not move(Job, job.id, job.state, JobState.QUEUED, **fresh):
+            raise InvalidTransition("This job is not at rest any more; look again.")
+        _tell(Job.get_by_id(job.id), "job.queued")
+        _ring_after_commit(job.queue, job.priority)
+
+
+def expired() -> list[Job]:
+    """Running jobs whose worker has been silent past its lease, or died with the machine."""
+    gone = (Job.lease_boot != boot_id()) | (Job.lease_until < boottime_s())
+    return list(Job.select().where(Job.state == JobState.RUNNING, gone))
+
+
+def take_back(job: Job) -> bool:
+    """Queue an expired job again, counted as a crash. False: the cap is reached, fail it.
+
+    Raises LeaseLost when its worker came back in between.
+    """
+    if job.crashes + 1 >= MAX_CRASHES:
+        return False
+    with transaction():
+        _settle(job, JobState.QUEUED, crashes=Job.crashes + 1, stage="", eta_s=None)
+        _ring_after_commit(job.queue, job.priority)
+    return True
+
+
+def ring_due() -> dict[str, int]:
+    """Ring for all queued jobs that are due; how many for each queue."""
+    waiting = (
+        Job.select(Job.queue, fn.COUNT(Job.id).alias("n"), fn.MAX(Job.priority).alias("top"))
+        .where(Job.state == JobState.QUEUED, Job.run_after.is_null() | (Job.run_after <= now()))
+        .group_by(Job.queue)
+        .tuples()
+    )
+    rung = {}
+    rows: list[Any] = list(waiting)
+    for queue, count, top in rows:
+        ring(queue, int(top))
+        rung[str(queue)] = int(count)
+    return rung
+
+
+def prune(*, older_than: datetime) -> int:
+    """Remove jobs that ended before; how many."""
+    return int(Job.delete().where(Job.state.in_(JOB_ENDED), Job.finished_at < older_than).execute())
+
+
+def _tell(job: Job, type: str) -> None:
+    video = job.video
+    events.record(
+        type,
+        f"job:{job.public_id}",
+        video=video,
+        admins_only=video is None,
+        kind=job.kind,
+        video_id=video.public_id if video else None,
+        state=job.state,
+        stage=job.stage,
+        progress=round(float(job.progress), 4),
+        eta_s=job.eta_s,
+        error=job.error,
+    )

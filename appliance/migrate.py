@@ -1,0 +1,71 @@
+"""Bring the database to the newest schema: numbered scripts, a verified backup first.
+
+The scripts in ``appliance/migrations`` are run by ``playhouse.migrations``, each in a
+transaction, and are never edited once released.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playhouse.migrations import Runner
+
+from appliance.clock import now
+from appliance.db import database
+from appliance.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.settings import Settings
+
+FOLDER = Path(__file__).parent / "migrations"
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Apply what is pending; the names of what was applied. The database must be bound, not open.
+
+    Safe to call from several processes at once: one works, the others wait. Raises SettingsError
+    when the database is newer than this program.
+    """
+    settings.data.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(settings.data / "migrate.lock"), database.connection_context():
+        runner = Runner(database.obj, directory=str(FOLDER))
+        known = {migration.name for migration in runner.migrations()}
+        applied = set(runner.applied())
+        if newer := sorted(applied - known):
+            raise SettingsError(
+                f"The database was written by a newer version (it knows {newer[-1]}). "
+                "Install that version, or restore a backup from before the upgrade."
+            )
+        pending = sorted(known - applied)
+        if pending and applied:
+            back_up(settings, before=pending[0])
+        return list(runner.up()) if pending else []
+
+
+def back_up(settings: Settings, *, before: str) -> Path:
+    """Copy the database while it is in use and check the copy; its path."""
+    folder = settings.data / "backups"
+    folder.mkdir(exist_ok=True)
+    target = folder / f"before-{before}-{now():%Y%m%dT%H%M%SZ}.db"
+    with (
+        closing(sqlite3.connect(settings.database_path)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)
+        verdict = copy.execute("PRAGMA integrity_check").fetchone()[0]
+    if verdict != "ok":
+        raise SettingsError(f"The backup {target} is damaged ({verdict}); nothing was migrated.")
+    return target
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

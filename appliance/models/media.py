@@ -1,0 +1,136 @@
+"""What is brought in and what is made of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    TextField,
+)
+
+from appliance.clock import now
+from appliance.db import JsonField, Row, StateField, TimeField
+from appliance.ids import new_id
+from appliance.models.people import User
+from appliance.states import RenditionState, UploadState, VideoState
+
+
+class Visibility(StrEnum):
+    TEAM = "team"
+    PRIVATE = "private"  # its owner and the admins
+
+
+class Source(StrEnum):
+    """How a video came in."""
+
+    BROWSER = "browser"
+    API = "api"
+    CLI = "cli"
+    RECORDING = "recording"
+    GUEST = "guest"
+    IMPORT = "import"
+
+
+class Method(StrEnum):
+    """How a rendition was made, cheapest first."""
+
+    LEAVE = "leave"  # the original fits as it is: a hard link
+    REMUX = "remux"
+    AUDIO = "audio"  # video copied, audio encoded
+    TRANSCODE = "transcode"
+
+
+class Video(Row):
+    public_id = CharField(unique=True, default=new_id)
+    owner = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="videos")
+    state = StateField(VideoState, default=VideoState.UPLOADING, index=True)
+    state_before_trash = CharField(null=True)
+    visibility = StateField(Visibility, default=Visibility.TEAM)
+    source = StateField(Source)
+    guest_name = CharField(null=True)
+    title = CharField()
+    description = TextField(default="")
+    filename = CharField()  # as the sender named it, cleaned; text only, never part of a path
+    size_bytes = BigIntegerField(default=0)
+    sha256 = CharField(null=True, index=True)  # of the original
+    duration_s = FloatField(null=True)
+    width = IntegerField(null=True)  # as shown, rotation applied
+    height = IntegerField(null=True)
+    facts = JsonField(null=True)  # tasks.probe.facts.Probe, as plain data
+    poster_version = IntegerField(default=0)  # 0: no poster yet
+    link_generation = IntegerField(default=1)  # one up: all signed links of it die
+    error = TextField(null=True)
+    error_detail = TextField(null=True)
+    created_at = TimeField(default=now, index=True)
+    received_at = TimeField(null=True)
+    ready_at = TimeField(null=True)
+    deleted_at = TimeField(null=True)
+    owner_id: int | None
+
+
+class Upload(Row):
+    public_id = CharField(unique=True, default=new_id)
+    token_hash = CharField()
+    owner = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="uploads")
+    video = ForeignKeyField(Video, null=True, on_delete="SET NULL", backref="uploads")
+    source = StateField(Source)
+    guest_link_id = IntegerField(null=True)  # the table of guest links comes with its feature
+    state = StateField(UploadState, default=UploadState.RECEIVING, index=True)
+    length = BigIntegerField(null=True)  # None: not declared yet
+    complete_declared = BooleanField(default=False)  # the client said that these are all the bytes
+    metadata_raw = TextField(default="")  # echoed byte for byte
+    filename = CharField(default="")
+    content_type = CharField(default="")
+    durable_offset = BigIntegerField(default=0)  # acknowledged, hence on disk
+    boot_id = CharField(default="")  # of the machine's start in which durable_offset was written
+    final_answer = JsonField(null=True)
+    error = TextField(null=True)
+    created_at = TimeField(default=now)
+    touched_at = TimeField(default=now)
+    expires_at = TimeField()
+    owner_id: int | None
+    video_id: int | None
+
+
+class Rendition(Row):
+    public_id = CharField(unique=True, default=new_id)
+    video = ForeignKeyField(Video, on_delete="CASCADE", backref="renditions")
+    profile = CharField()
+    profile_version = IntegerField()
+    state = StateField(RenditionState, default=RenditionState.PENDING)
+    method = StateField(Method, null=True)
+    facts = JsonField(null=True)  # probe of the result, and how long it took
+    size_bytes = BigIntegerField(default=0)
+    sha256 = CharField(null=True)
+    error = TextField(null=True)
+    error_detail = TextField(null=True)
+    created_at = TimeField(default=now)
+    ready_at = TimeField(null=True)
+    video_id: int
+
+    class Meta:
+        indexes = ((("video", "profile"), True), (("state",), False))
+
+
+class PublicLink(Row):
+    """A capability to fetch one file of one video, without signing in."""
+
+    public_id = CharField(unique=True, default=new_id)
+    token_hash = CharField(unique=True)
+    video = ForeignKeyField(Video, on_delete="CASCADE", backref="public_links")
+    rendition = ForeignKeyField(Rendition, null=True, on_delete="CASCADE")  # None: the original
+    purpose = CharField()  # "post", "share"
+    created_by = ForeignKeyField(User, null=True, on_delete="SET NULL")
+    created_at = TimeField(default=now)
+    expires_at = TimeField()
+    revoked_at = TimeField(null=True)
+    last_used_at = TimeField(null=True)
+    video_id: int
+    rendition_id: int | None
+    created_by_id: int | None

@@ -1,0 +1,290 @@
+"""Settings: read once, frozen, passed as an argument.
+
+Order, strongest first: environment ``APPLIANCE_NAME`` (or ``APPLIANCE_NAME_FILE``, a path to
+read the value from), a file of that name in ``$CREDENTIALS_DIRECTORY`` (systemd credentials),
+``appliance.toml`` (``APPLIANCE_CONFIG``, else ``./appliance.toml``), the default. Unknown names
+and bad values stop the start with a sentence that names them. docs/settings.md lists all fields.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from appliance.errors import SettingsError
+
+PREFIX = "APPLIANCE_"
+# Read by other parts of the start, not by Settings.
+_OTHER_NAMES = {"APPLIANCE_CONFIG"}
+
+GIB = 1024**3
+
+
+def _listen(value: str) -> str:
+    if value.startswith("unix:"):
+        if not value.removeprefix("unix:").startswith("/"):
+            raise ValueError("the path after unix: must be absolute")
+        return value
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise ValueError("must be HOST:PORT or unix:/PATH")
+    return value
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        raise ValueError("must be an address such as https://video.example.org")
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise ValueError("must be a time zone such as Europe/Berlin") from exc
+    if value not in available_timezones():
+        raise ValueError("must be a time zone such as Europe/Berlin")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+FolderPath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseModel):
+    """All settings. Sizes accept units ("20 GiB"); ``None`` means "worked out", as described."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    data: FolderPath = Field(
+        Path("data"), description="The folder that holds everything: database, uploads, media."
+    )
+    listen: Annotated[str, AfterValidator(_listen)] = Field(
+        "127.0.0.1:8000", description="Where the web process listens: `HOST:PORT` or `unix:/PATH`."
+    )
+    public_url: Annotated[
+        Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(_empty_is_none)
+    ] = Field(
+        None,
+        description="The address that people and platforms reach the box at. "
+        "Default: http:// and the address listened on.",
+    )
+    development: bool = Field(
+        False, description="Shows the components page `/_ui` and prints tracebacks."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="How much is logged."
+    )
+
+    max_upload_bytes: ByteSize = Field(
+        ByteSize(20 * GIB), gt=0, description="The largest file that is taken."
+    )
+    max_open_uploads: int = Field(
+        50, ge=1, description="Unfinished uploads that one person may have at a time."
+    )
+    upload_idle_hours: float = Field(
+        24.0, gt=0, description="An unfinished upload that gets no bytes for so long is removed."
+    )
+    upload_fsync: Literal["ack", "complete", "never"] = Field(
+        "ack",
+        description="When received bytes are forced to disk: before each acknowledgement, "
+        "once at the end, or never.",
+    )
+    disk_reserve: ByteSize | None = Field(
+        None,
+        description="Free space that uploads leave untouched. Default: 2 GiB or 5 % of the "
+        "disk, whichever is more, but at most a quarter of it.",
+    )
+    keep_originals: bool = Field(True, description="Keep the uploaded file beside its renditions.")
+    default_visibility: Literal["team", "private"] = Field(
+        "team", description="Who sees a new video: the whole team, or its owner and the admins."
+    )
+
+    auto_renditions: bool = Field(
+        True,
+        description="Make each new video social-ready in the background. Off: made when a post "
+        "needs it, or by hand.",
+    )
+    max_duration_s: float = Field(
+        6 * 3600.0, gt=0, description="Longer videos are refused after the first look."
+    )
+    max_pixels: int = Field(
+        8192 * 4320, gt=0, description="Width times height above which a video is refused."
+    )
+    max_tracks: int = Field(32, ge=1, description="More tracks in one file are refused.")
+    ffmpeg: Annotated[Path | None, BeforeValidator(_empty_is_none)] = Field(
+        None,
+        description="Path of ffmpeg. Default: the system's, else the one that came with the "
+        "package.",
+    )
+    sandbox: Literal["auto", "bubblewrap", "limits"] = Field(
+        "auto",
+        description="How files of users are opened: in bubblewrap and under limits, or under "
+        "limits alone. `auto` takes bubblewrap where it works.",
+    )
+    stall_s: float = Field(
+        60.0, gt=0, description="An encode without progress for so long is ended and tried again."
+    )
+
+    lease_s: float = Field(
+        30.0, gt=0, description="A worker that is silent for so long loses its job to another."
+    )
+    sweep_s: float = Field(
+        30.0, gt=0, description="How often lost jobs and unheard bells are looked for."
+    )
+    keep_jobs_days: float = Field(
+        7.0, gt=0, description="Finished jobs are removed from the Jobs page after so long."
+    )
+
+    public_link_hours: float = Field(
+        24.0, ge=1, description="The life of a link that is made for a platform's fetcher."
+    )
+    practice: bool = Field(
+        True, description="Offer the practice platform, on which nothing leaves the box."
+    )
+    folder: FolderPath | None = Field(
+        None,
+        description="Where the Folder publisher puts videos. Default: `published` in `data`.",
+    )
+
+    session_idle_days: float = Field(
+        14.0, gt=0, description="Somebody who is away for so long signs in again."
+    )
+    session_max_days: float = Field(
+        90.0, gt=0, description="Everybody signs in again after so long."
+    )
+    team_time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+        "UTC", description="The time zone of new users and of the team's schedule."
+    )
+    credentials_key: SecretStr | None = Field(
+        None,
+        description="32 bytes in base64 that encrypt the platforms' credentials. Default: made "
+        "once and kept in `secret.key` in `data`.",
+    )
+
+    @property
+    def base_url(self) -> str:
+        """The public address without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url
+        return "http://localhost" if self.listen.startswith("unix:") else f"http://{self.listen}"
+
+    @property
+    def https(self) -> bool:
+        return self.base_url.startswith("https:")
+
+    @property
+    def database_path(self) -> Path:
+        return self.data / "appliance.db"
+
+    @property
+    def queue_path(self) -> Path:
+        return self.data / "queue.db"
+
+    def reserve_bytes(self) -> int:
+        """Free space to leave on the disk of ``data``; the folder must exist."""
+        if self.disk_reserve is not None:
+            return int(self.disk_reserve)
+        total = shutil.disk_usage(self.data).total
+        return min(max(2 * GIB, total // 20), total // 4)
+
+
+def load_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings; ``overrides`` (options of a command) are stronger than everything.
+
+    Raises SettingsError with one sentence for each thing that is wrong.
+    """
+    environ = dict(os.environ) if environ is None else environ
+    names = set(Settings.model_fields)
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for source in (_from_toml(environ), _from_credentials(environ, names), _from_environ(environ)):
+        for name, (value, where) in source.items():
+            if name not in names:
+                raise SettingsError(f"{where} is no setting. docs/settings.md lists them all.")
+            values[name], origin[name] = value, where
+    for name, value in overrides.items():
+        if value is not None:
+            values[name], origin[name] = value, f"--{name.replace('_', '-')}"
+    try:
+        return Settings(**values)
+    except ValidationError as exc:
+        raise SettingsError(
+            "\n".join(
+                f"{origin.get(str(error['loc'][0]), error['loc'][0])}: {_sentence(error['msg'])}"
+                for error in exc.errors()
+            )
+        ) from exc
+
+
+def _sentence(message: str) -> str:
+    return message.removeprefix("Value error, ").rstrip(".") + "."
+
+
+def _from_toml(environ: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    named = environ.get("APPLIANCE_CONFIG")
+    path = Path(named or "appliance.toml")
+    if not path.is_file():
+        if named:
+            raise SettingsError(f"APPLIANCE_CONFIG: there is no file {path}.")
+        return {}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
+        raise SettingsError(f"{path} can't be read: {exc}.") from exc
+    return {name: (value, f"{path}: {name}") for name, value in table.items()}
+
+
+def _from_credentials(environ: dict[str, str], names: set[str]) -> dict[str, tuple[Any, str]]:
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        return {}
+    # Other credentials of the unit are not ours to judge: only known names are looked at.
+    return {
+        name: (_read_secret(Path(folder, name), f"credential {name}"), f"credential {name}")
+        for name in names
+        if Path(folder, name).is_file()
+    }
+
+
+def _from_environ(environ: dict[str, str]) -> dict[str, tuple[Any, str]]:
+    found: dict[str, tuple[Any, str]] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable in _OTHER_NAMES:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name.endswith("_file") and name not in Settings.model_fields:
+            name, value = name.removesuffix("_file"), _read_secret(Path(value), variable)
+        found[name] = (value, variable)
+    return found
+
+
+def _read_secret(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{where}: {path} can't be read.") from exc

@@ -1,0 +1,142 @@
+"""Videos: the operations that need rows only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from peewee import SQL
+
+from appliance import events
+from appliance.clock import now
+from appliance.db import transaction
+from appliance.errors import InvalidInput, InvalidTransition
+from appliance.models import Source, Video, Visibility
+from appliance.states import VideoState, move
+from appliance.text import clean_filename, clean_line, clean_text, title_from
+
+if TYPE_CHECKING:
+    from peewee import ModelSelect
+
+    from appliance.models import User
+
+MAX_TITLE_BYTES = 255
+
+
+def create(
+    *,
+    owner: User | None,
+    filename: str,
+    source: Source,
+    visibility: Visibility,
+    size_bytes: int = 0,
+    title: str | None = None,
+    guest_name: str | None = None,
+) -> Video:
+    """A video whose bytes are still to come."""
+    name = clean_filename(filename)
+    with transaction():
+        video = Video.create(
+            owner=owner,
+            source=source,
+            visibility=visibility,
+            filename=name,
+            title=clean_line(title or "", max_bytes=MAX_TITLE_BYTES) or title_from(name),
+            size_bytes=size_bytes,
+            guest_name=guest_name,
+        )
+        tell(video, "video.created", actor_id=owner.id if owner else None)
+    return video
+
+
+def tell(video: Video, type: str, *, actor_id: int | None = None, **data: Any) -> None:
+    """Record an event about a video, with the state that it has in the database now."""
+    fresh = Video.get_by_id(video.id)
+    events.record(
+        type,
+        f"video:{fresh.public_id}",
+        video=fresh,
+        actor_id=actor_id,
+        video_id=fresh.public_id,
+        state=fresh.state,
+        **data,
+    )
+
+
+def change_state(video: Video, new: VideoState, **columns: Any) -> bool:
+    """Move a video and tell of it; False when somebody else moved it first."""
+    with transaction():
+        if not move(Video, video.id, video.state, new, **columns):
+            return False
+        video.state = new
+        tell(video, f"video.{new.value}")
+    return True
+
+
+def edit(
+    video: Video,
+    *,
+    actor: User,
+    title: str | None = None,
+    description: str | None = None,
+    visibility: Visibility | None = None,
+) -> Video:
+    """Change what people wrote about a video. Raises InvalidInput for an empty title."""
+    changes: dict[Any, Any] = {}
+    if title is not None:
+        cleaned = clean_line(title, max_bytes=MAX_TITLE_BYTES)
+        if not cleaned:
+            raise InvalidInput("A video needs a title.", field="title")
+        changes[Video.title] = cleaned
+    if description is not None:
+        changes[Video.description] = clean_text(description)
+    if visibility is not None:
+        changes[Video.visibility] = visibility
+    if changes:
+        with transaction():
+            Video.update(changes).where(Video.id == video.id).execute()
+            tell(video, "video.edited", actor_id=actor.id)
+    return Video.get_by_id(video.id)
+
+
+def trash(video: Video, *, actor: User) -> None:
+    """Into the bin; ``restore`` undoes it until the bin is emptied. Raises InvalidTransition."""
+    with transaction():
+        moved = move(
+            Video,
+            video.id,
+            video.state,
+            VideoState.TRASHED,
+            state_before_trash=video.state,
+            deleted_at=now(),
+            link_generation=Video.link_generation + 1,
+        )
+        if not moved:
+            raise InvalidTransition("The video changed in between; look again.")
+        tell(video, "video.trashed", actor_id=actor.id)
+        events.audit(actor, "video.trash", f"video:{video.public_id}")
+
+
+def restore(video: Video, *, actor: User) -> None:
+    """Out of the bin, to the state it had. Raises InvalidTransition."""
+    with transaction():
+        before = VideoState(video.state_before_trash or VideoState.RECEIVED)
+        moved = move(
+            Video, video.id, VideoState.TRASHED, before, state_before_trash=None, deleted_at=None
+        )
+        if not moved:
+            raise InvalidTransition("The video is not in the bin any more.")
+        tell(video, "video.restored", actor_id=actor.id)
+
+
+def search(query: ModelSelect[Video], words: str) -> ModelSelect[Video]:
+    """Narrow a query on Video to those whose title, name or description has all ``words``.
+
+    Each word matches from its beginning. FTS5's own operators are not spoken: every word is quoted.
+    """
+    terms = [word.replace('"', "") for word in clean_line(words, max_bytes=200).split()]
+    match = " ".join(f'"{term}"*' for term in terms if term)
+    if not match:
+        return query
+    return query.where(
+        Video.id.in_(SQL("(SELECT rowid FROM video_search WHERE video_search MATCH ?)", (match,)))
+    )

@@ -1,0 +1,1 @@
+"""Bytes on disk: uploads, originals, renditions, and the links to them."""

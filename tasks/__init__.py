@@ -1,0 +1,1 @@
+"""Work that takes time: the queue, the workers, and what they do."""

@@ -1,0 +1,1 @@
+"""Requests turned into calls: pages, API, tus, public links."""
