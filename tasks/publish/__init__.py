@@ -1,0 +1,1 @@
+"""Posting: one protocol for all platforms, a pure machine that decides, an executor that acts."""

@@ -1,0 +1,293 @@
+"""What a platform must be able to do, and the words in which it answers.
+
+A publisher talks to one platform and decides nothing about the ledger: it is given a `Target`
+(frozen, loaded), does one step and answers with a `Step`. tasks/publish/machine.py turns the
+answer into the next state; tasks/publish/task.py carries that out.
+
+Two rules keep a post from going out twice:
+
+- `save(checkpoint)` commits what is about to be done *before* each remote call that creates
+  something, and again as soon as its answer is known. It raises LeaseLost when the job belongs to
+  another worker by now; the publisher lets that through and calls nothing more.
+- When the answer of such a call is lost (no answer, cut connection, a 5xx), the step is `Unsure`:
+  the next thing is `reconcile`, which asks the platform what really happened. A publisher answers
+  `RetryAt` only when it knows that nothing was created (connection refused, 401, 429, other 4xx).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+
+class Unit(StrEnum):
+    CHARS = "chars"
+    BYTES = "bytes"  # of UTF-8
+
+
+@dataclass(frozen=True)
+class FieldLimit:
+    """How long a text may be, counted as the platform counts, and characters it refuses."""
+
+    maximum: int
+    unit: Unit = Unit.CHARS
+    forbidden: str = ""
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a platform is like, as data: for the machine, the readiness card and the docs."""
+
+    label: str
+    needs_public_url: bool = False  # its fetcher comes to our public link
+    takes_bytes: bool = False  # we send it the file
+    can_stage: bool = False  # the slow part can be done before anybody presses Post
+    staged_lifetime_s: float | None = None  # None: a staged thing stays for good
+    native_scheduling: bool = False
+    idempotent_go_live: bool = False  # a second go_live of the same staged thing makes no second
+    takes_any_media: bool = False  # also an original that no rendition could be made of
+    can_delete: bool = False
+    title: FieldLimit | None = None
+    description: FieldLimit | None = None
+    max_size_bytes: int | None = None
+    max_duration_s: float | None = None
+    daily_quota: int | None = None  # posts per account and 24 hours
+
+
+@dataclass(frozen=True)
+class PostDraft:
+    """The texts for one account, overrides applied."""
+
+    title: str
+    description: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MediaFacts:
+    """The file that will go out. 0 and None: not known."""
+
+    size_bytes: int
+    content_type: str = "video/mp4"
+    sha256: str | None = None
+    duration_s: float | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Everything a publisher may know about one account of one post.
+
+    ``marker`` names this target and generation and nothing else: a publisher puts it where
+    ``reconcile`` can find it again. ``file`` is always readable here; ``media_url`` is set for
+    platforms that fetch (absolute, lives until the platform has finished).
+    """
+
+    marker: str
+    draft: PostDraft
+    media: MediaFacts
+    file: Path | None
+    media_url: str | None
+    remote_account: str
+    credentials: dict[str, Any]
+    options: dict[str, Any]  # of the account
+    checkpoint: dict[str, Any]
+    filename: str = "video.mp4"  # a readable name for people, cleaned
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that ``validate`` has to say. ``must``: it can't go out like this."""
+
+    field: str  # "title", "description", "media"
+    message: str
+    must: bool = True
+
+
+# What a step answers.
+
+
+@dataclass(frozen=True)
+class Done:
+    """It is public. ``url`` None: the platform has no page for it."""
+
+    remote_id: str
+    url: str | None = None
+
+
+@dataclass(frozen=True)
+class Staged:
+    """All that is slow is done; one cheap ``go_live`` is left, possible until ``expires_at``."""
+
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class WaitUntil:
+    """The platform works on it: ``poll`` at ``when``. ``stage`` in words for the screen."""
+
+    when: datetime
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class RetryAt:
+    """Nothing was created: the same step again at ``when`` (None: by backoff).
+
+    ``counted`` False: the platform named the time (429), so this doesn't use up an attempt.
+    """
+
+    when: datetime | None
+    reason: str
+    detail: str = ""
+    counted: bool = True
+
+
+@dataclass(frozen=True)
+class NeedsReconnect:
+    """The platform no longer accepts our sign-in; nothing was created."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class MustEdit:
+    """A person has to change text or file; nothing was created."""
+
+    reason: str
+    code: str = "must_edit"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The platform refuses for good; nothing is public."""
+
+    reason: str
+    code: str = "refused"
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Unsure:
+    """From a step: the answer was lost. From ``reconcile``: the platform can't tell."""
+
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class NotThere:
+    """From ``reconcile``: looked, nothing was created; start again. From ``delete``: it is gone."""
+
+
+Step = Done | Staged | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure | NotThere
+
+if TYPE_CHECKING:
+    # Commits the whole checkpoint while the job is ours. Raises LeaseLost.
+    Checkpoint = Callable[[dict[str, Any]], None]
+
+
+class Publisher(Protocol):
+    """One platform. Steps may raise anything: the executor takes that for a lost answer."""
+
+    capabilities: Capabilities
+
+    def validate(self, draft: PostDraft, facts: MediaFacts) -> list[Finding]:
+        """What the platform would refuse; no remote call."""
+        ...
+
+    def stage(self, target: Target, save: Checkpoint) -> Step:
+        """Bring the file to the platform, unseen. Takes up a checkpoint that is there.
+
+        Staged | WaitUntil | Done (it turned out to be public) | RetryAt | NeedsReconnect |
+        MustEdit | Failed | Unsure
+        """
+        ...
+
+    def poll(self, target: Target) -> Step:
+        """How far is it? After ``stage`` or ``go_live`` answered WaitUntil. Creates nothing.
+
+        Staged | Done | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed |
+        NotThere (what was staged is gone: stage anew)
+        """
+        ...
+
+    def go_live(self, target: Target, save: Checkpoint) -> Step:
+        """Make it public; the one call that must never happen twice.
+
+        Done | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure |
+        NotThere (what was staged is gone: stage anew)
+        """
+        ...
+
+    def reconcile(self, target: Target) -> Step:
+        """After a lost answer: ask the platform what really happened. Creates nothing.
+
+        Done | Staged | WaitUntil (poll) | NotThere | RetryAt (can't be asked now) |
+        NeedsReconnect | Failed | Unsure (it can't tell: a person has to look)
+        """
+        ...
+
+    def delete(self, target: Target) -> Step:
+        """Remove what was staged or published. NotThere (gone) | RetryAt | NeedsReconnect | Failed.
+
+        Platforms without ``capabilities.can_delete`` answer Failed.
+        """
+        ...
+
+
+def measure(text: str, unit: Unit) -> int:
+    return len(text.encode()) if unit is Unit.BYTES else len(text)
+
+
+def check_field(name: str, text: str, limit: FieldLimit | None) -> list[Finding]:
+    """The findings about one text: too long, empty, characters that the platform refuses."""
+    if limit is None:
+        return []
+    findings = []
+    if limit.required and not text.strip():
+        findings.append(Finding(name, f"The {name} is empty; this platform needs one."))
+    length = measure(text, limit.unit)
+    if length > limit.maximum:
+        unit = "characters" if limit.unit is Unit.CHARS else "bytes"
+        findings.append(
+            Finding(name, f"The {name} has {length} {unit}; {limit.maximum} are allowed.")
+        )
+    if bad := sorted({ch for ch in text if ch in limit.forbidden}):
+        findings.append(Finding(name, f"The {name} may not contain {' or '.join(bad)}."))
+    return findings
+
+
+def check_draft(draft: PostDraft, facts: MediaFacts, capabilities: Capabilities) -> list[Finding]:
+    """What follows from the capabilities alone; publishers add what is theirs."""
+    findings = check_field("title", draft.title, capabilities.title)
+    findings += check_field("description", draft.description, capabilities.description)
+    most = capabilities.max_size_bytes
+    if most is not None and facts.size_bytes > most:
+        findings.append(
+            Finding(
+                "media",
+                f"The file has {facts.size_bytes / 1e6:.0f} MB; {capabilities.label} takes "
+                f"{most / 1e6:.0f} MB.",
+            )
+        )
+    longest = capabilities.max_duration_s
+    if longest is not None and (facts.duration_s or 0) > longest:
+        findings.append(
+            Finding(
+                "media",
+                f"The video lasts {facts.duration_s:.0f} s; {capabilities.label} takes "
+                f"{longest:.0f} s.",
+            )
+        )
+    return findings

@@ -1,0 +1,1 @@
+"""One module for each platform; tasks/publish/registry.py lists them."""
