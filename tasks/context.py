@@ -1,0 +1,146 @@
+"""What the work of a job is given, and what it may give back. See tasks/runner.py for the rules."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from appliance import jobs
+from appliance.db import database, transaction
+from appliance.jobs import LeaseLost
+from appliance.vault import Vault, open_vault
+from storage.layout import Layout
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from appliance.models import Job
+    from appliance.settings import Settings
+
+# Design §10: progress is at most four rows a second for each job.
+_REPORT_EVERY_S = 0.25
+# Before that, the first pictures (often black, often cheap) say too little about the rest.
+_ESTIMATE_AFTER_S = 5.0
+
+
+class Stopping(Exception):
+    """The worker was told to stop: end now, the job is queued again and nothing is counted."""
+
+
+class Cancelled(Exception):
+    """Somebody cancelled this job: end now."""
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """Queue the job again, uncounted: not before ``run_after``, or as soon as somebody is free."""
+
+    run_after: datetime | None = None
+
+
+Write = Callable[[], None]
+Outcome = Write | PutBack | None
+Work = Callable[["Job", "Context"], Outcome]
+
+
+class Context:
+    """One claim of one job. Made by the runner; its methods may be called from any thread."""
+
+    def __init__(self, job: Job, settings: Settings, stop: threading.Event) -> None:
+        self.job = job
+        self.settings = settings
+        self.layout = Layout(settings.data)
+        self._stop = stop
+        # Set by the watch (tasks/watch.py), which renews the lease and looks for a cancel.
+        self.lost = threading.Event()
+        self.cancel_requested = threading.Event()
+        self._stage = ""
+        self._stage_began_s = self._reported_s = time.monotonic()
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Opens what is encrypted; only the delivery worker is given the key."""
+        return open_vault(self.settings)
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder of this claim, made at the first use and removed by the runner."""
+        folder = self.layout.job_folder(self.job.public_id, self.job.fence)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        """Call it between steps, and a few times a second while waiting for a process.
+
+        Raises LeaseLost, Cancelled or Stopping when the work has to end; let them pass through.
+        """
+        if self.lost.is_set():
+            raise LeaseLost("Another worker has taken this job over.")
+        if self.cancel_requested.is_set():
+            raise Cancelled
+        if self._stop.is_set():
+            raise Stopping
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but end early like ``check`` does. For seconds; longer waits are a PutBack."""
+        deadline = time.monotonic() + seconds
+        self.check()
+        while (left := deadline - time.monotonic()) > 0:
+            self._stop.wait(min(left, 0.25))
+            self.check()
+
+    def record(self, write: Write) -> None:
+        """Run ``write`` in one transaction, if the claim still stands: a checkpoint, a state.
+
+        Opens a connection unless this thread has one. Raises LeaseLost, and then nothing was
+        written.
+        """
+        if database.is_closed():
+            with database.connection_context():
+                self._record(write)
+        else:
+            self._record(write)
+
+    def _record(self, write: Write) -> None:
+        with transaction():
+            jobs.require_held(self.job)
+            write()
+
+    def report(self, stage: str, fraction: float) -> None:
+        """Tell people how far it is: ``stage`` in words, ``fraction`` of the whole job, 0 to 1.
+
+        Throttled, so call it as often as you like. Raises what ``check`` raises.
+        """
+        self.check()
+        now_s = time.monotonic()
+        if stage == self._stage and now_s - self._reported_s < _REPORT_EVERY_S:
+            return
+        if stage != self._stage:
+            self._stage, self._stage_began_s, self._began_at = stage, now_s, fraction
+        self._reported_s = now_s
+        eta_s = estimate_eta(now_s - self._stage_began_s, self._began_at, fraction)
+        with database.connection_context():
+            jobs.report(self.job, stage=stage, progress=fraction, eta_s=eta_s)
+
+    _began_at = 0.0
+
+    def clean_up(self) -> None:
+        if "folder" in self.__dict__:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def estimate_eta(elapsed_s: float, began_at: float, fraction: float) -> float | None:
+    """Seconds left, from the progress of this stage so far; None: too early to tell."""
+    if elapsed_s < _ESTIMATE_AFTER_S or fraction - began_at < 0.01:
+        return None
+    return round(elapsed_s * (1.0 - fraction) / (fraction - began_at), 1)

@@ -1,0 +1,220 @@
+"""Claim → work → record: the one place where jobs are run.
+
+A handler is ``work(job, context) -> Outcome``, named in ``HANDLERS`` by job kind:
+
+- It is called **without** a connection; open one where rows are read
+  (``with database.connection_context():``) and close it before anything slow.
+- It returns what has to be recorded as a function without arguments. The runner calls it inside
+  the one transaction that also completes the job, after checking that the claim still stands;
+  so results and job state are committed together, or not at all. None: nothing to record.
+- ``PutBack(run_after)`` instead: queue me again, uncounted (waiting for a platform, a time).
+- It raises ``JobFailed(sentence, permanent=…)`` when it can't go on. Transient failures are tried
+  again by backoff; after the last one (or a permanent one) ``pipeline.settle_failure`` tells the
+  job's subject, in the transaction that fails the job.
+- It writes files only into ``context.folder``, and moves them to their place inside the function
+  that it returns: by then nobody else can hold the job.
+- It calls ``context.check()`` between steps (delivery) or several times a second (media), and lets
+  Cancelled, Stopping and LeaseLost pass through. A call to the outside that is in flight is never
+  interrupted: ``check`` is only looked at where the handler calls it.
+- ``context.record(write)`` commits something in between (a checkpoint before a remote call).
+
+Running a handler again after any interruption must be safe.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+import peewee
+
+from appliance import jobs
+from appliance.db import database, is_full, transaction
+from appliance.errors import ApplianceError, JobFailed, StorageFull
+from appliance.jobs import LeaseLost
+from tasks.context import Cancelled, Context, PutBack, Stopping, Work
+from tasks.watch import watching
+
+if TYPE_CHECKING:
+    from appliance.models import Job
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Named, not imported: what publishing needs isn't loaded by the worker that encodes.
+HANDLERS = {
+    "probe": "tasks.probe.task:probe",
+    "poster": "tasks.poster.task:take_poster",
+    "remux": "tasks.transcode.task:repack",
+    "encode": "tasks.transcode.task:encode",
+    "publish": "tasks.publish.task:publish",
+}
+
+FIRST_DELAY_S = 5.0
+LONGEST_DELAY_S = 300.0
+
+
+@dataclass(frozen=True)
+class RetryIn:
+    delay_s: float
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    pass
+
+
+def after_failure(
+    attempts: int, max_attempts: int, *, permanent: bool, jitter: float
+) -> RetryIn | GiveUp:
+    """What follows the ``attempts``-th error of a job. ``jitter``: a random number, 0 to 1.
+
+    Exponential backoff with full jitter. Source: M. Brooker, "Exponential Backoff and Jitter".
+    """
+    if permanent or attempts >= max_attempts:
+        return GiveUp()
+    ceiling_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (attempts - 1))
+    return RetryIn(ceiling_s * jitter)
+
+
+def handler(kind: str) -> Work:
+    module, _, name = HANDLERS[kind].partition(":")
+    return cast("Work", getattr(import_module(module), name))
+
+
+def run_due(queue: str, owner: str, settings: Settings, stop: threading.Event) -> int:
+    """Run what is due in ``queue``, best first, until nothing is left or ``stop``; how many."""
+    done = 0
+    while not stop.is_set():
+        with database.connection_context():
+            job = jobs.claim(queue, owner, lease_s=settings.lease_s)
+        if job is None:
+            break
+        run(job, settings, stop)
+        done += 1
+    return done
+
+
+def run(job: Job, settings: Settings, stop: threading.Event) -> None:
+    """Run a claimed job and record how it ended, while the claim stands. Never raises."""
+    context = Context(job, settings, stop)
+    log.info("%s %s starts (claim %s)", job.kind, job.public_id, job.fence)
+    try:
+        with watching(context):
+            end = _work(job, context)
+        with database.connection_context():
+            log.info("%s %s: %s", job.kind, job.public_id, _record(job, end))
+    except LeaseLost:
+        log.warning("%s %s: taken over by another worker", job.kind, job.public_id)
+    except Exception:
+        # Even the recording failed (disk full, database locked for long): the lease runs out
+        # and the sweep takes the job back.
+        log.exception("%s %s could not be recorded", job.kind, job.public_id)
+    finally:
+        context.clean_up()
+
+
+End = object
+
+
+def _work(job: Job, context: Context) -> End:
+    """The outcome, or the exception that says why there is none."""
+    try:
+        return handler(job.kind)(job, context)
+    except (Cancelled, Stopping, LeaseLost, JobFailed) as exc:
+        return exc
+    except Exception as exc:
+        if context.lost.is_set():
+            return LeaseLost("Another worker has taken this job over.")
+        return _as_failure(job, exc)
+
+
+def _as_failure(job: Job, exc: Exception) -> JobFailed:
+    full = isinstance(exc, StorageFull) or (
+        isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
+    )
+    if full or (isinstance(exc, peewee.OperationalError) and is_full(exc)):
+        return JobFailed(
+            "The disk is full. Free some space, then press Retry.",
+            permanent=False,
+            code=StorageFull.code,
+        )
+    log.error("%s %s failed unexpectedly", job.kind, job.public_id, exc_info=exc)
+    if isinstance(exc, ApplianceError):
+        return JobFailed(exc.message, permanent=False, code=exc.code)
+    return JobFailed(
+        f"The appliance made a mistake ({type(exc).__name__}). The worker's log says more; "
+        "press Retry to try again.",
+        permanent=False,
+        code="internal_error",
+    )
+
+
+def _record(job: Job, end: End) -> str:
+    """Write down how it ended; in a word, for the log. Raises LeaseLost."""
+    if isinstance(end, LeaseLost):
+        raise end
+    if isinstance(end, Stopping):
+        jobs.put_back(job)
+        return "put back, the worker stops"
+    if isinstance(end, PutBack):
+        jobs.put_back(job, run_after=end.run_after)
+        return f"put back until {end.run_after or 'somebody is free'}"
+    if isinstance(end, Cancelled):
+        return _record_cancel(job)
+    if isinstance(end, JobFailed):
+        return _record_failure(job, end)
+    try:
+        with transaction():
+            jobs.require_held(job)
+            if callable(end):
+                end()
+            jobs.complete(job)
+    except LeaseLost:
+        raise
+    except Exception as exc:
+        return _record_failure(job, exc if isinstance(exc, JobFailed) else _as_failure(job, exc))
+    return "completed"
+
+
+def _record_cancel(job: Job) -> str:
+    from tasks import pipeline  # imports the handlers' decisions, which import this module's types
+
+    with transaction():
+        jobs.cancelled(job)
+        pipeline.settle_cancel(job)
+    return "cancelled"
+
+
+def _record_failure(job: Job, failure: JobFailed) -> str:
+    verdict = after_failure(
+        job.attempts + 1,
+        job.max_attempts,
+        permanent=failure.permanent,
+        jitter=random.random(),  # spreads retries; nothing secret
+    )
+    if isinstance(verdict, RetryIn):
+        jobs.retry_later(
+            job,
+            failure.message,
+            delay_s=verdict.delay_s,
+            code=failure.code,
+            detail=failure.detail,
+        )
+        return f"failed, again in {verdict.delay_s:.0f} s: {failure.message}"
+    fail_for_good(job, failure)
+    return f"failed: {failure.message}"
+
+
+def fail_for_good(job: Job, failure: JobFailed) -> None:
+    """Fail the job and tell its subject, in one transaction. Raises LeaseLost."""
+    from tasks import pipeline  # see _record_cancel
+
+    with transaction():
+        jobs.fail(job, failure.message, code=failure.code, detail=failure.detail)
+        pipeline.settle_failure(job, failure)

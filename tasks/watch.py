@@ -1,0 +1,66 @@
+"""Beside each running job: a thread that keeps its lease and looks for a cancel."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import peewee
+
+from appliance import jobs
+from appliance.clock import boottime_s
+from appliance.db import database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tasks.context import Context
+
+log = logging.getLogger(__name__)
+
+# A cancel has to reach ffmpeg within a second: half of that for us, half for the end of it.
+_LOOK_EVERY_S = 0.4
+
+
+@contextmanager
+def watching(context: Context) -> Iterator[None]:
+    """Renew the lease each third of it, as long as the body runs."""
+    over = threading.Event()
+    thread = threading.Thread(
+        target=_watch, args=(context, over), name=f"watch-{context.job.public_id}", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _watch(context: Context, over: threading.Event) -> None:
+    job, lease_s = context.job, context.settings.lease_s
+    kept_until_s = boottime_s() + lease_s
+    next_beat_s = boottime_s() + lease_s / 3
+    while not over.wait(min(_LOOK_EVERY_S, lease_s / 3)):
+        try:
+            with database.connection_context():
+                if boottime_s() >= next_beat_s:
+                    began_s = boottime_s()
+                    beat = jobs.beat(job, lease_s=lease_s)
+                    kept_until_s, next_beat_s = began_s + lease_s, began_s + lease_s / 3
+                else:
+                    beat = jobs.look(job)
+        except peewee.OperationalError as exc:
+            # The disk is full, or a writer takes very long. As long as the lease runs nobody
+            # else can have the job; after that it may be another's, so we must stop.
+            log.warning("the lease of %s could not be renewed: %s", job.public_id, exc)
+            if boottime_s() < kept_until_s:
+                continue
+            beat = jobs.Beat(ours=False, cancel_requested=False)
+        if not beat.ours:
+            context.lost.set()
+            return
+        if beat.cancel_requested:
+            context.cancel_requested.set()
