@@ -35,17 +35,38 @@ def migrate(settings: Settings) -> list[str]:
     settings.data.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(settings.data / "migrate.lock"), database.connection_context():
         runner = Runner(database.obj, directory=str(FOLDER))
-        known = {migration.name for migration in runner.migrations()}
-        applied = set(runner.applied())
-        if newer := sorted(applied - known):
-            raise SettingsError(
-                f"The database was written by a newer version (it knows {newer[-1]}). "
-                "Install that version, or restore a backup from before the upgrade."
-            )
-        pending = sorted(known - applied)
+        applied, pending = _compare(runner)
         if pending and applied:
             back_up(settings, before=pending[0])
         return list(runner.up()) if pending else []
+
+
+def require_current(settings: Settings) -> None:
+    """Make the tables of a new box; leave another as it is, if it has this program's schema.
+
+    Raises SettingsError when it has not.
+    """
+    with database.connection_context():
+        applied, pending = _compare(Runner(database.obj, directory=str(FOLDER)))
+    if not applied:
+        migrate(settings)
+    elif pending:
+        raise SettingsError(
+            "The database is older than this program. Run `appliance migrate` first; it makes a "
+            "backup."
+        )
+
+
+def _compare(runner: Runner) -> tuple[set[str], list[str]]:
+    """The names of the scripts that were applied, and of those that wait, in order."""
+    known = {migration.name for migration in runner.migrations()}
+    applied = set(runner.applied())
+    if newer := sorted(applied - known):
+        raise SettingsError(
+            f"The database was written by a newer version (it knows {newer[-1]}). "
+            "Install that version, or restore a backup from before the upgrade."
+        )
+    return applied, sorted(known - applied)
 
 
 def back_up(settings: Settings, *, before: str) -> Path:

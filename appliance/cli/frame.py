@@ -1,0 +1,64 @@
+"""What all commands share: the open box, and answers for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from appliance.db import database, open_database
+from appliance.migrate import require_current
+from appliance.settings import load_settings
+from appliance.text import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from appliance.settings import Settings
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def ready_settings(**overrides: Any) -> Settings:
+    """The settings, with the database bound to a schema of this version; makes a new box.
+
+    Raises SettingsError, also when the box is to be migrated first.
+    """
+    from storage.layout import Layout
+
+    settings = load_settings(**overrides)
+    Layout(settings.data).make_folders()
+    open_database(settings.database_path)
+    require_current(settings)
+    return settings
+
+
+@contextmanager
+def opened_box() -> Iterator[Settings]:
+    """The box of this machine, its database open."""
+    settings = ready_settings()
+    with database.connection_context():
+        yield settings
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, none: str) -> None:
+    """Columns of text; ``none`` is the sentence for an empty list."""
+    if not rows:
+        click.echo(none)
+        return
+    cells = [list(headings), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(headings))]
+    for number, row in enumerate(cells):
+        line = "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
+        click.secho(line.rstrip(), bold=number == 0)
+
+
+def _cell(value: object) -> str:
+    # Titles come from people, and a terminal obeys control characters.
+    return "–" if value is None or value == "" else clean_line(str(value), max_bytes=120)
