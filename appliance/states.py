@@ -144,6 +144,7 @@ TARGET_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
         {
             TargetState.STAGED,
             TargetState.WAITING,
+            TargetState.PUBLISHED,  # it turned out to be public already
             TargetState.FAILED,
             TargetState.UNSURE,
             TargetState.CANCELLED,
@@ -152,8 +153,15 @@ TARGET_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     TargetState.STAGED: frozenset(
         {TargetState.PUBLISHING, TargetState.STAGING, TargetState.FAILED, TargetState.CANCELLED}
     ),
+    # PUBLISHING → STAGED, WAITING: the platform said no for now, so nothing was made public.
     TargetState.PUBLISHING: frozenset(
-        {TargetState.PUBLISHED, TargetState.FAILED, TargetState.UNSURE, TargetState.STAGING}
+        {
+            TargetState.PUBLISHED,
+            TargetState.FAILED,
+            TargetState.UNSURE,
+            TargetState.STAGED,
+            TargetState.WAITING,
+        }
     ),
     # Reconciled: it is there, it is not, or the platform can't tell.
     TargetState.UNSURE: frozenset(
@@ -164,6 +172,7 @@ TARGET_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
             TargetState.STAGED,
             TargetState.STAGING,
             TargetState.PUBLISHING,
+            TargetState.WAITING,
         }
     ),
     TargetState.NEEDS_PERSON: frozenset(
