@@ -185,6 +185,7 @@ STATEMENTS = (
         "stage" VARCHAR(255) NOT NULL,
         "overrides" TEXT NOT NULL,
         "checkpoint" TEXT NOT NULL,
+        "staged_until" TEXT,
         "rendition_id" INTEGER,
         "public_link_id" INTEGER,
         "remote_id" VARCHAR(255),

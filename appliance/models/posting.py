@@ -69,6 +69,7 @@ class PostTarget(Row):
     checkpoint = JsonField(
         default=dict
     )  # saved before each remote call; opaque to all but the publisher
+    staged_until = TimeField(null=True)  # STAGED: when the platform forgets it; None: never
     rendition = ForeignKeyField(Rendition, null=True, on_delete="SET NULL")
     public_link = ForeignKeyField(PublicLink, null=True, on_delete="SET NULL")
     remote_id = CharField(null=True)
