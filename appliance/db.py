@@ -40,8 +40,11 @@ def open_database(path: Path) -> SqliteDatabase:
     """Bind the proxy to the SQLite file at ``path``; connections are opened by whoever needs one.
 
     ``autoconnect=False``: a forgotten ``connection_context`` fails at once, in every test,
-    instead of leaking a connection per thread.
+    instead of leaking a connection per thread. Binding the same file again changes nothing.
     """
+    bound = database.obj
+    if isinstance(bound, SqliteDatabase) and bound.database == str(path):
+        return bound
     db = SqliteDatabase(str(path), pragmas=PRAGMAS, autoconnect=False, timeout=10)
     database.initialize(db)
     return db

@@ -1,0 +1,139 @@
+"""Who is signed in: opaque random tokens, of which only the hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from appliance import events, passwords, throttle
+from appliance.clock import now
+from appliance.db import transaction
+from appliance.errors import InvalidInput, NotFound
+from appliance.ids import new_token
+from appliance.models import Session, User
+from appliance.text import clean_line
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+
+# A row write for each request would wake every live page; once a minute is exact enough.
+_TOUCH_AFTER = timedelta(minutes=1)
+
+
+def hash_token(token: str) -> str:
+    """Tokens are random, so one round is enough; a thief of the database can't use it."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def sign_in(
+    email: str, password: str, *, address: str, agent: str, settings: Settings
+) -> tuple[User, str]:
+    """The user and the token of a new session.
+
+    Raises TooManyAttempts; InvalidInput with one and the same sentence for an unknown user, a
+    wrong password and a deactivated account.
+    """
+    email = clean_line(email).lower()
+    limits = [throttle.account(email)]
+    if address:
+        limits.append(throttle.address(address))
+    throttle.count_try(limits)
+    user = User.get_or_none(User.email == email)
+    right = passwords.verify(password, user.password_hash if user else None)
+    if user is None or not right or user.deactivated_at is not None:
+        events.audit(None, "sign_in.failed", address=address, email=email)
+        raise InvalidInput("Email or password is wrong.", code="wrong_credentials")
+    throttle.succeeded(limits)
+    if passwords.is_outdated(user.password_hash):
+        fresh = passwords.hash_password(password)
+        User.update(password_hash=fresh).where(User.id == user.id).execute()
+    token = start(user, address=address, agent=agent, settings=settings)
+    events.audit(user, "sign_in", f"user:{user.public_id}", address=address)
+    return user, token
+
+
+def start(user: User, *, address: str, agent: str, settings: Settings) -> str:
+    """The token of a new session; it is nowhere kept in clear."""
+    token = new_token()
+    at = now()
+    with transaction():
+        Session.create(
+            user=user,
+            token_hash=hash_token(token),
+            created_at=at,
+            last_seen_at=at,
+            expires_at=at + timedelta(days=settings.session_max_days),
+            address=address,
+            agent=clean_line(agent, max_bytes=200),
+        )
+        User.update(last_seen_at=at).where(User.id == user.id).execute()
+    return token
+
+
+def find(token: str, settings: Settings) -> Session | None:
+    """The living session of a token, with its user; None: sign in again."""
+    row: Session | None = (
+        Session.select(Session, User)
+        .join(User)
+        .where(Session.token_hash == hash_token(token))
+        .first()
+    )
+    return row if row is not None and still_valid(row, settings) else None
+
+
+def still_valid(row: Session, settings: Settings) -> bool:
+    """Not expired, not idle for too long, its user not deactivated; remembers the visit."""
+    at = now()
+    idle = timedelta(days=settings.session_idle_days)
+    if row.user.deactivated_at is not None:
+        return False
+    if at >= row.expires_at or at >= row.last_seen_at + idle:
+        row.delete_instance()
+        return False
+    if at - row.last_seen_at >= _TOUCH_AFTER:
+        with transaction():
+            Session.update(last_seen_at=at).where(Session.id == row.id).execute()
+            User.update(last_seen_at=at).where(User.id == row.user_id).execute()
+    return True
+
+
+def of(user: User) -> list[Session]:
+    """Newest visit first."""
+    return list(Session.select().where(Session.user == user).order_by(Session.last_seen_at.desc()))
+
+
+def revoke(user: User, session_id: int) -> None:
+    """End one session of this user. Raises NotFound."""
+    with transaction():
+        gone = Session.delete().where(Session.id == session_id, Session.user == user).execute()
+        if not gone:
+            raise NotFound("There is no such session; it may have ended already.")
+        events.audit(user, "session.revoke", f"user:{user.public_id}")
+        tell_changed(user)
+
+
+def end(token: str) -> None:
+    """Signing out."""
+    row = Session.get_or_none(Session.token_hash == hash_token(token))
+    if row is not None:
+        with transaction():
+            row.delete_instance()
+            events.audit(row.user, "sign_out", f"user:{row.user.public_id}")
+            tell_changed(row.user)
+
+
+def revoke_all(user: User, *, but: Session | None = None) -> int:
+    """End all sessions of a user, except one perhaps; how many."""
+    with transaction():
+        others = Session.delete().where(Session.user == user)
+        if but is not None:
+            others = others.where(Session.id != but.id)
+        gone = int(others.execute())
+        tell_changed(user)
+    return gone
+
+
+def tell_changed(user: User) -> None:
+    """Live pages of this user look again whether they may go on."""
+    events.record("user.changed", f"user:{user.public_id}", only_user_id=user.id)

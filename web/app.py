@@ -1,0 +1,146 @@
+"""Assembles the web process: routes, middleware, error answers, what runs beside them.
+
+Route modules: all Litestar handlers and routers defined at the top of a module in ``ROUTES`` are
+served. Each handler says who may use it: ``opt=PUBLIC`` or ``opt=needs(Role.VIEWER, Scope.READ)``
+(web/auth.py); one that says nothing is refused. In handlers, ``request.app.state`` has
+``settings``, ``layout``, ``vault``, ``live``; ``principal(request)`` is who asks.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Router, asgi
+from litestar.datastructures import CacheControlHeader, State
+from litestar.exceptions import HTTPException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.plugins.htmx import HTMXPlugin
+from litestar.static_files import create_static_files_router
+
+from appliance import __version__
+from appliance.errors import ApplianceError
+from appliance.vault import open_vault
+from storage.layout import Layout
+from web.auth import PUBLIC, Authentication, cookie_name, guard
+from web.errors import to_response
+from web.form_token import FormToken
+from web.lifespan import lifespan
+from web.request_log import RequestLog
+from web.security import SecurityHeaders
+from web.templating import STATIC, template_config
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+
+ROUTES = (
+    "account_settings",
+    "components_page",
+    "events_api",
+    "health",
+    "jobs_api",
+    "jobs_page",
+    "library",
+    "media",
+    "people",
+    "post_pages",
+    "posts_api",
+    "public",
+    "sign_in",
+    "upload_page",
+    "uploads_api",
+    "video_pages",
+    "videos_api",
+)
+
+
+def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
+    """The application. Works on a fresh box: what is missing is made, the database at start-up.
+
+    ``listen``: where the server really listens, when that differs from the setting (port 0).
+    """
+    layout = Layout(settings.data)
+    layout.make_folders()
+    vault = open_vault(settings)
+    app = Litestar(
+        route_handlers=_route_handlers(settings),
+        guards=[guard],
+        exception_handlers={
+            ApplianceError: to_response,
+            HTTPException: to_response,
+            Exception: to_response,
+        },
+        lifespan=[lifespan],
+        logging_config=None,
+        openapi_config=_openapi(),
+        plugins=[HTMXPlugin()],
+        state=State(
+            {
+                "settings": settings,
+                "layout": layout,
+                "vault": vault,
+                "listen": listen or settings.listen,
+            }
+        ),
+        template_config=template_config(settings),
+    )
+    # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
+    app.asgi_handler = RequestLog(
+        SecurityHeaders(
+            FormToken(
+                Authentication(app.asgi_handler, settings),
+                key=vault.derive("form token"),
+                cookie=cookie_name(settings, "csrf"),
+                secure=settings.https,
+            ),
+            https=settings.https,
+        )
+    )
+    return app
+
+
+def _route_handlers(settings: Settings) -> list[Any]:
+    handlers: list[Any] = [
+        create_static_files_router(
+            path="/static",
+            directories=[STATIC],
+            cache_control=CacheControlHeader(max_age=31_536_000, public=True, immutable=True),
+            opt=PUBLIC,
+        ),
+    ]
+    for name in ROUTES:
+        if find_spec(f"web.routes.{name}") is not None:
+            module = import_module(f"web.routes.{name}")
+            handlers += [
+                value
+                for value in vars(module).values()
+                if isinstance(value, BaseRouteHandler | Router)
+            ]
+    if find_spec("web.tus") is not None:
+        tus = import_module("web.tus").tus_app(settings)
+        handlers.append(
+            asgi(
+                "/files",
+                is_mount=True,
+                copy_scope=True,
+                opt={**PUBLIC, "exclude_from_csrf": True},
+            )(tus)
+        )
+    if settings.practice and find_spec("web.practice") is not None:
+        handlers.append(import_module("web.practice.app").practice_app(settings))
+    return handlers
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Media Appliance",
+        version=__version__,
+        description="Videos in, posts out. Errors are RFC 9457 problem documents.",
+        openapi_router=Router(
+            "/api/v1/openapi.json", route_handlers=[], include_in_schema=False, opt=PUBLIC
+        ),
+        render_plugins=[JsonRenderPlugin(path="/")],
+    )

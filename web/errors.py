@@ -1,0 +1,242 @@
+"""Errors of all kinds → what the asker reads: a page, a fragment for htmx, a problem document.
+
+Below ``web`` an error is a class with a sentence (appliance/errors.py); here it gets its status.
+What nobody foresaw is logged with the request's id and told as "something went wrong here" with
+that id; its own words never leave the box.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import peewee
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.response import Redirect, Template
+
+from appliance.db import is_full
+from appliance.errors import (
+    ApplianceError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    JobFailed,
+    NotFound,
+    SettingsError,
+    StorageFull,
+    TooLarge,
+    TooManyAttempts,
+    Unauthenticated,
+)
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+log = logging.getLogger("appliance.web")
+
+PROBLEM = "application/problem+json"
+
+# The nearest class wins, so the order doesn't matter.
+STATUS: dict[type[ApplianceError], int] = {
+    ApplianceError: 400,
+    SettingsError: 500,
+    InvalidInput: 422,
+    NotFound: 404,
+    Forbidden: 403,
+    Unauthenticated: 401,
+    TooManyAttempts: 429,
+    Conflict: 409,
+    TooLarge: 413,
+    StorageFull: 507,
+    JobFailed: 409,
+}
+
+# What is said where the error itself has no sentence for a person.
+SENTENCES: dict[int, tuple[str, str]] = {
+    400: ("bad_request", "The request could not be understood."),
+    404: ("not_found", "There is nothing at this address. It may have been moved or deleted."),
+    405: ("method_not_allowed", "This address can't be used in this way."),
+    413: ("too_large", "This is larger than this address takes."),
+    415: ("unsupported_media_type", "This address doesn't take this type of content."),
+    500: ("internal", "Something went wrong here, and it has been noted. Try again in a moment."),
+    503: ("unavailable", "The box is busy or starting. Try again in a moment."),
+}
+
+HEADINGS: dict[int, str] = {
+    403: "You may not do this",
+    404: "Not found",
+    405: "Not possible here",
+    409: "Not possible at the moment",
+    413: "Too large",
+    422: "Something needs a correction",
+    429: "Too many tries",
+    500: "Something went wrong",
+    503: "Back in a moment",
+    507: "The disk is full",
+}
+
+_UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
+_MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An error, ready to be told."""
+
+    status: int
+    code: str
+    sentence: str
+    field: str | None = None
+    errors: list[dict[str, str]] = dataclass_field(default_factory=list)
+    headers: dict[str, str] = dataclass_field(default_factory=dict)
+
+
+def describe(error: Exception) -> Answer:
+    """What to say about ``error``; says nothing of what the program itself did wrong."""
+    if isinstance(error, ApplianceError):
+        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        headers = {}
+        if isinstance(error, TooManyAttempts):
+            headers["Retry-After"] = str(error.retry_after_s)
+        if isinstance(error, Unauthenticated):
+            headers["WWW-Authenticate"] = "Bearer"
+        return Answer(
+            status, error.code, error.message, getattr(error, "field", None), headers=headers
+        )
+    if isinstance(error, ValidationException):
+        return _describe_validation(error)
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        code, sentence = SENTENCES.get(error.status_code, SENTENCES[400])
+        return Answer(error.status_code, code, sentence, headers=dict(error.headers or {}))
+    if isinstance(error, peewee.OperationalError):
+        if is_full(error):
+            full = "The disk is full, so nothing could be saved. Free some space, then try again."
+            return Answer(507, StorageFull.code, full)
+        return Answer(503, *SENTENCES[503], headers={"Retry-After": "5"})
+    return Answer(500, *SENTENCES[500])
+
+
+def _describe_validation(error: ValidationException) -> Answer:
+    found = error.extra if isinstance(error.extra, list) else []
+    errors = []
+    for item in found:
+        message = str(item.get("message", ""))
+        name = str(item.get("key", ""))
+        if match := _UNKNOWN_FIELD.search(message) or _MISSING_FIELD.search(message):
+            name = match[1]
+        errors.append({"field": name.removeprefix("data."), "message": message})
+    if not errors:
+        return Answer(400, *SENTENCES[400])
+    first = errors[0]
+    sentence = f"“{first['field']}” can't be used: {first['message']}."
+    return Answer(422, InvalidInput.code, sentence, first["field"] or None, errors)
+
+
+def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """The answer to a request that failed, in the form that the asker reads."""
+    answer = describe(error)
+    request_id = str(request.scope.get("request_id", ""))
+    if answer.status >= 500:
+        log.error("error id=%s", request_id, exc_info=error)
+    if wants_problem(request):
+        return _problem(request, answer, request_id)
+    is_fragment = request.headers.get("hx-request") == "true"
+    if answer.status == 401:
+        return _to_sign_in(request, answer, is_fragment=is_fragment)
+    context = {
+        "status": answer.status,
+        "heading": HEADINGS.get(answer.status, "This didn't work"),
+        "sentence": answer.sentence,
+        "code": answer.code,
+        "request_id": request_id,
+    }
+    name = "errors/_fragment.html" if is_fragment else "errors/page.html"
+    return _rendered(request, answer, name, context)
+
+
+async def answer_error(request: Request[Any, Any, Any], error: Exception) -> None:
+    """Send the answer from outside of Litestar's own handling (a middleware around it)."""
+    response = to_response(request, error).to_asgi_response(app=None, request=request)
+    await response(request.scope, request.receive, request.send)
+
+
+def wants_problem(request: Request[Any, Any, Any]) -> bool:
+    """Scripts get problem documents, people pages."""
+    if request.scope["path"].startswith(("/api/", "/files", "/practice/api")):
+        return True
+    accept = request.headers.get("accept", "")
+    return "json" in accept and "text/html" not in accept
+
+
+def _problem(request: Request[Any, Any, Any], answer: Answer, request_id: str) -> Response[Any]:
+    """Source: RFC 9457. ``instance`` is the id to quote, which also stands in the log."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(answer.status).phrase,
+        "status": answer.status,
+        "detail": answer.sentence,
+        "code": answer.code,
+        "instance": f"urn:request:{request_id}",
+        "request_id": request_id,
+    }
+    if answer.field:
+        document["field"] = answer.field
+    if answer.errors:
+        document["errors"] = answer.errors
+    return Response(document, status_code=answer.status, media_type=PROBLEM, headers=answer.headers)
+
+
+def _to_sign_in(
+    request: Request[Any, Any, Any], answer: Answer, *, is_fragment: bool
+) -> Response[Any]:
+    """To the sign-in page, and from there back to where the person wanted to go."""
+    path = request.scope["path"]
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    there = f"{path}?{query}" if query else path
+    back = there if request.method == "GET" and not is_fragment and path != "/" else ""
+    target = f"/sign-in?next={quote(back)}" if back else "/sign-in"
+    if is_fragment:
+        return Response(
+            answer.sentence,
+            status_code=401,
+            media_type="text/html",
+            headers={"HX-Redirect": target},
+        )
+    return Redirect(target, status_code=303)
+
+
+def _rendered(
+    request: Request[Any, Any, Any], answer: Answer, name: str, context: dict[str, Any]
+) -> Response[Any]:
+    template = Template(
+        name,
+        context=context,
+        status_code=answer.status,
+        headers=answer.headers,
+        media_type="text/html",
+    )
+    try:
+        body = request.app.template_engine.get_template(name).render(  # type: ignore[union-attr]  # create_app sets one
+            **template.create_template_context(request)
+        )
+    except Exception:
+        # An error page that fails must not hide the error that it tells of.
+        log.exception("error page id=%s", context["request_id"])
+        return Response(
+            f"{context['heading']}. {answer.sentence} ({context['request_id']})\n",
+            status_code=answer.status,
+            media_type="text/plain",
+            headers=answer.headers,
+        )
+    return Response(
+        body,
+        status_code=answer.status,
+        media_type="text/html",
+        headers=answer.headers,
+    )

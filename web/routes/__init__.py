@@ -1,0 +1,1 @@
+"""Route modules: a handler parses, calls one function, picks a template."""
