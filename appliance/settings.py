@@ -30,8 +30,9 @@ from pydantic import (
 from appliance.errors import SettingsError
 
 PREFIX = "APPLIANCE_"
-# Read by other parts of the start, not by Settings.
-_OTHER_NAMES = {"APPLIANCE_CONFIG"}
+# Read by others: where the settings are, and which box the commands talk to.
+_OTHER_NAMES = {"APPLIANCE_CONFIG", "APPLIANCE_URL", "APPLIANCE_TOKEN"}
+_ALL_ADDRESSES = {"0.0.0.0", "[::]", "::"}
 
 GIB = 1024**3
 
@@ -48,9 +49,15 @@ def _listen(value: str) -> str:
 
 
 def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-        raise ValueError("must be an address such as https://video.example.org")
+    sentence = "must be an address such as https://video.example.org, without a path"
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError as exc:
+        raise ValueError(sentence) from exc
+    more = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
+    if parts.scheme not in ("http", "https") or not parts.hostname or any(more):
+        raise ValueError(sentence)
     return value.rstrip("/")
 
 
@@ -78,7 +85,9 @@ FolderPath = Annotated[Path, AfterValidator(_absolute)]
 class Settings(BaseModel):
     """All settings. Sizes accept units ("20 GiB"); ``None`` means "worked out", as described."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     data: FolderPath = Field(
         Path("data"), description="The folder that holds everything: database, uploads, media."
@@ -191,7 +200,10 @@ class Settings(BaseModel):
         """The public address without a slash at the end."""
         if self.public_url is not None:
             return self.public_url
-        return "http://localhost" if self.listen.startswith("unix:") else f"http://{self.listen}"
+        if self.listen.startswith("unix:"):
+            return "http://localhost"
+        host, _, port = self.listen.rpartition(":")
+        return f"http://{'localhost' if host in _ALL_ADDRESSES else host}:{port}"
 
     @property
     def https(self) -> bool:
@@ -279,6 +291,8 @@ def _from_environ(environ: dict[str, str]) -> dict[str, tuple[Any, str]]:
         name = variable.removeprefix(PREFIX).lower()
         if name.endswith("_file") and name not in Settings.model_fields:
             name, value = name.removesuffix("_file"), _read_secret(Path(value), variable)
+        if name in found:
+            raise SettingsError(f"{variable} and {found[name][1]} say the same; keep one of them.")
         found[name] = (value, variable)
     return found
 

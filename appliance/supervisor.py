@@ -31,9 +31,8 @@ FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0
 # A process that lived for so long before it died is not in a loop of dying.
 SETTLED_AFTER_S = 3.0
-# How long those that others need while they stop are kept, and how long anybody may take to stop.
-KEEP_LAST_S = 5.0
-STOP_WITHIN_S = 15.0
+# How long those that others need while they stop are kept.
+KEEP_LAST_S = 10.0
 LONGEST_LINE_BYTES = 64 * 1024
 
 _PR_SET_PDEATHSIG = 1
@@ -43,11 +42,16 @@ _COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[32m", "\x1b[35m", "\x1b[34m")
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. ``stops_last``: others need it to stop well. ``tells_ready``: by sd_notify."""
+    """What to run.
+
+    ``stop_within_s``: what still runs so long after SIGTERM is killed. ``stops_last``: the others
+    need it to stop well. ``tells_ready``: by sd_notify.
+    """
 
     name: str
     command: Sequence[str]
     pass_fds: tuple[int, ...] = ()
+    stop_within_s: float = 10.0
     stops_last: bool = False
     tells_ready: bool = False
 
@@ -102,7 +106,6 @@ class Supervisor:
     environ: Mapping[str, str]
     on_ready: Callable[[], None] = lambda: None
     keep_last_s: float = KEEP_LAST_S
-    stop_within_s: float = STOP_WITHIN_S
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _signals: int = 0  # how many times we were told to stop
     _stop_since_s: float | None = None
@@ -152,7 +155,7 @@ class Supervisor:
             kept = child.program.stops_last and others_run and now_s < since_s + self.keep_last_s
             if not child.told_to_stop and not kept:
                 child.told_to_stop = True
-                child.kill_at_s = now_s + self.stop_within_s
+                child.kill_at_s = now_s + child.program.stop_within_s
                 child.process.terminate()
             elif child.kill_at_s is not None and child.kill_at_s <= now_s:
                 child.kill_at_s = None

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from appliance.settings import Settings
 
+# A delivery lets the step in flight finish; here a person waits at the terminal.
+_STOP_WITHIN_S = {"delivery": 30.0}
+
 listen_option = click.option("--listen", metavar="HOST:PORT", help="Instead of APPLIANCE_LISTEN.")
 
 
@@ -140,7 +143,12 @@ def _programs(listening: int) -> list[supervisor.Program]:
             stops_last=True,
             tells_ready=True,
         ),
-        *(supervisor.Program(name, [*command, "worker", name]) for name in QUEUES),
+        *(
+            supervisor.Program(
+                name, [*command, "worker", name], stop_within_s=_STOP_WITHIN_S.get(name, 10.0)
+            )
+            for name in QUEUES
+        ),
     ]
 
 
