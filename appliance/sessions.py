@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import events, passwords, throttle
 from appliance.clock import now
@@ -72,30 +72,42 @@ def start(user: User, *, address: str, agent: str, settings: Settings) -> str:
 
 
 def find(token: str, settings: Settings) -> Session | None:
-    """The living session of a token, with its user; None: sign in again."""
-    row: Session | None = (
-        Session.select(Session, User)
-        .join(User)
-        .where(Session.token_hash == hash_token(token))
-        .first()
-    )
-    return row if row is not None and still_valid(row, settings) else None
-
-
-def still_valid(row: Session, settings: Settings) -> bool:
-    """Not expired, not idle for too long, its user not deactivated; remembers the visit."""
+    """The living session of a token, with its user; None: sign in again. Remembers the visit."""
+    row = _with_user(Session.token_hash == hash_token(token))
+    if row is None or not is_living(row, settings):
+        return None
     at = now()
-    idle = timedelta(days=settings.session_idle_days)
-    if row.user.deactivated_at is not None:
-        return False
-    if at >= row.expires_at or at >= row.last_seen_at + idle:
-        row.delete_instance()
-        return False
     if at - row.last_seen_at >= _TOUCH_AFTER:
         with transaction():
             Session.update(last_seen_at=at).where(Session.id == row.id).execute()
             User.update(last_seen_at=at).where(User.id == row.user_id).execute()
-    return True
+    return row
+
+
+def again(row: Session, settings: Settings) -> Session | None:
+    """The same session as it is now, for a stream that lasts; None: it has ended."""
+    fresh = _with_user(Session.id == row.id)
+    return fresh if fresh is not None and is_living(fresh, settings) else None
+
+
+def is_living(row: Session, settings: Settings) -> bool:
+    """Not expired, not idle for too long, its user not deactivated."""
+    at = now()
+    idle = timedelta(days=settings.session_idle_days)
+    return row.user.deactivated_at is None and at < row.expires_at and at < row.last_seen_at + idle
+
+
+def remove_dead(settings: Settings) -> int:
+    """Tidy up sessions that ended by themselves; how many."""
+    at = now()
+    idle_since = at - timedelta(days=settings.session_idle_days)
+    dead = (Session.expires_at <= at) | (Session.last_seen_at <= idle_since)
+    return int(Session.delete().where(dead).execute())
+
+
+def _with_user(condition: Any) -> Session | None:
+    row: Session | None = Session.select(Session, User).join(User).where(condition).first()
+    return row
 
 
 def of(user: User) -> list[Session]:

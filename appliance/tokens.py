@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import events
 from appliance.access import Scope, at_least
@@ -62,13 +62,8 @@ def find(text: str) -> ApiToken | None:
     """The living token, with its user; None: unknown, expired, revoked, or its user is gone."""
     if not text.startswith(PREFIX):
         return None
-    row: ApiToken | None = (
-        ApiToken.select(ApiToken, User)
-        .join(User)
-        .where(ApiToken.token_hash == hash_token(text))
-        .first()
-    )
-    if row is None or not still_valid(row):
+    row = _with_user(ApiToken.token_hash == hash_token(text))
+    if row is None or not is_living(row):
         return None
     at = now()
     if row.last_used_at is None or at - row.last_used_at >= _TOUCH_AFTER:
@@ -76,7 +71,18 @@ def find(text: str) -> ApiToken | None:
     return row
 
 
-def still_valid(row: ApiToken) -> bool:
+def again(row: ApiToken) -> ApiToken | None:
+    """The same token as it is now, for a stream that lasts; None: it has ended."""
+    fresh = _with_user(ApiToken.id == row.id)
+    return fresh if fresh is not None and is_living(fresh) else None
+
+
+def _with_user(condition: Any) -> ApiToken | None:
+    row: ApiToken | None = ApiToken.select(ApiToken, User).join(User).where(condition).first()
+    return row
+
+
+def is_living(row: ApiToken) -> bool:
     expired = row.expires_at is not None and now() >= row.expires_at
     return not expired and row.revoked_at is None and row.user.deactivated_at is None
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from litestar.handlers.base import BaseRouteHandler
     from litestar.types import ASGIApp, Receive, Send
 
-    from appliance.models import Role, Session, User
+    from appliance.models import ApiToken, Role, Session, User
     from appliance.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -63,6 +63,7 @@ class Principal:
     user: User
     scopes: frozenset[Scope] | None
     session: Session | None = None
+    token: ApiToken | None = None
 
     def need(self, scope: Scope | None, role: Role) -> None:
         """Raises Forbidden when the token lacks the scope, or the user the role."""
@@ -137,13 +138,30 @@ def _by_token(text: str) -> Principal:
         row = tokens.find(text)
         if row is None:
             raise Unauthenticated("This API token is unknown, expired or revoked.")
-        return Principal(row.user, frozenset(Scope(s) for s in row.scopes))
+        return _of_token(row)
 
 
 def _by_session(token: str, settings: Settings) -> Principal | None:
     with database.connection_context():
         row = sessions.find(token, settings)
-        return None if row is None else Principal(row.user, None, row)
+        return None if row is None else _of_session(row)
+
+
+def _of_token(row: ApiToken) -> Principal:
+    return Principal(row.user, frozenset(Scope(s) for s in row.scopes), token=row)
+
+
+def _of_session(row: Session) -> Principal:
+    return Principal(row.user, None, session=row)
+
+
+def again(found: Principal, settings: Settings) -> Principal | None:
+    """Who that is by now, with the role of now; None: signed out, revoked or deactivated."""
+    if found.session is not None:
+        session = sessions.again(found.session, settings)
+        return None if session is None else _of_session(session)
+    token = None if found.token is None else tokens.again(found.token)
+    return None if token is None else _of_token(token)
 
 
 async def guard(

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+import asyncio
+import contextlib
+import signal
+import threading
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from appliance.db import open_database
+from appliance import sessions
+from appliance.clock import now
+from appliance.db import database, open_database
 from appliance.migrate import migrate
+from tasks.queue import connect
+from web import heartbeat
+from web.live import Live
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from litestar import Litestar
 
@@ -21,11 +30,56 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
+    listen: str = app.state.listen
     await anyio.to_thread.run_sync(_prepare, settings)
-    yield
+    await anyio.to_thread.run_sync(heartbeat.beat, listen, now())
+    live = app.state.live = Live(settings)
+    live.start()
+    beating = asyncio.create_task(heartbeat.beat_for_ever(listen))
+    with _told_of_signals(live):
+        try:
+            yield
+        finally:
+            beating.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await beating
+            live.stop()
+            await anyio.to_thread.run_sync(heartbeat.remove)
 
 
 def _prepare(settings: Settings) -> None:
     """Make true what requests rely on; each step may be repeated at any start."""
     open_database(settings.database_path)
     migrate(settings)
+    connect(settings)
+    with database.connection_context():
+        sessions.remove_dead(settings)
+
+
+@contextmanager
+def _told_of_signals(live: Live) -> Iterator[None]:
+    """End the streams at the first signal: the server waits for open answers before it stops.
+
+    The server's own handlers are called after ours. A server in a thread has no signals; who
+    stops that one calls ``live.end_soon``.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    servers: dict[signal.Signals, Any] = {}
+
+    def on_signal(number: int, frame: Any) -> None:
+        live.end_soon()
+        before = servers[signal.Signals(number)]
+        if callable(before):
+            before(number, frame)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        servers[number] = signal.getsignal(number)
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number, before in servers.items():
+            if signal.getsignal(number) is on_signal:
+                signal.signal(number, before)
