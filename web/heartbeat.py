@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Any
@@ -48,7 +49,7 @@ def beat(listen: str, started_at: Any) -> None:
 
 def remove() -> None:
     """A clean stop leaves no trace of a process that would look dead."""
-    with database.connection_context():
+    with contextlib.suppress(peewee.DatabaseError), database.connection_context():
         Heartbeat.delete().where(
             Heartbeat.process == PROCESS, Heartbeat.pid == os.getpid()
         ).execute()
