@@ -8,6 +8,7 @@ it yet) changes nothing. Ringing twice, or never, does no harm: the sweep rings 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from appliance.models import Post, PostTarget, Rendition, Video
+
+log = logging.getLogger(__name__)
 
 MAX_CRASHES = 5
 
@@ -79,7 +82,15 @@ def connect_bell(bell: Callable[[str, int], None]) -> None:
 
 
 def _ring_after_commit(queue: str, priority: int) -> None:
-    database.after_commit(lambda: ring(queue, priority))
+    database.after_commit(lambda: _ring_safely(queue, priority))
+
+
+def _ring_safely(queue: str, priority: int) -> None:
+    """The row is committed: what is wrong with the bell must not look like a failure of it."""
+    try:
+        ring(queue, priority)
+    except Exception:
+        log.exception("The bell of the queue %s is broken; the sweep will ring.", queue)
 
 
 def create(
@@ -309,7 +320,13 @@ def retry(job: Job) -> None:
         "stage": "",
         "cancel_requested": False,
     }
+    # RUNNING → QUEUED is in the table, but it is for the worker that holds the job.
+    if job.state not in (JobState.FAILED, JobState.CANCELLED):
+        raise InvalidTransition("This job has not failed; there is nothing to try again.")
     with transaction():
+        live = Job.key == job.key, Job.state.in_([JobState.QUEUED, JobState.RUNNING])
+        if Job.select().where(*live).exists():
+            raise InvalidTransition("The same work is under way already, as another job.")
         if not move(Job, job.id, job.state, JobState.QUEUED, **fresh):
             raise InvalidTransition("This job is not at rest any more; look again.")
         _tell(Job.get_by_id(job.id), "job.queued")
