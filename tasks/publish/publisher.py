@@ -16,12 +16,12 @@ Two rules keep a post from going out twice:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -192,9 +192,8 @@ class NotThere:
 
 Step = Done | Staged | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure | NotThere
 
-if TYPE_CHECKING:
-    # Commits the whole checkpoint while the job is ours. Raises LeaseLost.
-    Checkpoint = Callable[[dict[str, Any]], None]
+# Commits the whole checkpoint while the job is ours. Raises LeaseLost.
+Checkpoint = Callable[[dict[str, Any]], None]
 
 
 class Publisher(Protocol):

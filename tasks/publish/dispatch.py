@@ -1,0 +1,392 @@
+"""From a post to its jobs, and from what happens elsewhere back to the posts that wait for it.
+
+A target that can go has one live ``publish`` job; one that waits for its video has none, and gets
+it in the very transaction in which the rendition becomes ready (`rendition_settled`). `sweep`
+repairs what a crash between two transactions may have left.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from appliance import jobs, posts
+from appliance.clock import now
+from appliance.db import transaction
+from appliance.errors import ApplianceError, InvalidInput
+from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition, Video
+from appliance.states import (
+    AccountState,
+    JobState,
+    PostState,
+    RenditionState,
+    TargetState,
+    VideoState,
+)
+from tasks.publish.publisher import MediaFacts, PostDraft
+from tasks.publish.registry import capabilities_of, publisher_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from appliance.errors import JobFailed
+    from appliance.models import User
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PROFILE = "social"
+WAITS_FOR_VIDEO = "Waiting for the video to be ready"
+WAITS_FOR_ACCOUNT = "Waits until the account is connected again"
+
+# What a job can still do something about.
+OPEN = (
+    TargetState.WAITING,
+    TargetState.STAGING,
+    TargetState.STAGED,
+    TargetState.PUBLISHING,
+    TargetState.UNSURE,
+)
+
+
+def create(
+    settings: Settings,
+    video: Video,
+    accounts: Sequence[Account],
+    *,
+    author: User | None,
+    title: str | None = None,
+    description: str | None = None,
+    publish_at: datetime | None = None,
+    time_zone: str = "UTC",
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    draft: bool = False,
+) -> Post:
+    """`appliance.posts.create`, each platform's own rules for the texts, and off it goes.
+
+    In one transaction: a post that is answered for has its jobs. Raises what ``posts.create``
+    raises, and InvalidInput for a text that a platform would refuse.
+    """
+    with transaction():
+        post = posts.create(
+            video,
+            accounts,
+            author=author,
+            title=title,
+            description=description,
+            publish_at=publish_at,
+            time_zone=time_zone,
+            overrides=overrides,
+            draft=draft,
+        )
+        if not draft:
+            for target in posts.latest_targets(post):
+                _check_texts(target, settings)
+            send_off(post)
+    return post
+
+
+def _check_texts(target: PostTarget, settings: Settings) -> None:
+    """What is wrong with the texts is said at once, not when the time has come."""
+    publisher = publisher_for(target.account.platform, settings)
+    for finding in publisher.validate(draft_of(target), MediaFacts(size_bytes=0)):
+        if finding.must and finding.field != "media":
+            raise InvalidInput(
+                f"{target.account.name}: {finding.message}", field=finding.field, code="must_edit"
+            )
+
+
+def draft_of(target: PostTarget) -> PostDraft:
+    """The texts for one account: its own where it has some, else the post's."""
+    overrides = target.overrides
+    return PostDraft(
+        title=overrides.get("title") or target.post.title,
+        description=overrides.get("description") or target.post.description,
+        options=overrides.get("options", {}),
+    )
+
+
+def send_off(post: Post) -> None:
+    """Make the jobs of all its targets that wait; those of a later time start then. Idempotent."""
+    with transaction():
+        fresh = Post.get_by_id(post.id)
+        if fresh.state is PostState.DRAFT:
+            return
+        for target in posts.latest_targets(fresh):
+            if target.state is TargetState.WAITING:
+                _send(target)
+        posts.refresh_state(post)
+
+
+def _send(target: PostTarget) -> None:
+    post, account = target.post, target.account
+    if account.state is not AccountState.CONNECTED:
+        posts.note_target(target, WAITS_FOR_ACCOUNT)
+        return
+    when = post.publish_at
+    later = when is not None and when > now()
+    media = media_of(post.video, account.platform)
+    if later:
+        _make_job(target, run_after=when)
+        if media is None:
+            _want(target, Priority.NORMAL)
+        return
+    if media is not None:
+        log.info(
+            "post %s to %s takes the fast path: the %s is ready",
+            post.public_id,
+            account.platform,
+            "rendition" if isinstance(media, Rendition) else "original",
+        )
+        _make_job(target)
+        return
+    log.info("post %s to %s waits for the rendition (fallback)", post.public_id, account.platform)
+    if _want(target, Priority.HIGH):
+        posts.note_target(target, WAITS_FOR_VIDEO)
+
+
+def _make_job(target: PostTarget, *, run_after: datetime | None = None) -> None:
+    """The live job of the target, or a new one; one that is queued for later is due now."""
+    job = jobs.create(
+        "publish",
+        f"publish:{target.public_id}",
+        video=target.post.video,
+        post=target.post,
+        target=target,
+        run_after=run_after,
+    )
+    if run_after is None and job.run_after is not None:
+        Job.update(run_after=None).where(Job.id == job.id, Job.state == JobState.QUEUED).execute()
+        jobs.lift(job, Priority.HIGH)  # rings
+
+
+def _want(target: PostTarget, priority: Priority) -> bool:
+    """Have the rendition made, sooner for ``priority``; False: the target failed for that."""
+    # Imported here: the pipeline imports this module to tell of renditions.
+    from tasks import pipeline
+
+    try:
+        pipeline.want_rendition(target.post.video, profile=PROFILE, priority=priority)
+    except ApplianceError as exc:
+        fail_target(target, f"The video can't be made ready: {exc.message}", code="no_rendition")
+        return False
+    return True
+
+
+# The original is what goes out: of a platform that takes anything, when no rendition can be made.
+ORIGINAL = "original"
+
+
+def media_of(video: Video, platform: str) -> Rendition | str | None:
+    """What would go out now: the rendition, ORIGINAL, or None (not ready yet).
+
+    The original steps in only where the platform takes any file and making the rendition failed.
+    """
+    rendition: Rendition | None = Rendition.get_or_none(
+        Rendition.video == video, Rendition.profile == PROFILE
+    )
+    if rendition is not None and rendition.state is RenditionState.READY:
+        return rendition
+    capabilities = capabilities_of(platform)
+    takes_any = capabilities is not None and capabilities.takes_any_media
+    failed = rendition is not None and rendition.state is RenditionState.FAILED
+    here = video.state in (VideoState.READY, VideoState.FAILED) and video.facts is not None
+    return ORIGINAL if takes_any and failed and here else None
+
+
+def wait_for_video(target: PostTarget) -> None:
+    """The time has come, but the video isn't ready: hurry it; `rendition_settled` goes on.
+
+    The target may have failed afterwards: when no rendition can be made at all.
+    """
+    if _want(target, Priority.HIGH):
+        posts.note_target(target, WAITS_FOR_VIDEO)
+
+
+def rendition_settled(rendition: Rendition) -> None:
+    """Call it in the transaction in which a rendition becomes ready or failed."""
+    if rendition.profile != PROFILE:
+        return
+    fresh = Rendition.get_by_id(rendition.id)
+    for target in _waiting(PostTarget.post.in_(_posts_of(fresh.video_id))):
+        video_settled(target, fresh)
+
+
+def video_settled(target: PostTarget, rendition: Rendition) -> None:
+    later = target.post.publish_at is not None and target.post.publish_at > now()
+    if rendition.state is RenditionState.READY:
+        _send(target)
+    elif rendition.state is RenditionState.FAILED and not later:
+        # One with a time still to come waits: somebody may retry the video until then.
+        if media_of(target.post.video, target.account.platform) is ORIGINAL:
+            posts.note_target(target, "No rendition could be made; the original goes out")
+            _send(target)
+        else:
+            fail_target(
+                target,
+                f"The video could not be made ready: {rendition.error or 'no reason is known'}",
+                code="no_rendition",
+            )
+
+
+def _posts_of(video_id: int) -> Any:
+    return Post.select(Post.id).where(Post.video == video_id, Post.state != PostState.DRAFT)
+
+
+def _waiting(*also: Any) -> Iterable[PostTarget]:
+    """Waiting targets that belong to a person's present wish, their rows loaded."""
+    query = (
+        PostTarget.select(PostTarget, Post, Video, Account)
+        .join(Post)
+        .join(Video)
+        .switch(PostTarget)
+        .join(Account)
+        .where(PostTarget.state == TargetState.WAITING, Post.state != PostState.DRAFT, *also)
+        .order_by(PostTarget.id)
+    )
+    return list(query)
+
+
+def fail_target(target: PostTarget, reason: str, *, code: str, detail: str = "") -> None:
+    """Nothing of it is public, and it won't go by itself. Any state in which that is known."""
+    posts.move_target(
+        target, TargetState.FAILED, stage="", error=reason, error_code=code, error_detail=detail
+    )
+
+
+def retry_failed(post: Post, *, actor: User | None) -> list[PostTarget]:
+    """Send the failed targets again, and only them. Raises Conflict."""
+    with transaction():
+        again = posts.retry_failed(post, actor=actor)
+        for target in again:
+            _send(target)
+    return again
+
+
+def cancel(post: Post, *, actor: User | None) -> None:
+    """Call back what hasn't gone out, and tidy up what platforms hold of it. Raises Conflict."""
+    with transaction():
+        for target in posts.cancel(post, actor=actor):
+            _make_job(target)
+
+
+def settle(target: PostTarget, *, there: bool, actor: User | None) -> PostTarget:
+    """ "It is there", or "send again", about a target that needs a person. Raises Conflict."""
+    with transaction():
+        shown = posts.settle_by_person(target, there=there, actor=actor)
+        if shown.state is TargetState.WAITING:
+            _send(shown)
+    return shown
+
+
+def account_settled(account: Account) -> None:
+    """The account is connected again: what waited for it goes on."""
+    with transaction():
+        if account.state is AccountState.CONNECTED:
+            for target in _without_job(PostTarget.account == account):
+                _go_on(target)
+
+
+def job_failed(job: Job, failure: JobFailed) -> None:
+    """A publish job failed for good; call it in that transaction.
+
+    Where something may be public already, a person has to look: never "failed", which would
+    offer Retry.
+    """
+    target = job.target
+    if target is None:
+        return
+    if target.state in (TargetState.WAITING, TargetState.STAGING, TargetState.STAGED):
+        fail_target(target, failure.message, code=failure.code, detail=failure.detail)
+        return
+    if target.state is TargetState.PUBLISHING:
+        posts.move_target(target, TargetState.UNSURE, stage="")
+    if target.state is TargetState.UNSURE:
+        posts.move_target(
+            target,
+            TargetState.NEEDS_PERSON,
+            stage="",
+            error=f"{failure.message} Look on the platform whether the video is there, then "
+            "choose “It is there” or “Send again”.",
+            error_code="needs_person",
+            error_detail=failure.detail,
+        )
+
+
+def job_cancelled(job: Job) -> None:
+    """A publish job was cancelled on the Jobs page; call it in that transaction.
+
+    What hasn't gone out is called back with it. What is on its way goes on in a new job.
+    """
+    target = job.target
+    if target is None or target.state not in OPEN:
+        return
+    if target.state in (TargetState.PUBLISHING, TargetState.UNSURE):
+        _make_job(target)
+        return
+    posts.move_target(target, TargetState.CANCELLED, stage="")
+    if target.checkpoint:
+        _make_job(target)
+
+
+def sweep() -> int:
+    """Targets that nobody works on and nothing will wake: set going again, or ended; how many."""
+    mended = 0
+    with transaction():
+        for target in _without_job():
+            mended += _go_on(target)
+    return mended
+
+
+def _without_job(*also: Any) -> list[PostTarget]:
+    live = Job.select(Job.target).where(
+        Job.target.is_null(False), Job.state.in_([JobState.QUEUED, JobState.RUNNING])
+    )
+    query = (
+        PostTarget.select(PostTarget, Post, Video, Account)
+        .join(Post)
+        .join(Video)
+        .switch(PostTarget)
+        .join(Account)
+        .where(
+            PostTarget.state.in_(OPEN),
+            Post.state != PostState.DRAFT,
+            PostTarget.id.not_in(live),
+            *also,
+        )
+    )
+    return list(query)
+
+
+def _go_on(target: PostTarget) -> bool:
+    if target.account.state is not AccountState.CONNECTED:
+        return False
+    if target.state is not TargetState.WAITING:
+        _make_job(target)
+        return True
+    video = target.post.video
+    if video.state is VideoState.TRASHED:
+        fail_target(target, "The video was deleted before it could be posted.", code="no_video")
+        return True
+    later = target.post.publish_at is not None and target.post.publish_at > now()
+    if later or media_of(video, target.account.platform) is not None:
+        _send(target)
+        return True
+    if video.state is VideoState.FAILED and not _rendition_is_due(video):
+        reason = video.error or "no reason is known"
+        fail_target(target, f"The video could not be made ready: {reason}", code="no_rendition")
+        return True
+    return False
+
+
+def _rendition_is_due(video: Video) -> bool:
+    return bool(
+        Rendition.select()
+        .where(
+            Rendition.video == video,
+            Rendition.profile == PROFILE,
+            Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
+        )
+        .exists()
+    )
