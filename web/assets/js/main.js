@@ -1,0 +1,23 @@
+// The behaviour of every page. Without it all pages work by links and forms.
+import htmx from "htmx.org";
+import "./parts/menus.js";
+import "./parts/dialogs.js";
+import "./parts/keys.js";
+import "./parts/cards.js";
+import "./parts/drop.js";
+import "./parts/forms.js";
+import "./parts/grow.js";
+import { startLive } from "./parts/live.js";
+
+// Error answers that carry no fragment of ours (a proxy's page, a crash) become a toast.
+import { toast } from "./parts/toasts.js";
+
+document.addEventListener("htmx:error", ({ detail }) => {
+  if (detail.ctx?.sourceElement?.dataset.quiet !== undefined) return; // a live region: it comes again
+  toast("The box can't be reached right now. Try again in a moment.", { tone: "bad" });
+});
+
+if (document.body.dataset.live) startLive(document.body.dataset.live);
+if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
+document.documentElement.dataset.ready = "";
+window.htmx = htmx;

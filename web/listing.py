@@ -1,0 +1,165 @@
+"""The library's list: what the address asks for, and the videos that answer it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from peewee import fn
+
+from appliance import access, videos
+from appliance.models import Video
+from appliance.states import VideoState
+from web.words import _
+
+if TYPE_CHECKING:
+    from peewee import ModelSelect
+
+    from appliance.models import User
+
+PAGE = 24
+
+FILTERS: dict[str, tuple[VideoState, ...]] = {
+    "": tuple(state for state in VideoState if state is not VideoState.TRASHED),
+    "processing": (VideoState.UPLOADING, VideoState.RECEIVED, VideoState.PROCESSING),
+    "ready": (VideoState.READY,),
+    "failed": (VideoState.FAILED,),
+    "bin": (VideoState.TRASHED,),
+}
+SORTS = ("newest", "oldest", "title", "longest")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the address of the library says. Unknown words fall back to the first choice."""
+
+    words: str = ""
+    state: str = ""
+    sort: str = "newest"
+    view: str = "grid"
+    after: str = ""
+
+    @classmethod
+    def of(cls, words: str, state: str, sort: str, view: str, after: str) -> Wanted:
+        return cls(
+            words=words.strip()[:200],
+            state=state if state in FILTERS else "",
+            sort=sort if sort in SORTS else "newest",
+            view="list" if view == "list" else "grid",
+            after=after,
+        )
+
+    def url(self, **changes: str) -> str:
+        """The library's address with other choices; what is the first choice isn't written."""
+        other = replace(self, after="", **{k: v for k, v in changes.items() if k != "after"})
+        named = {
+            "q": other.words,
+            "show": other.state,
+            "sort": "" if other.sort == "newest" else other.sort,
+            "view": "" if other.view == "grid" else other.view,
+            "after": changes.get("after", ""),
+        }
+        query = urlencode({name: value for name, value in named.items() if value})
+        return f"/?{query}" if query else "/"
+
+    @property
+    def narrowed(self) -> bool:
+        return bool(self.words or self.state)
+
+
+@dataclass(frozen=True)
+class Tab:
+    label: str
+    url: str
+    count: int
+    current: bool
+
+
+def load_tabs(user: User, wanted: Wanted) -> list[Tab]:
+    """The filters with how many videos each shows (for the words searched for)."""
+    everything = videos.search(access.visible_videos(user), wanted.words)
+    rows: Any = everything.select(Video.state, fn.COUNT(Video.id)).group_by(Video.state).tuples()
+    by_state = dict(rows)
+    labels = {
+        "": _("All"),
+        "processing": _("Processing"),
+        "ready": _("Ready"),
+        "failed": _("Failed"),
+    }
+    return [
+        Tab(
+            label,
+            wanted.url(state=name),
+            sum(by_state.get(state, 0) for state in FILTERS[name]),
+            wanted.state == name,
+        )
+        for name, label in labels.items()
+    ]
+
+
+def count_bin(user: User) -> int:
+    return int(access.visible_videos(user, trashed=True).count())
+
+
+def load_page(user: User, wanted: Wanted) -> tuple[list[Video], str]:
+    """The videos of one page, and the cursor of the next; "" when it was the last."""
+    query = videos.search(
+        access.visible_videos(user, trashed=wanted.state == "bin"), wanted.words
+    ).where(Video.state.in_(FILTERS[wanted.state]))
+    rows = list(_ordered(query, wanted).limit(PAGE + 1))
+    if len(rows) <= PAGE:
+        return rows, ""
+    rows = rows[:PAGE]
+    return rows, _cursor(rows[-1], wanted.sort)
+
+
+def _sort_key(sort: str) -> Any:
+    """What is compared first; the row's number decides between equals."""
+    if sort == "title":
+        return fn.LOWER(Video.title)
+    return fn.IFNULL(Video.duration_s, 0.0) if sort == "longest" else None
+
+
+def _ordered(query: ModelSelect[Video], wanted: Wanted) -> ModelSelect[Video]:
+    at = _read_cursor(wanted.after, wanted.sort)
+    if wanted.sort in ("newest", "oldest"):
+        down = wanted.sort == "newest"
+        if at is not None:
+            query = query.where(Video.id < at[1] if down else Video.id > at[1])
+        return query.order_by(Video.id.desc() if down else Video.id)
+    key = _sort_key(wanted.sort)
+    down = wanted.sort == "longest"
+    if at is not None:
+        value, number = at
+        further = key < value if down else key > value
+        query = query.where(further | ((key == value) & (Video.id < number)))
+    return query.order_by(key.desc() if down else key, Video.id.desc())
+
+
+def _cursor(video: Video, sort: str) -> str:
+    # SQLite's LOWER knows ASCII alone; the cursor must compare like it.
+    title = "".join(ch.lower() if ch.isascii() else ch for ch in video.title)
+    value: Any = {"title": title, "longest": video.duration_s or 0.0}.get(sort)
+    packed = json.dumps([sort, value, video.id], ensure_ascii=False).encode()
+    return base64.urlsafe_b64encode(packed).decode().rstrip("=")
+
+
+def _read_cursor(text: str, sort: str) -> tuple[Any, int] | None:
+    """None for none, and for one that isn't ours: the list then starts at its beginning."""
+    if not text or len(text) > 2000:
+        return None
+    try:
+        packed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        made_for, value, number = json.loads(packed)
+    except (ValueError, TypeError):
+        return None
+    if made_for != sort or type(number) is not int:
+        return None
+    if sort == "title" and not isinstance(value, str):
+        return None
+    if sort == "longest" and not isinstance(value, int | float):
+        return None
+    return value, number

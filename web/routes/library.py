@@ -1,0 +1,83 @@
+"""The library: all videos that a person may see, as cards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Request, get
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery
+from litestar.response import Response, Template
+
+from appliance import access
+from appliance.db import database
+from appliance.errors import NotFound
+from appliance.models import Role, Video
+from web import listing
+from web.auth import needs, principal
+from web.listing import Wanted
+from web.rows import load_cards
+
+
+@get("/", opt=needs(Role.VIEWER), sync_to_thread=True, include_in_schema=False)
+def library(
+    request: Request[Any, Any, State],
+    q: FromQuery[str] = "",
+    show: FromQuery[str] = "",
+    sort: FromQuery[str] = "",
+    view: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+    trashed: FromQuery[str] = "",
+) -> Template:
+    user = principal(request).user
+    wanted = Wanted.of(q, show, sort, view, after)
+    with database.connection_context():
+        videos, cursor = listing.load_page(user, wanted)
+        gone = (
+            access.visible_videos(user, trashed=True).where(Video.public_id == trashed).first()
+            if trashed
+            else None
+        )
+        context = {
+            "wanted": wanted,
+            "tabs": listing.load_tabs(user, wanted),
+            "in_bin": listing.count_bin(user),
+            "cards": load_cards(user, request.app.state.layout, videos),
+            "more": wanted.url(after=cursor) if cursor else "",
+            "trashed": load_cards(user, request.app.state.layout, [gone])[0] if gone else None,
+            "search_words": wanted.words,
+        }
+    return Template("library/page.html", context=context)
+
+
+@get("/_tabs", opt=needs(Role.VIEWER), sync_to_thread=True, include_in_schema=False)
+def tabs(
+    request: Request[Any, Any, State],
+    q: FromQuery[str] = "",
+    show: FromQuery[str] = "",
+    sort: FromQuery[str] = "",
+    view: FromQuery[str] = "",
+) -> Template:
+    """The filters with their counts, anew."""
+    wanted = Wanted.of(q, show, sort, view, "")
+    with database.connection_context():
+        context = {"wanted": wanted, "tabs": listing.load_tabs(principal(request).user, wanted)}
+    return Template("library/_tabs.html", context=context)
+
+
+@get(
+    "/videos/{video_id:str}/_card",
+    opt=needs(Role.VIEWER),
+    sync_to_thread=True,
+    include_in_schema=False,
+)
+def card(request: Request[Any, Any, State], video_id: FromPath[str]) -> Response[Any] | Template:
+    """One card, anew; nothing (and the order to remove it) when it is gone."""
+    user = principal(request).user
+    with database.connection_context():
+        try:
+            video = access.get_video(user, video_id)
+        except NotFound:
+            return Response("", media_type="text/html", headers={"HX-Reswap": "delete"})
+        (row,) = load_cards(user, request.app.state.layout, [video])
+    return Template("library/_card.html", context={"card": row})
