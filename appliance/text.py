@@ -28,7 +28,7 @@ def clean_text(text: str, *, max_bytes: int = 20_000) -> str:
 def clean_filename(name: str) -> str:
     """What a file was called, for people: the last part of any path in it, or "video"."""
     last = name.replace("\\", "/").rsplit("/", 1)[-1]
-    return clean_line(last).lstrip(".") or "video"
+    return clean_line(last).lstrip(". ") or "video"
 
 
 def title_from(filename: str) -> str:

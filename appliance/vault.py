@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidTag
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from appliance.settings import Settings
 
+KEY_BYTES = 32
 _NONCE_BYTES = 12
 
 
@@ -32,8 +34,8 @@ class Vault:
     """Encrypts with one key, and derives other keys (for signing links) from it."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != 32:
-            raise SettingsError("APPLIANCE_CREDENTIALS_KEY must be 32 bytes, written as base64.")
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes")
         self._key = key
         self.key_id = hashlib.sha256(b"key id" + key).hexdigest()[:8]
 
@@ -47,11 +49,11 @@ class Vault:
     def decrypt(self, text: str, *, bound_to: str) -> dict[str, Any]:
         """The opposite. Raises SettingsError when the key is another one or the text was moved."""
         key_id, _, sealed_text = text.partition(":")
-        sealed = base64.b64decode(sealed_text)
-        nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
         try:
+            sealed = base64.b64decode(sealed_text, validate=True)
+            nonce, body = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
             plain = AESGCM(self._key).decrypt(nonce, body, bound_to.encode())
-        except InvalidTag as exc:
+        except (InvalidTag, ValueError) as exc:  # ValueError: not even of the right form
             reason = "the key has changed" if key_id != self.key_id else "the row was tampered with"
             raise SettingsError(
                 f"Stored credentials can't be opened: {reason}. Restore the credentials key "
@@ -66,16 +68,15 @@ class Vault:
 
 
 def _make_key(path: Path) -> None:
-    """Write a new key; of two processes that start together one wins and both use its key."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Write a new key; of several that start together one wins and all use its key."""
+    handle, aside = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for us alone
     with os.fdopen(handle, "wb") as file:
         file.write(base64.b64encode(os.urandom(32)))
         file.flush()
         os.fsync(file.fileno())
     with contextlib.suppress(FileExistsError):
         os.link(aside, path)  # unlike a rename, never replaces
-    aside.unlink()
+    os.unlink(aside)
 
 
 def open_vault(settings: Settings) -> Vault:
@@ -83,16 +84,17 @@ def open_vault(settings: Settings) -> Vault:
 
     Raises SettingsError for a key that is no base64 of 32 bytes.
     """
+    path = settings.data / "secret.key"
     if settings.credentials_key is not None:
-        text = settings.credentials_key.get_secret_value()
+        text, where = settings.credentials_key.get_secret_value(), "APPLIANCE_CREDENTIALS_KEY"
     else:
-        path = settings.data / "secret.key"
         if not path.exists():
             _make_key(path)
-        text = path.read_text()
+        text, where = path.read_text(errors="replace"), str(path)
     try:
-        return Vault(base64.b64decode(text, validate=True))
-    except ValueError as exc:
-        raise SettingsError(
-            "APPLIANCE_CREDENTIALS_KEY must be 32 bytes, written as base64."
-        ) from exc
+        key = base64.b64decode(text, validate=True)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingsError(f"{where} must hold {KEY_BYTES} bytes, written as base64.")
+    return Vault(key)
