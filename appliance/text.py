@@ -36,3 +36,13 @@ def title_from(filename: str) -> str:
     stem, dot, ending = filename.rpartition(".")
     name = stem if dot and 1 <= len(ending) <= 5 and stem else filename
     return clean_line(name.replace("_", " ")) or "Untitled video"
+
+
+def describe_size(size_bytes: int) -> str:
+    """Bytes for people, in powers of ten as disks and phones write them: "3.1 GB"."""
+    amount, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"

@@ -128,6 +128,19 @@ def restore(video: Video, *, actor: User) -> None:
         tell(video, "video.restored", actor_id=actor.id)
 
 
+def forget(video: Video) -> None:
+    """Remove a video whose bytes never came, and tell of it. Call it in a transaction."""
+    private = video.visibility is Visibility.PRIVATE
+    events.record(
+        "video.deleted",
+        f"video:{video.public_id}",
+        only_user_id=video.owner_id if private else None,
+        admins_only=private and video.owner_id is None,
+        video_id=video.public_id,
+    )
+    video.delete_instance()
+
+
 def search(query: ModelSelect[Video], words: str) -> ModelSelect[Video]:
     """Narrow a query on Video to those whose title, name or description has all ``words``.
 

@@ -1,0 +1,136 @@
+"""Files put where they belong, so that a crash leaves at worst a file that no row names.
+
+Write aside → fsync → rename → fsync the folder → the row. Delete: the row → unlink → fsync the
+folder. Source: robustness R3.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from appliance.clock import boot_id, boottime_s
+from appliance.errors import StorageFull
+from appliance.models import Job, Video
+from appliance.states import JobState, VideoState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.layout import Layout
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room (or quota)."""
+    return error.errno in FULL
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary user may still write on the disk of ``folder``."""
+    return shutil.disk_usage(folder).free
+
+
+def need_room(folder: Path, needed_bytes: int, reserve_bytes: int) -> None:
+    """Raises StorageFull when ``needed_bytes`` would go into the reserve."""
+    if free_bytes(folder) - reserve_bytes < needed_bytes:
+        raise StorageFull("The box is out of room. Delete videos, or ask your admin for space.")
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to disk: a rename is only durable after this."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Make one folder, durably; nothing to do when it is there."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    sync_folder(folder.parent)
+
+
+def place(tmp_file: Path, final_path: Path) -> None:
+    """Put a finished file in its place, replacing what is there; durable when this returns.
+
+    Both on one file system; the folder of a video is made if needed. Raises OSError.
+    """
+    handle = os.open(tmp_file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    make_folder(final_path.parent)
+    tmp_file.replace(final_path)
+    sync_folder(final_path.parent)
+
+
+def remove_video_files(layout: Layout, video_id: str) -> None:
+    """Remove everything of a video from disk; call it after its row says so."""
+    for folder in (layout.video(video_id), layout.trashed(video_id)):
+        if folder.exists():
+            shutil.rmtree(folder)
+            sync_folder(folder.parent)
+
+
+def move_to_trash(layout: Layout, video_id: str) -> None:
+    """After ``videos.trash``: out of the way of all that serves files. Harmless when repeated."""
+    _move(layout.video(video_id), layout.trashed(video_id))
+
+
+def move_from_trash(layout: Layout, video_id: str) -> None:
+    """Before ``videos.restore``. Harmless when repeated."""
+    _move(layout.trashed(video_id), layout.video(video_id))
+
+
+def _move(source: Path, target: Path) -> None:
+    if source.exists() and not target.exists():
+        source.rename(target)
+        sync_folder(target.parent)
+        sync_folder(source.parent)
+
+
+def settle_trash(layout: Layout) -> None:
+    """Finish moves to and from the bin that a crash cut short; the rows say what is right."""
+    for folder in _folders(layout.media):
+        video = Video.get_or_none(Video.public_id == folder.name)
+        if video is not None and video.state is VideoState.TRASHED:
+            move_to_trash(layout, folder.name)
+    for folder in _folders(layout.trash):
+        video = Video.get_or_none(Video.public_id == folder.name)
+        if video is not None and video.state is not VideoState.TRASHED:
+            move_from_trash(layout, folder.name)
+
+
+def sweep_tmp(layout: Layout) -> list[str]:
+    """Remove the work folders of claims that no longer stand; their names.
+
+    A folder is named ``<job>-<fence>``. It goes when that job is not running, or under another
+    fence, or its lease has run out: never because another process starts.
+    """
+    removed = []
+    for folder in _folders(layout.tmp):
+        job_id, _, fence = folder.name.rpartition("-")
+        standing = Job.select().where(
+            Job.public_id == job_id,
+            Job.fence == (int(fence) if fence.isdecimal() else -1),
+            Job.state == JobState.RUNNING,
+            Job.lease_boot == boot_id(),
+            Job.lease_until >= boottime_s(),
+        )
+        if not standing.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
+    return removed
+
+
+def _folders(parent: Path) -> list[Path]:
+    return [entry for entry in parent.iterdir() if entry.is_dir() and not entry.is_symlink()]

@@ -1,0 +1,30 @@
+"""Uploads: bytes that arrive in pieces, are kept whatever happens, and become videos."""
+
+from storage.uploads.receive import receive
+from storage.uploads.recovery import Recovered, recover
+from storage.uploads.rows import (
+    Created,
+    Held,
+    NewUpload,
+    UploadGone,
+    WrongOffset,
+    progress_of,
+)
+from storage.uploads.slots import Slot, Slots, UploadBusy
+from storage.uploads.store import Store
+
+__all__ = [
+    "Created",
+    "Held",
+    "NewUpload",
+    "Recovered",
+    "Slot",
+    "Slots",
+    "Store",
+    "UploadBusy",
+    "UploadGone",
+    "WrongOffset",
+    "progress_of",
+    "receive",
+    "recover",
+]

@@ -1,0 +1,109 @@
+"""What a crash or a sender that never came back has left behind, put right.
+
+Safe in any process at any time: what another request holds is left to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from appliance.clock import now
+from appliance.errors import ApplianceError
+from appliance.models import Upload
+from appliance.states import UploadState
+from storage.layout import Layout
+from storage.uploads.files import open_locked
+from storage.uploads.rows import OPEN, UploadGone
+from storage.uploads.slots import UploadBusy
+from storage.uploads.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# A file is made before its row; one that is older than this never gets one.
+_ROWLESS_S = 60.0
+_KEEP_ENDED = timedelta(days=7)
+
+
+@dataclass
+class Recovered:
+    finished: int = 0
+    ended: int = 0
+    files_removed: int = 0
+    rows_removed: int = 0
+
+
+def recover(settings: Settings) -> Recovered:
+    """Finish uploads that were cut short after their last byte, end idle ones, sweep the rest.
+
+    Wants an open database connection.
+    """
+    store = Store(settings, Layout(settings.data))
+    done = Recovered()
+    for row in list(Upload.select().where(Upload.state.in_(OPEN)).order_by(Upload.id)):
+        try:
+            _recover_one(store, row, done)
+        except UploadBusy:
+            continue
+        except UploadGone as exc:
+            done.ended += 1
+            log.info("upload %s has ended: %s", row.public_id, exc)
+        except (ApplianceError, OSError) as exc:
+            log.warning("upload %s can't be recovered now: %s", row.public_id, exc)
+    done.files_removed = _remove_rowless_files(store.layout)
+    done.rows_removed = _remove_old_rows()
+    return done
+
+
+def _recover_one(store: Store, row: Upload, done: Recovered) -> None:
+    held = store.hold(row)
+    try:
+        if held.row.state is UploadState.FINISHING or held.all_here:
+            store.finish(held)
+            done.finished += 1
+            log.info("upload %s was finished after a cut", row.public_id)
+    finally:
+        held.close()
+
+
+def _remove_rowless_files(layout: Layout) -> int:
+    removed = 0
+    for path in layout.uploads.iterdir():
+        if time.time() - path.lstat().st_mtime > _ROWLESS_S and not _has_row(path):
+            removed += _remove_unless_held(path)
+    return removed
+
+
+def _has_row(path: Path) -> bool:
+    rows = Upload.select().where(Upload.public_id == path.name, Upload.state.in_(OPEN))
+    return bool(rows.exists())
+
+
+def _remove_unless_held(path: Path) -> int:
+    try:
+        handle = open_locked(path)
+    except (UploadBusy, OSError):
+        return 0
+    try:
+        # Under the lock once more: its maker holds it until the row is there.
+        if _has_row(path):
+            return 0
+        path.unlink(missing_ok=True)
+        return 1
+    finally:
+        os.close(handle)
+
+
+def _remove_old_rows() -> int:
+    """Ended uploads answer 410 for a while, then 404."""
+    ended = Upload.state.not_in(OPEN)
+    return int(Upload.delete().where(ended, Upload.touched_at < now() - _KEEP_ENDED).execute())

@@ -1,0 +1,116 @@
+"""What an upload is while somebody works on it, and what can be said about it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.errors import ApplianceError, Conflict
+from appliance.models import Source, Upload, Video, Visibility
+from appliance.states import UploadState, VideoState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from storage.layout import Layout
+
+OPEN = (UploadState.RECEIVING, UploadState.FINISHING)
+FULL_SENTENCE = (
+    "The box has run out of room. What has arrived is kept; the upload can go on once there is "
+    "space again."
+)
+ENDED = {
+    UploadState.TERMINATED: "This upload was cancelled. Start again to send the file.",
+    UploadState.EXPIRED: "This upload got no bytes for too long and was removed. Start again.",
+    UploadState.LOST: "The bytes of this upload are gone from the disk. Send the file again.",
+    UploadState.FAILED: "The sender reported that the upload failed.",
+}
+
+
+class UploadGone(ApplianceError):
+    """There was such an upload, and it takes no more bytes."""
+
+    code = "upload_gone"
+
+
+class WrongOffset(Conflict):
+    """``offset``: where the upload really is, in bytes."""
+
+    code = "wrong_offset"
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"The upload goes on at byte {offset}.")
+        self.offset = offset
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """What a sender says before the first byte. ``length`` None: not known yet.
+
+    ``expected_bytes`` is what room is looked for when the length is not known.
+    """
+
+    length: int | None
+    filename: str
+    source: Source
+    content_type: str = ""
+    title: str | None = None
+    visibility: Visibility | None = None
+    metadata_raw: str = ""
+    expected_bytes: int = 0
+
+
+@dataclass
+class Held:
+    """An upload that nobody else touches until ``close``.
+
+    ``handle`` is its locked file; None once that has become the original.
+    """
+
+    row: Upload
+    video: Video | None
+    handle: int | None
+    offset: int
+
+    @property
+    def complete(self) -> bool:
+        return self.row.state is UploadState.COMPLETE
+
+    @property
+    def all_here(self) -> bool:
+        return self.row.length is not None and self.offset == self.row.length
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        if self.handle is not None:
+            os.close(self.handle)
+            self.handle = None
+
+
+@dataclass(frozen=True)
+class Created:
+    """``token``: the capability, said this once and nowhere kept."""
+
+    upload_id: str
+    token: str
+    video_id: str
+    expires_at: datetime
+
+
+def hash_token(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def progress_of(layout: Layout, wanted: Iterable[Video]) -> dict[int, float]:
+    """How much of each video has arrived (0 to 1), for those that are being uploaded; by row id."""
+    ids = [video.id for video in wanted if video.state is VideoState.UPLOADING]
+    found: dict[int, float] = {}
+    for row in Upload.select().where(Upload.video.in_(ids), Upload.state.in_(OPEN)):
+        with contextlib.suppress(FileNotFoundError):
+            size = layout.upload(row.public_id).stat().st_size
+            found[int(row.video_id or 0)] = min(1.0, size / row.length) if row.length else 0.0
+    return found

@@ -1,0 +1,374 @@
+"""The store of uploads: rows and files, no protocol.
+
+An upload is a video from its first moment. Its file's size is its offset; what was acknowledged
+is on disk; when all bytes are there, ``finish`` makes the file the original of the video. All
+methods want an open database connection, and block: call them from a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from appliance import events, jobs, videos
+from appliance.clock import boot_id, now
+from appliance.db import transaction
+from appliance.errors import Conflict, NotFound, StorageFull, TooLarge, TooManyAttempts
+from appliance.ids import new_id, new_token
+from appliance.models import Post, Upload, Video, Visibility
+from appliance.states import UploadState, VideoState, move
+from appliance.text import clean_filename, clean_line, describe_size
+from storage import media
+from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
+from storage.uploads.rows import (
+    ENDED,
+    FULL_SENTENCE,
+    OPEN,
+    Created,
+    Held,
+    NewUpload,
+    UploadGone,
+    hash_token,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from appliance.models import User
+    from appliance.settings import Settings
+    from storage.layout import Layout
+
+
+class Store:
+    def __init__(self, settings: Settings, layout: Layout) -> None:
+        self.settings = settings
+        self.layout = layout
+
+    # Making
+
+    def create(self, owner: User | None, new: NewUpload) -> Created:
+        """A new upload and its video; durable when this returns.
+
+        Raises TooLarge, StorageFull, TooManyAttempts (too many open uploads).
+        """
+        if new.length is not None and new.length > self.settings.max_upload_bytes:
+            raise TooLarge(
+                f"The file has {describe_size(new.length)}; this box takes at most "
+                f"{describe_size(self.settings.max_upload_bytes)}."
+            )
+        upload_id, token = new_id(), new_token()
+        path = self.layout.upload(upload_id)
+        try:
+            handle = create_file(path)
+        except OSError as exc:
+            path.unlink(missing_ok=True)
+            if media.is_full(exc):
+                raise StorageFull("The box is full: nothing can be uploaded.") from exc
+            raise
+        try:
+            with transaction():
+                self._check_limits(owner, new)
+                return self._insert(owner, new, upload_id, token)
+        except BaseException:
+            path.unlink()
+            raise
+        finally:
+            os.close(handle)
+
+    def _check_limits(self, owner: User | None, new: NewUpload) -> None:
+        """In the transaction that inserts, so that two can't both take the last room."""
+        receiving = list(Upload.select().where(Upload.state.in_(OPEN)))
+        mine = sum(row.owner_id == owner.id for row in receiving) if owner else 0
+        if mine >= self.settings.max_open_uploads:
+            raise TooManyAttempts(
+                f"You have {mine} unfinished uploads. Finish or cancel one of them first.",
+                retry_after_s=60,
+            )
+        owed = sum(max(0, (row.length or 0) - self._size(row)) for row in receiving)
+        room = media.free_bytes(self.layout.data) - self.settings.reserve_bytes() - owed
+        needed = new.expected_bytes if new.length is None else new.length
+        if needed > room:
+            raise StorageFull(
+                f"The box has no room for this file: it has {describe_size(needed)}, and "
+                f"{describe_size(max(0, room))} are free for uploads. Delete videos, or ask "
+                "your admin for space."
+            )
+
+    def _insert(self, owner: User | None, new: NewUpload, upload_id: str, token: str) -> Created:
+        video = videos.create(
+            owner=owner,
+            filename=new.filename,
+            source=new.source,
+            visibility=new.visibility or Visibility(self.settings.default_visibility),
+            size_bytes=new.length or 0,
+            title=new.title,
+        )
+        row = Upload.create(
+            public_id=upload_id,
+            token_hash=hash_token(token),
+            owner=owner,
+            video=video,
+            source=new.source,
+            length=new.length,
+            metadata_raw=new.metadata_raw,
+            filename=clean_filename(new.filename),
+            content_type=clean_line(new.content_type),
+            boot_id=boot_id(),
+            expires_at=self._next_expiry(),
+        )
+        return Created(upload_id, token, video.public_id, row.expires_at)
+
+    def _size(self, row: Upload) -> int:
+        try:
+            return self.layout.upload(row.public_id).stat().st_size
+        except FileNotFoundError:
+            return row.length or 0
+
+    def _next_expiry(self) -> datetime:
+        return now() + timedelta(hours=self.settings.upload_idle_hours)
+
+    # Taking up
+
+    def open(self, upload_id: str, token: str) -> Held:
+        """Hold the upload that ``token`` is for; the caller closes it.
+
+        Raises NotFound (unknown, or the token is another's), UploadGone, UploadBusy.
+        """
+        return self.hold(self.check(upload_id, token))
+
+    def check(self, upload_id: str, token: str) -> Upload:
+        """The row that ``token`` is for. Raises NotFound."""
+        row = Upload.get_or_none(Upload.public_id == upload_id)
+        # Compared in any case: how long the answer takes must not tell whether the id exists.
+        stored = row.token_hash if row is not None else hash_token("")
+        if not hmac.compare_digest(hash_token(token), stored) or row is None:
+            raise NotFound("There is no such upload.")
+        return row
+
+    def hold(self, row: Upload) -> Held:
+        """As ``open``, for a row that the caller may see."""
+        try:
+            handle: int | None = open_locked(self.layout.upload(row.public_id))
+        except FileNotFoundError:
+            handle = None
+        try:
+            held = Held(Upload.get_by_id(row.id), None, handle, 0)
+            held.video = held.row.video
+            self._take_up(held)
+        except BaseException:
+            if handle is not None:
+                os.close(handle)
+            raise
+        return held
+
+    def _take_up(self, held: Held) -> None:
+        """Find the offset, or end what can't go on. Raises UploadGone."""
+        row = held.row
+        if row.state not in (*OPEN, UploadState.COMPLETE):
+            raise UploadGone(row.error or ENDED[row.state])
+        if row.state is not UploadState.RECEIVING:
+            held.offset = row.length or 0
+            return
+        if held.video is None or held.video.state is not VideoState.UPLOADING:
+            self.end(held, UploadState.TERMINATED, "The video was deleted while it was uploaded.")
+        elif row.expires_at < now():
+            self.end(held, UploadState.EXPIRED, ENDED[UploadState.EXPIRED])
+        else:
+            try:
+                held.offset = self._trusted_offset(held)
+            except BytesLost as exc:
+                self.end(held, UploadState.LOST, str(exc))
+        if row.state is not UploadState.RECEIVING:
+            raise UploadGone(row.error or "")
+
+    def _trusted_offset(self, held: Held) -> int:
+        if held.handle is None:
+            raise BytesLost("The bytes of this upload are gone from the disk. Send the file again.")
+        row, this_boot = held.row, boot_id()
+        same_boot = row.boot_id == this_boot
+        offset = trusted_size(held.handle, durable_offset=row.durable_offset, same_boot=same_boot)
+        if not same_boot:
+            Upload.update(boot_id=this_boot).where(Upload.id == row.id).execute()
+        return offset
+
+    # Receiving
+
+    def acknowledge(self, held: Held) -> None:
+        """After this, ``held.offset`` may be told to the sender: it is on disk.
+
+        Raises OSError and StorageFull; then the offset is back at what was acknowledged before.
+        """
+        with self._or_fall_back(held):
+            self.checkpoint(held)
+
+    def checkpoint(self, held: Held) -> None:
+        """As ``acknowledge``, while more is being written: on OSError, stop and ``fall_back``."""
+        if self.settings.upload_fsync == "ack":
+            self._sync(held)
+        held.row.expires_at = self._next_expiry()
+        Upload.update(
+            durable_offset=held.row.durable_offset,
+            touched_at=now(),
+            expires_at=held.row.expires_at,
+        ).where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING).execute()
+
+    def _sync(self, held: Held) -> None:
+        assert held.handle is not None
+        offset = held.offset
+        if offset > held.row.durable_offset:
+            os.fdatasync(held.handle)
+            held.row.durable_offset = offset
+
+    @contextlib.contextmanager
+    def _or_fall_back(self, held: Held) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            self.fall_back(held)
+            if media.is_full(exc):
+                raise StorageFull(FULL_SENTENCE) from exc
+            raise
+
+    def fall_back(self, held: Held) -> None:
+        """After a failed sync: trust nothing after the last good one.
+
+        The kernel may have dropped what it could not write, and says so only once.
+        """
+        assert held.handle is not None
+        with contextlib.suppress(OSError):
+            cut_back(held.handle, held.row.durable_offset)
+        held.offset = held.row.durable_offset
+
+    def restart(self, held: Held) -> None:
+        """Back to the first byte: the sender sends the whole file anew."""
+        assert held.handle is not None
+        Upload.update(durable_offset=0).where(Upload.id == held.row.id).execute()
+        cut_back(held.handle, 0)
+        held.offset = held.row.durable_offset = 0
+
+    def declare_length(self, held: Held, length: int) -> None:
+        """Say how long a file is whose length was not known at first."""
+        with transaction():
+            Upload.update(length=length).where(Upload.id == held.row.id).execute()
+            Video.update(size_bytes=length).where(Video.id == held.row.video_id).execute()
+        held.row.length = length
+
+    def tell_progress(self, held: Held) -> None:
+        """An event for the pages of other people; callers throttle."""
+        if held.video is None or not held.row.length:
+            return
+        events.record(
+            "upload.progress",
+            f"video:{held.video.public_id}",
+            video=held.video,
+            video_id=held.video.public_id,
+            offset=held.offset,
+            length=held.row.length,
+            progress=round(held.offset / held.row.length, 4),
+        )
+
+    # Ending
+
+    def settle(self, held: Held) -> None:
+        """After receiving: finish when all bytes are here, else make sure of what has arrived."""
+        if held.all_here:
+            self.finish(held)
+        else:
+            self.acknowledge(held)
+
+    def finish(self, held: Held) -> None:
+        """All bytes are here: make the file the original of its video, and start the work on it.
+
+        Repeatable from wherever an earlier try was cut short. Raises UploadGone when the file
+        is gone, StorageFull.
+        """
+        row = held.row
+        if row.state is UploadState.COMPLETE:
+            return
+        if row.state is UploadState.RECEIVING:
+            if self.settings.upload_fsync != "never":
+                with self._or_fall_back(held):
+                    self._sync(held)
+            move(
+                Upload,
+                row.id,
+                UploadState.RECEIVING,
+                UploadState.FINISHING,
+                durable_offset=held.offset,
+                complete_declared=True,
+            )
+            row.state = UploadState.FINISHING
+        if held.video is None:
+            self.end(held, UploadState.LOST, "The video was deleted while it was uploaded.")
+            raise UploadGone(row.error or "")
+        original = self._put_in_place(held, held.video)
+        if not original.exists() or original.stat().st_size != row.length:
+            self.end(held, UploadState.LOST, ENDED[UploadState.LOST])
+            raise UploadGone(row.error or "")
+        self._adopt(held, held.video)
+
+    def _put_in_place(self, held: Held, video: Video) -> Path:
+        source = self.layout.upload(held.row.public_id)
+        original = self.layout.original(video.public_id)
+        try:
+            media.make_folder(original.parent)
+            if source.exists():
+                source.rename(original)
+        except OSError as exc:
+            if media.is_full(exc):
+                raise StorageFull(FULL_SENTENCE) from exc
+            raise
+        # Also when the rename was done before: a crash may have come between it and this.
+        media.sync_folder(original.parent)
+        media.sync_folder(source.parent)
+        return original
+
+    def _adopt(self, held: Held, video: Video) -> None:
+        """One transaction: the upload is complete, the video is here, its first job waits."""
+        row = held.row
+        with transaction():
+            if not move(Upload, row.id, UploadState.FINISHING, UploadState.COMPLETE):
+                return
+            arrived = {"size_bytes": row.length, "received_at": now()}
+            if videos.change_state(video, VideoState.RECEIVED, **arrived):
+                jobs.create("probe", f"probe:{video.public_id}", video=video)
+            else:  # thrown into the bin this very moment: whoever takes it out looks at it
+                Video.update(state_before_trash=VideoState.RECEIVED, **arrived).where(
+                    Video.id == video.id
+                ).execute()
+        row.state = UploadState.COMPLETE
+
+    def terminate(self, held: Held) -> None:
+        """The sender wants no more of it. A complete upload leaves its video alone."""
+        if held.row.state is UploadState.RECEIVING:
+            self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
+        elif held.row.state is UploadState.COMPLETE:
+            Upload.update(token_hash="").where(Upload.id == held.row.id).execute()
+        else:
+            raise Conflict("All bytes are here; the file is being put in place. Look again.")
+
+    def end(self, held: Held, state: UploadState, error: str) -> None:
+        """Bring an open upload to an end without a file; its video goes, or says why it failed."""
+        row = held.row
+        with transaction():
+            if not move(Upload, row.id, row.state, state, error=error):
+                return
+            row.state, row.error = state, error
+            video = held.video and Video.get_or_none(Video.id == held.video.id)
+            if video is not None and video.state is VideoState.UPLOADING:
+                keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
+                if keep:
+                    videos.change_state(video, VideoState.FAILED, error=error)
+                else:
+                    videos.forget(video)
+        self.layout.upload(row.public_id).unlink(missing_ok=True)
+        media.sync_folder(self.layout.uploads)
+
+
+def _has_posts(video: Video) -> bool:
+    return bool(Post.select().where(Post.video == video).exists())

@@ -1,0 +1,224 @@
+"""tus 1.0.0: core, creation (also with the first bytes), expiration, termination.
+
+A bare ASGI application: Litestar's body limit and its handling of cut connections are made for
+other requests. What can be refused is refused before a byte of the body is read. Scripts may send
+the whole file by one PUT to the same address (web/plain_put.py).
+Source: https://tus.io/protocols/resumable-upload
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from appliance.access import Scope
+from appliance.errors import StorageFull, TooLarge
+from appliance.models import Role, Source, Visibility
+from storage.background import in_thread
+from storage.layout import Layout
+from storage.uploads import Held, NewUpload, Slots, Store, WrongOffset
+from web import plain_put
+from web.auth import principal
+from web.upload_body import BodyCut, BodyStalled, take_in
+from web.upload_metadata import parse_metadata
+from web.upload_requests import (
+    TUS_VERSION,
+    NotAllTaken,
+    Refused,
+    Reply,
+    Request,
+    facts,
+    refusal,
+    send_reply,
+    upload_path,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from appliance.settings import Settings
+    from storage.uploads import Slot
+    from web.auth import Principal
+
+EXTENSIONS = "creation,creation-with-upload,expiration,termination"
+BYTES = "application/offset+octet-stream"
+_FOR_CREATING = ("POST", "OPTIONS")
+_FOR_ONE = ("HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
+_NOT_OFFERED = ("Upload-Concat", "Upload-Defer-Length", "Upload-Checksum")
+
+
+class Tus:
+    """The application. ``scope["principal"]`` says who asks; only creating needs somebody."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store(settings, Layout(settings.data))
+        self.slots = Slots()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive)
+        try:
+            reply = await self._dispatch(request)
+        except BodyCut:
+            return  # nobody is there to be answered
+        except Exception as exc:
+            reply = refusal(exc)
+        await send_reply(request, reply, send)
+
+    async def _dispatch(self, request: Request) -> Reply:
+        allowed = _FOR_ONE if request.name else _FOR_CREATING
+        if request.method not in allowed:
+            raise Refused(
+                405,
+                "Uploads can only be sent here. Finished videos are in the library.",
+                ("Allow", ", ".join(allowed)),
+            )
+        if request.method == "OPTIONS":
+            return self._options()
+        if request.method == "PUT":
+            return await plain_put.put(self, request)
+        if request.headers.get("tus-resumable") != TUS_VERSION:
+            raise Refused(
+                412,
+                f"This server speaks tus {TUS_VERSION}; say so in the header Tus-Resumable.",
+                ("Tus-Version", TUS_VERSION),
+            )
+        for name in _NOT_OFFERED:
+            if name in request.headers:
+                raise Refused(400, f"This server doesn't offer {name}.")
+        match request.method:
+            case "POST":
+                return await self._create(request)
+            case "HEAD":
+                return await self._look(request)
+            case "PATCH":
+                return await self._append(request)
+            case _:
+                return await self._terminate(request)
+
+    def _options(self) -> Reply:
+        return Reply(
+            204,
+            [
+                ("Tus-Version", TUS_VERSION),
+                ("Tus-Extension", EXTENSIONS),
+                ("Tus-Max-Size", str(int(self.settings.max_upload_bytes))),
+            ],
+        )
+
+    async def _create(self, request: Request) -> Reply:
+        asker = principal(request.scope)
+        asker.need(Scope.UPLOAD, Role.EDITOR)
+        new = self._new_upload(request, asker)
+        size = request.number("Content-Length") or 0
+        with_bytes = _brings_bytes(request)
+        if with_bytes and new.length is not None and size > new.length:
+            raise Refused(413, "The body is longer than Upload-Length.")
+        if size and not with_bytes:
+            raise Refused(415, f"First bytes must be sent as {BYTES}.")
+        created = await in_thread(lambda: self.store.create(asker.user, new))
+        location = ("Location", upload_path(created.upload_id, created.token))
+        async with self.take_up(created.upload_id, created.token) as (held, slot):
+            if with_bytes:
+                await self.append(held, slot, request)
+            elif held.all_here:  # an empty file is complete at once
+                await in_thread(lambda: self.store.finish(held))
+            return Reply(201, [location, *facts(held)])
+
+    def _new_upload(self, request: Request, asker: Principal) -> NewUpload:
+        length = request.number("Upload-Length")
+        if length is None:
+            raise Refused(400, "The header Upload-Length is missing.")
+        # A blank at either end would make the header unsendable when it is echoed.
+        raw = request.headers.get("upload-metadata", "").strip()
+        said = parse_metadata(raw)
+        return NewUpload(
+            length=length,
+            filename=said.get("filename", ""),
+            content_type=said.get("filetype", ""),
+            title=said.get("title"),
+            visibility=visibility_of(said.get("visibility")),
+            source=_source(said.get("source"), asker),
+            metadata_raw=raw,
+        )
+
+    async def _look(self, request: Request) -> Reply:
+        async with self.take_up(*request.address()) as (held, _):
+            if held.all_here:
+                await in_thread(lambda: self.store.finish(held))
+            elif held.offset > held.row.durable_offset:
+                await in_thread(lambda: self.store.acknowledge(held))
+            headers = [("Cache-Control", "no-store"), *facts(held)]
+            if held.row.length is not None:
+                headers.append(("Upload-Length", str(held.row.length)))
+            if held.row.metadata_raw:
+                headers.append(("Upload-Metadata", held.row.metadata_raw))
+            return Reply(200, headers)
+
+    async def _append(self, request: Request) -> Reply:
+        address = request.address()
+        if not _brings_bytes(request):
+            raise Refused(415, f"The Content-Type must be {BYTES}.")
+        offset = request.number("Upload-Offset")
+        if offset is None:
+            raise Refused(400, "The header Upload-Offset is missing.")
+        request.number("Content-Length")
+        async with self.take_up(*address) as (held, slot):
+            if offset != held.offset:
+                raise WrongOffset(held.offset)
+            await self.append(held, slot, request)
+            return Reply(204, facts(held))
+
+    async def _terminate(self, request: Request) -> Reply:
+        async with self.take_up(*request.address()) as (held, _):
+            await in_thread(lambda: self.store.terminate(held))
+        return Reply(204, [])
+
+    @asynccontextmanager
+    async def take_up(self, upload_id: str, token: str) -> AsyncIterator[tuple[Held, Slot]]:
+        """The upload, for this request alone. Raises NotFound, UploadGone, UploadBusy."""
+        if self.slots.is_held(upload_id):
+            # Strangers don't wait for their turn: that would tell them that the id exists.
+            await in_thread(lambda: self.store.check(upload_id, token))
+        async with self.slots.hold(upload_id) as slot:
+            held = await in_thread(lambda: self.store.open(upload_id, token))
+            try:
+                yield held, slot
+            finally:
+                held.close()
+
+    async def append(self, held: Held, slot: Slot, request: Request) -> None:
+        """Put the body at the offset; finish when it was the last. Raises NotAllTaken, BodyCut."""
+        size, length = request.number("Content-Length"), held.row.length
+        try:
+            if size is not None and length is not None and size > length - held.offset:
+                raise TooLarge(
+                    f"The body has {size} bytes, but only {length - held.offset} are missing."
+                )
+            if held.all_here:  # the same once more, because the last answer was lost
+                await in_thread(lambda: self.store.finish(held))
+            else:
+                await take_in(self.store, held, slot, request.body)
+        except (TooLarge, StorageFull, BodyStalled) as exc:
+            raise NotAllTaken(held.offset) from exc
+
+
+def tus_app(settings: Settings) -> Tus:
+    """The application to mount at ``/files``."""
+    return Tus(settings)
+
+
+def _brings_bytes(request: Request) -> bool:
+    return request.headers.get("content-type", "").strip().lower() == BYTES
+
+
+def visibility_of(word: str | None) -> Visibility | None:
+    """None, the box's default, for words that aren't one."""
+    return Visibility(word) if word in set(Visibility) else None
+
+
+def _source(word: str | None, asker: Principal) -> Source:
+    """The sender's word only chooses within what its way of signing in allows."""
+    if asker.session is None:
+        return Source.CLI if word == Source.CLI else Source.API
+    return Source.RECORDING if word == Source.RECORDING else Source.BROWSER

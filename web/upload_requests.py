@@ -1,0 +1,162 @@
+"""Requests to the upload addresses and the answers to them, below any one protocol."""
+
+from __future__ import annotations
+
+import logging
+import re
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+from litestar.datastructures import Headers
+
+from appliance.errors import ApplianceError, InvalidInput, NotFound
+from appliance.ids import PATTERN as ID
+from storage.uploads import Held, UploadBusy, UploadGone, WrongOffset
+from web.errors import describe
+from web.upload_body import Body, BodyStalled
+
+if TYPE_CHECKING:
+    Pairs = list[tuple[str, str]]
+
+log = logging.getLogger("appliance.web")
+
+PREFIX = "/files"
+TUS_VERSION = "1.0.0"
+VIDEO_HEADER = "Appliance-Video-Id"
+
+_ADDRESS = re.compile(rf"({ID.pattern})\.([A-Za-z0-9_-]{{32}})")
+# int() alone takes "+5", "1_0" and other scripts' digits; beyond 2**53 no client can count.
+_DIGITS = re.compile(r"[0-9]+")
+_MAX_DIGITS = 16
+
+
+class Refused(ApplianceError):
+    """A refusal of the protocol, with its status and headers."""
+
+    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = list(headers)
+
+
+class NotAllTaken(Exception):
+    """Receiving ended early by ``__cause__``; ``offset`` is what stands."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
+
+
+class Request:
+    """One request to the upload addresses. ``name``: the part after ``/files/``, or ""."""
+
+    def __init__(self, scope: Any, receive: Any) -> None:
+        self.scope = scope
+        self.headers = Headers.from_scope(scope)
+        # For networks that let only GET and POST through.
+        self.method: str = self.headers.get("x-http-method-override", scope["method"]).upper()
+        self.name: str = scope["path"].removeprefix(PREFIX).strip("/")
+        self.body = Body(receive)
+
+    def number(self, name: str) -> int | None:
+        """A header that counts bytes; None when it isn't there. Raises Refused."""
+        values = self.headers.getall(name, [])
+        if not values:
+            return None
+        text = values[0] if len(values) == 1 else ""  # said twice: which one is meant?
+        if not _DIGITS.fullmatch(text):
+            raise Refused(400, f"{name} must be a whole number of bytes.")
+        if len(text) > _MAX_DIGITS:
+            raise Refused(413, f"{name} is more than any file has.")
+        return int(text)
+
+    def address(self) -> tuple[str, str]:
+        """Upload id and token. Raises NotFound for what can't be a capability."""
+        match = _ADDRESS.fullmatch(self.name)
+        if match is None:
+            raise NotFound("There is no such upload.")
+        return match[1], match[2]
+
+    def has_unread_body(self) -> bool:
+        announced = self.headers.get("content-length", "0") != "0"
+        return not self.body.ended and (announced or "transfer-encoding" in self.headers)
+
+
+class Reply:
+    """``text`` empty: no content."""
+
+    def __init__(self, status: int, headers: Pairs, text: str = "") -> None:
+        self.status = status
+        self.headers = headers
+        self.text = text
+        self.media_type = "text/plain; charset=utf-8"
+
+
+def upload_path(upload_id: str, token: str) -> str:
+    """Relative on purpose: right behind any proxy. Source: uploads.md §5.3."""
+    return f"{PREFIX}/{upload_id}.{token}"
+
+
+def facts(held: Held) -> Pairs:
+    """What every answer about an upload says."""
+    headers = [("Upload-Offset", str(held.offset))]
+    if not held.complete:
+        headers.append(("Upload-Expires", format_datetime(held.row.expires_at, usegmt=True)))
+    if held.video is not None:
+        headers.append((VIDEO_HEADER, held.video.public_id))
+    return headers
+
+
+def refusal(error: BaseException) -> Reply:
+    """One clear sentence, with the status and headers that clients act on."""
+    headers: Pairs = []
+    if isinstance(error, NotAllTaken):
+        headers.append(("Upload-Offset", str(error.offset)))
+        error = error.__cause__ or error
+    if isinstance(error, WrongOffset):
+        headers.append(("Upload-Offset", str(error.offset)))
+    match error:
+        case Refused():
+            return Reply(error.status, [*headers, *error.headers], error.message)
+        case BodyStalled():
+            return Reply(408, headers, "No bytes came for too long. What arrived is kept; go on.")
+        case UploadBusy():
+            return Reply(423, [*headers, ("Retry-After", "1")], error.message)
+        case UploadGone():
+            return Reply(410, headers, error.message)
+        case InvalidInput():
+            return Reply(400, headers, error.message)
+        case Exception():
+            answer = describe(error)
+            if answer.status == 500:
+                log.error("an upload request failed", exc_info=error)
+            return Reply(answer.status, [*headers, *answer.headers.items()], answer.sentence)
+        case _:
+            raise error
+
+
+async def send_reply(request: Request, reply: Reply, send: Any) -> None:
+    """Answer; what the sender is still sending is waited for a moment, so that it reads this."""
+    body = reply.text.encode()
+    headers = [("Tus-Resumable", TUS_VERSION), *reply.headers]
+    if body:
+        headers.append(("Content-Type", reply.media_type))
+    if reply.status != 204:
+        headers.append(("Content-Length", str(len(body))))
+    unread = request.has_unread_body()
+    if unread:
+        headers.append(("Connection", "close"))
+    await send(
+        {
+            "type": "http.response.start",
+            "status": reply.status,
+            "headers": [
+                (name.lower().encode(), value.encode("latin-1")) for name, value in headers
+            ],
+        }
+    )
+    if unread:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await request.body.linger()
+        body = b""
+    await send({"type": "http.response.body", "body": body, "more_body": False})
