@@ -136,6 +136,7 @@ STATEMENTS = (
         "profile" VARCHAR(255) NOT NULL,
         "profile_version" INTEGER NOT NULL,
         "state" TEXT NOT NULL,
+        "wanted" INTEGER NOT NULL,
         "method" TEXT,
         "facts" TEXT,
         "size_bytes" INTEGER NOT NULL,

@@ -104,6 +104,8 @@ class Rendition(Row):
     profile = CharField()
     profile_version = IntegerField()
     state = StateField(RenditionState, default=RenditionState.PENDING)
+    # The priority with which somebody asked for it; 0: nobody did (auto_renditions may be off).
+    wanted = IntegerField(default=0)
     method = StateField(Method, null=True)
     facts = JsonField(null=True)  # probe of the result, and how long it took
     size_bytes = BigIntegerField(default=0)
