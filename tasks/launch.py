@@ -1,0 +1,45 @@
+"""Become another program under limits. A script of its own, run by tasks/sandbox.py.
+
+``python -I -S launch.py PARENT_PID LIMITS_JSON PROGRAM ARGUMENTS…``: a fresh small process does
+this, because code between fork and exec of a program with threads may hang for ever.
+Only the standard library.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+PR_SET_NO_NEW_PRIVS = 38
+
+
+def main() -> None:
+    parent, limits, program = int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
+    libc = ctypes.CDLL(None, use_errno=True)
+    # Linux only; on other systems an encode may outlive a worker that was killed.
+    if hasattr(libc, "prctl"):
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        if os.getppid() != parent:  # the worker died before the line above
+            sys.exit(1)
+    for name, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.getrlimit(kind)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    with contextlib.suppress(OSError):  # a unit that forbids it has its own Nice=
+        os.nice(10)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.umask(0o077)
+    try:
+        os.execvp(program[0], program)
+    except OSError as error:
+        sys.exit(f"{program[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

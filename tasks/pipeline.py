@@ -1,0 +1,411 @@
+"""From an original to a video that can be posted: which job follows which, and what ends mean.
+
+    probe ─┬─ poster
+           └─ remux, or encode (→ a rendition)
+
+Rows and jobs change together, in the transaction of whoever calls. The original stays playable
+whatever fails; a video is READY when its rendition is, or, with ``auto_renditions`` off, when
+it has been looked at. Renditions are then made when a post wants one, or a person.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import peewee
+
+from appliance import events, jobs, videos
+from appliance.clock import now
+from appliance.db import transaction
+from appliance.errors import Conflict, JobFailed
+from appliance.models import Job, Method, Priority, Rendition, Video
+from appliance.states import JobState, RenditionState, VideoState, move
+from tasks.probe.facts import Probe
+from tasks.profiles import PROFILES, SOCIAL, Profile
+from tasks.publish import dispatch
+from tasks.transcode.plan import plan
+
+if TYPE_CHECKING:
+    from appliance.models import User
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LIVE = [JobState.QUEUED, JobState.RUNNING]
+_RENDITION_KINDS = ("remux", "encode")
+
+
+# After a look
+
+
+def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None:
+    """The facts are known: record them, and make the jobs that follow."""
+    assert facts.video is not None
+    video = Video.get_by_id(job.video_id)
+    columns: dict[str, Any] = {
+        "facts": facts.to_dict(),
+        "sha256": digest,
+        "duration_s": round(facts.duration_s, 3),
+        "width": facts.video.shown_width,
+        "height": facts.video.shown_height,
+        "error": None,
+        "error_detail": None,
+    }
+    _move_video(video, VideoState.PROCESSING, **columns)
+    video = Video.get_by_id(video.id)
+    make_poster(video)
+    rendition = _rendition(video, SOCIAL)
+    if settings.auto_renditions or rendition.wanted:
+        _start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+
+
+def make_poster(video: Video) -> None:
+    jobs.create("poster", f"poster:{video.public_id}", video=video)
+
+
+def poster_taken(video: Video) -> None:
+    Video.update(poster_version=Video.poster_version + 1).where(Video.id == video.id).execute()
+    videos.tell(video, "video.poster")
+    _ready_without_rendition(video)
+
+
+def _ready_without_rendition(video: Video) -> None:
+    """With renditions on demand, a video that has been looked at is ready to be used."""
+    video = Video.get_by_id(video.id)
+    if video.state is VideoState.PROCESSING and not _live_jobs(video, _RENDITION_KINDS):
+        settled = Rendition.select().where(
+            Rendition.video == video, Rendition.state == RenditionState.PENDING
+        )
+        if settled.exists():
+            _move_video(video, VideoState.READY, ready_at=now())
+
+
+# Renditions
+
+
+def want_rendition(
+    video: Video, profile: str = SOCIAL.name, priority: Priority = Priority.NORMAL
+) -> Rendition:
+    """The rendition, made if it isn't there, sooner if ``priority`` is higher. Safe to call often.
+
+    Raises Conflict when there is nothing that it could be made of.
+    """
+    spec = PROFILES[profile]
+    with transaction():
+        video = Video.get_by_id(video.id)
+        if video.state is VideoState.TRASHED:
+            raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+        if video.facts is None and video.state is VideoState.FAILED:
+            raise Conflict(video.error or "The file could not be used.", code="unusable")
+        rendition = _rendition(video, spec)
+        if rendition.state is RenditionState.READY and rendition.profile_version == spec.version:
+            return rendition
+        if rendition.wanted < priority:
+            Rendition.update(wanted=int(priority)).where(Rendition.id == rendition.id).execute()
+        if video.facts is None:
+            # Nobody has looked at it yet; after_probe goes on from ``wanted``.
+            for job in _live_jobs(video, ("probe",)):
+                jobs.lift(job, priority)
+        else:
+            _restart(rendition, video, priority)
+        return Rendition.get_by_id(rendition.id)
+
+
+def _restart(rendition: Rendition, video: Video, priority: Priority) -> None:
+    if rendition.state in (RenditionState.FAILED, RenditionState.READY):
+        _move_rendition(rendition, RenditionState.PENDING, error=None, error_detail=None)
+    if video.state is VideoState.FAILED:
+        _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
+    _start(rendition, video, priority)
+
+
+def _rendition(video: Video, profile: Profile) -> Rendition:
+    """The row of it, made if needed. Inside a transaction, so nobody else makes it meanwhile."""
+    known: Rendition | None = Rendition.get_or_none(
+        Rendition.video == video, Rendition.profile == profile.name
+    )
+    return known or Rendition.create(
+        video=video, profile=profile.name, profile_version=profile.version
+    )
+
+
+def _start(rendition: Rendition, video: Video, priority: Priority) -> None:
+    """One live job for it, in the queue that its plan belongs to."""
+    if live := _live_jobs(video, _RENDITION_KINDS):
+        for job in live:
+            jobs.lift(job, priority)
+        return
+    profile = PROFILES[rendition.profile]
+    chosen = plan(Probe.from_dict(video.facts), profile)
+    cheap = chosen.method in (Method.LEAVE, Method.REMUX)
+    kind = "remux" if cheap or find_twin(video, profile) else "encode"
+    _make_job(kind, rendition, video, priority)
+
+
+def _make_job(
+    kind: str,
+    rendition: Rendition,
+    video: Video,
+    priority: Priority,
+    payload: dict[str, Any] | None = None,
+) -> None:
+    key = f"{kind}:{rendition.public_id}"
+    jobs.create(kind, key, video=video, rendition=rendition, priority=priority, payload=payload)
+
+
+def find_twin(video: Video, profile: Profile) -> Rendition | None:
+    """The finished rendition of another video with the very same bytes; None: there is none."""
+    if video.sha256 is None:
+        return None
+    twin: Rendition | None = (
+        Rendition.select()
+        .join(Video)
+        .where(
+            Video.sha256 == video.sha256,
+            Video.id != video.id,
+            Video.state != VideoState.TRASHED,
+            Rendition.profile == profile.name,
+            Rendition.profile_version == profile.version,
+            Rendition.state == RenditionState.READY,
+        )
+        .first()
+    )
+    return twin
+
+
+def rendition_started(rendition: Rendition, profile: Profile) -> None:
+    """A worker begins with it, or begins again after a crash."""
+    fresh = Rendition.get_by_id(rendition.id)
+    if fresh.state is not RenditionState.PROCESSING:
+        if fresh.state is not RenditionState.PENDING:
+            _move_rendition(fresh, RenditionState.PENDING, error=None, error_detail=None)
+        _move_rendition(fresh, RenditionState.PROCESSING, profile_version=profile.version)
+
+
+def hand_to_encoder(job: Job, rendition: Rendition, reasons: tuple[str, ...]) -> None:
+    """Repacking wasn't enough: the same rendition by an encode, in the other queue."""
+    video = Video.get_by_id(rendition.video_id)
+    payload = {"anyway": "; ".join(reasons)}
+    _make_job("encode", rendition, video, Priority(job.priority), payload)
+
+
+def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
+    """Its file is in its place."""
+    fresh = Rendition.get_by_id(rendition.id)
+    _move_rendition(
+        fresh,
+        RenditionState.READY,
+        ready_at=now(),
+        wanted=0,
+        error=None,
+        error_detail=None,
+        **columns,
+    )
+    video = Video.get_by_id(fresh.video_id)
+    if video.state is not VideoState.READY:
+        _move_video(video, VideoState.READY, ready_at=now(), error=None, error_detail=None)
+    dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
+
+
+def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
+    fresh = Rendition.get_by_id(rendition.id)
+    if fresh.state is RenditionState.READY:
+        return
+    if fresh.state is not RenditionState.FAILED:
+        _move_rendition(
+            fresh, RenditionState.FAILED, error=error, error_detail=detail or None, wanted=0
+        )
+    dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
+
+
+# How jobs end
+
+
+def settle_failure(job: Job, failure: JobFailed) -> None:
+    """What the final failure of a job does to its subject, in the transaction that fails it."""
+    if job.kind == "publish":
+        dispatch.job_failed(job, failure)
+        return
+    video = Video.get_or_none(Video.id == job.video_id)
+    if video is None:
+        return
+    if job.kind == "poster":
+        _ready_without_rendition(video)
+        return
+    error, detail = failure.message, failure.detail or None
+    if job.kind == "probe":
+        _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+        for rendition in Rendition.select().where(Rendition.video == video):
+            _fail_rendition(rendition, error, failure.detail)
+    elif job.rendition is not None:
+        _fail_rendition(job.rendition, error, failure.detail)
+        # Made on demand for a video that is in use already: that one stays usable.
+        if video.state is not VideoState.READY:
+            _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+
+
+def settle_cancel(job: Job) -> None:
+    """The same for a cancel. There is no state "cancelled" for videos: Retry is offered."""
+    if job.kind == "publish":
+        dispatch.job_cancelled(job)
+    else:
+        what = "Checking the file" if job.kind == "probe" else "Making it ready"
+        sentence = f"{what} was cancelled. Press Retry to start it again."
+        settle_failure(job, JobFailed(sentence, permanent=True, code="cancelled"))
+
+
+# What people press
+
+
+def cancel_job(job: Job, actor: User | None) -> JobState:
+    """Cancel it; the state that it is in now. Raises InvalidTransition when it has ended."""
+    with transaction():
+        state = jobs.cancel(job)
+        if state is JobState.CANCELLED:
+            settle_cancel(Job.get_by_id(job.id))
+        events.audit(actor, "job.cancel", f"job:{job.public_id}")
+    return state
+
+
+def retry_job(job: Job, actor: User | None) -> None:
+    """Start it again, with all attempts. Raises Conflict when that makes no sense any more."""
+    with transaction():
+        job = Job.get_by_id(job.id)
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise Conflict("Only jobs that failed or were cancelled can be tried again.")
+        events.audit(actor, "job.retry", f"job:{job.public_id}")
+        if job.kind == "publish":
+            _retry_publish(job, actor)
+            return
+        if job.kind in ("probe", *_RENDITION_KINDS):
+            _reopen(job)
+        try:
+            jobs.retry(job)
+        except peewee.IntegrityError as exc:
+            raise Conflict("A newer job does the same already.", code="superseded") from exc
+
+
+def _retry_publish(job: Job, actor: User | None) -> None:
+    """By way of its post: which targets may be sent again is decided there."""
+    if job.post is None:
+        raise Conflict("The post of this job is gone.")
+    dispatch.retry_failed(job.post, actor=actor)
+
+
+def _reopen(job: Job) -> None:
+    video = Video.get_by_id(job.video_id)
+    if video.state is VideoState.TRASHED:
+        raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+    if job.kind != "probe" and _live_jobs(video, _RENDITION_KINDS):
+        raise Conflict("A newer job does the same already.", code="superseded")
+    if video.state is VideoState.FAILED:
+        _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
+    if job.rendition is not None and job.rendition.state is RenditionState.FAILED:
+        _move_rendition(job.rendition, RenditionState.PENDING, error=None, error_detail=None)
+
+
+def retry_video(video: Video, actor: User | None) -> None:
+    """Make it ready (again): from the look on if that failed, else the rendition, first in line.
+
+    A rendition that is ready is made anew. Raises Conflict when that is impossible.
+    """
+    with transaction():
+        video = Video.get_by_id(video.id)
+        if video.state is VideoState.TRASHED:
+            raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+        if video.received_at is None and video.facts is None:
+            raise Conflict("The file isn't here yet. Upload it first.", code="not_received")
+        events.audit(actor, "video.retry", f"video:{video.public_id}")
+        if video.facts is None:
+            if video.state is VideoState.FAILED:
+                _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
+            for rendition in Rendition.select().where(Rendition.video == video):
+                if rendition.state is RenditionState.FAILED:
+                    _move_rendition(rendition, RenditionState.PENDING, error=None)
+            job = jobs.create("probe", f"probe:{video.public_id}", video=video)
+            jobs.lift(job, Priority.HIGH)
+            return
+        rendition = _rendition(video, SOCIAL)
+        if rendition.wanted < Priority.HIGH:
+            Rendition.update(wanted=int(Priority.HIGH)).where(
+                Rendition.id == rendition.id
+            ).execute()
+        _restart(rendition, video, Priority.HIGH)
+        if video.poster_version == 0:
+            make_poster(video)
+
+
+# Repair
+
+
+def sweep(settings: Settings) -> int:
+    """Videos that no job works on although one should (restored from the bin, say); how many."""
+    mended = 0
+    waiting = [VideoState.RECEIVED, VideoState.PROCESSING]
+    with transaction():
+        idle = Job.select(Job.video).where(Job.state.in_(_LIVE), Job.video.is_null(False))
+        for video in Video.select().where(Video.state.in_(waiting), Video.id.not_in(idle)):
+            log.warning("video %s has no job: it goes on", video.public_id)
+            _go_on(video, settings)
+            mended += 1
+        for rendition in _without_hope():
+            _fail_rendition(rendition, rendition.video.error or "The file could not be used.")
+            mended += 1
+    return mended
+
+
+def _go_on(video: Video, settings: Settings) -> None:
+    if video.facts is None:
+        jobs.create("probe", f"probe:{video.public_id}", video=video)
+        return
+    if video.poster_version == 0:
+        make_poster(video)
+    rendition = _rendition(video, SOCIAL)
+    if rendition.state is RenditionState.READY:
+        _move_video(video, VideoState.READY, ready_at=now())
+    elif settings.auto_renditions or rendition.wanted:
+        _restart(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+    elif video.poster_version:
+        _ready_without_rendition(video)
+
+
+def _without_hope() -> list[Rendition]:
+    """Asked for while the file was arriving, which then came to nothing."""
+    return list(
+        Rendition.select(Rendition, Video)
+        .join(Video)
+        .where(
+            Video.state == VideoState.FAILED,
+            Video.facts.is_null(),
+            Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
+        )
+    )
+
+
+# Moves
+
+
+def _live_jobs(video: Video, kinds: tuple[str, ...]) -> list[Job]:
+    return list(Job.select().where(Job.video == video, Job.kind.in_(kinds), Job.state.in_(_LIVE)))
+
+
+def _move_video(video: Video, new: VideoState, **columns: Any) -> None:
+    """To ``new``, or (in the bin) to where a restore will bring it."""
+    fresh = Video.get_by_id(video.id)
+    if fresh.state is VideoState.TRASHED:
+        Video.update(state_before_trash=new, **columns).where(Video.id == fresh.id).execute()
+    elif fresh.state is new:
+        if columns:
+            Video.update(**columns).where(Video.id == fresh.id).execute()
+        videos.tell(fresh, f"video.{new.value}")
+    else:
+        videos.change_state(fresh, new, **columns)
+
+
+def _move_rendition(rendition: Rendition, new: RenditionState, **columns: Any) -> None:
+    if not move(Rendition, rendition.id, rendition.state, new, **columns):
+        raise Conflict("The rendition changed in between; look again.")
+    rendition.state = new
+    video = Video.get_by_id(rendition.video_id)
+    videos.tell(video, f"rendition.{new.value}", profile=rendition.profile)

@@ -1,0 +1,59 @@
+"""Look into a file, in the sandbox. Used on originals, and again on what ffmpeg made of them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.errors import JobFailed
+from tasks import sandbox
+from tasks.probe.facts import FORMATS, Probe, parse
+from tasks.sandbox import MIB, Command, Limits
+
+if TYPE_CHECKING:
+    from tasks.context import Context
+
+CHILD = Path(__file__).with_name("child.py")
+# Address space: Python and PyAV map 300 MiB before they read a byte.
+MEMORY_BYTES = 1024 * MIB
+PATIENCE_S = 10.0
+# A recording without a duration is read to its end; a slow disk gives that much in a second.
+READ_BYTES_PER_S = 20 * MIB
+
+
+def look(file: Path, context: Context) -> Probe:
+    """The facts of ``file``; a file that breaks the child is a Probe with ``error`` and no picture.
+
+    Raises what ``context.check`` raises, and JobFailed when the sandbox itself doesn't work.
+    """
+    size_bytes = file.stat().st_size
+    timeout_s = PATIENCE_S + size_bytes / READ_BYTES_PER_S
+    command = Command(
+        argv=(
+            *(sys.executable, "-I", str(CHILD), str(file)),
+            *(FORMATS, str(context.settings.max_pixels)),
+        ),
+        folder=context.folder,
+        reads=(file, CHILD, *sandbox.python_reads()),
+        limits=Limits(memory_bytes=MEMORY_BYTES, cpu_s=int(timeout_s) + 5, file_bytes=0),
+    )
+    try:
+        ended = sandbox.run(command, context.settings, check=context.check, timeout_s=timeout_s)
+    except sandbox.TookTooLong:
+        return Probe(size_bytes=size_bytes, error=f"not read within {timeout_s:.0f} s")
+    if ended.code == 0:
+        try:
+            return parse(json.loads(ended.output), size_bytes)
+        except (ValueError, KeyError, TypeError) as exc:
+            return Probe(size_bytes=size_bytes, error=f"unreadable report ({exc!r})")
+    if "bwrap:" in ended.words or "Permission denied" in ended.words:
+        raise JobFailed(
+            "The file could not be opened safely; that is a fault of this machine, not of the "
+            "file. `appliance doctor` says more.",
+            permanent=False,
+            code="sandbox_failed",
+            detail=ended.words,
+        )
+    return Probe(size_bytes=size_bytes, error=f"ended with {ended.code}: {ended.words[-500:]}")

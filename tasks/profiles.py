@@ -1,0 +1,141 @@
+"""Two tables: what each place *accepts*, and what we *encode* when a file isn't accepted.
+
+They differ on purpose. A file that every place takes is left alone or only repacked; exact rates,
+fixed GOPs and the like apply to what we encode ourselves (design §13).
+Changing a table that changes results means a new ``version``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What one place takes. ``as_of`` and ``source``: when that was read, and where.
+
+    Rates in bits per second, sizes in pixels. None: no rule.
+    """
+
+    place: str
+    as_of: str
+    source: str
+    video_codecs: frozenset[str] | None = None
+    pix_fmts: frozenset[str] | None = None
+    max_width: int | None = None
+    min_fps: float | None = None
+    max_fps: float | None = None
+    constant_fps: bool = False
+    progressive: bool = False
+    max_video_bps: int | None = None
+    audio_codecs: frozenset[str] | None = None
+    max_audio_hz: int | None = None
+    max_channels: int | None = None
+    needs_audio: bool = False
+    mp4: bool = False
+    faststart: bool = False
+    no_edit_list: bool = False
+
+
+YOUTUBE = Acceptance(
+    place="YouTube",
+    as_of="2026-11",
+    source="support.google.com/youtube/answer/1722171: any common format is converted",
+)
+FACEBOOK_REEL = Acceptance(
+    place="Facebook Reels",
+    as_of="2026-11",
+    source="developers.facebook.com/docs/video-api/guides/reels-publishing",
+    video_codecs=frozenset({"h264", "hevc", "vp9", "av1"}),
+    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
+    min_fps=23.97,  # "24": 24000/1001 counts as that everywhere
+    max_fps=60.0,
+    constant_fps=True,
+    progressive=True,
+    audio_codecs=frozenset({"aac"}),
+    max_audio_hz=48_000,
+    max_channels=2,
+    needs_audio=True,
+    mp4=True,
+)
+INSTAGRAM_REEL = Acceptance(
+    place="Instagram Reels",
+    as_of="2026-11",
+    source="developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media",
+    video_codecs=frozenset({"h264", "hevc"}),
+    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
+    max_width=1920,
+    min_fps=23.0,
+    max_fps=60.0,
+    progressive=True,
+    max_video_bps=25_000_000,
+    audio_codecs=frozenset({"aac"}),
+    max_audio_hz=48_000,
+    max_channels=2,
+    faststart=True,
+    no_edit_list=True,
+)
+BROWSERS = Acceptance(
+    place="the player of this box",
+    as_of="2026-11",
+    source="caniuse.com/hevc: HEVC depends on the machine; H.264 and AAC play everywhere",
+    video_codecs=frozenset({"h264"}),
+    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
+    audio_codecs=frozenset({"aac"}),
+    mp4=True,
+    faststart=True,
+)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What an encode makes. Rates in bits per second, ``gop_s`` in seconds.
+
+    ``levels``: highest pictures per second → H.264 level, for 1920 × 1080 and below.
+    """
+
+    long_side: int
+    short_side: int
+    fps: tuple[str, ...]
+    gop_s: float
+    crf: int
+    preset: str
+    max_bps: int
+    buffer_bits: int
+    levels: tuple[tuple[float, str], ...]
+    audio_bps: int
+    audio_hz: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    version: int
+    places: tuple[Acceptance, ...]
+    targets: Targets
+
+
+# Source: platforms.md §4 (Facebook and Instagram Reels specifications, and what ffmpeg was seen
+# to do with these options); preset: performance.md §4.
+SOCIAL = Profile(
+    name="social",
+    version=1,
+    places=(YOUTUBE, FACEBOOK_REEL, INSTAGRAM_REEL, BROWSERS),
+    targets=Targets(
+        long_side=1920,
+        short_side=1080,
+        fps=("24000/1001", "24", "25", "30000/1001", "30", "50", "60000/1001", "60"),
+        gop_s=2.0,
+        crf=21,
+        preset="veryfast",
+        # 16 Mbit/s in the worst second, 10 on average over the buffer.
+        max_bps=10_000_000,
+        buffer_bits=16_000_000,
+        # ITU-T H.264 table A-1: 8160 macroblocks per picture; 245,760 and 522,240 per second.
+        levels=((30.0, "4.1"), (60.0, "4.2")),
+        audio_bps=128_000,
+        audio_hz=48_000,
+    ),
+)
+
+PROFILES = {profile.name: profile for profile in (SOCIAL,)}

@@ -1,0 +1,189 @@
+"""The ticker: a thread of the delivery worker that rings for what is due, and sweeps.
+
+Each second: bells for due jobs. Each ``sweep_s``: lost leases, unheard bells, leftovers. When the
+last sweep was stands in the database, on the clock of leases, so that two delivery workers don't
+sweep twice and a step of the wall clock changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import peewee
+
+from appliance import jobs
+from appliance.clock import boot_id, boottime_s, now
+from appliance.db import database, transaction
+from appliance.errors import JobFailed
+from appliance.jobs import MAX_CRASHES, LeaseLost
+from appliance.models import Event, IdempotencyKey, Job, Setting, Video
+from appliance.states import JobState, VideoState
+from storage import media, uploads
+from storage.layout import Layout
+from tasks import pipeline
+from tasks.publish import dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TICK_S = 1.0
+NAME = "ticker"
+TRASH_DAYS = 7
+PROGRESS_HOURS = 1
+IDEMPOTENCY_DAYS = 7
+# Steps of the wall clock below this are the daily bread of NTP.
+STEP_S = 5.0
+
+
+class Ticker:
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self.settings, self.stop = settings, stop
+
+    def start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        while not self.stop.is_set():
+            try:
+                tick(self.settings)
+            except Exception:
+                log.exception("The ticker stumbled; it goes on with the next second.")
+            self.stop.wait(TICK_S)
+
+
+def tick(settings: Settings) -> None:
+    with database.connection_context():
+        if _is_my_turn(settings.sweep_s):
+            sweep(settings)
+        jobs.ring_due()
+
+
+def _is_my_turn(sweep_s: float) -> bool:
+    """Whether the last sweep, anybody's, was long enough ago; if so this one counts."""
+    here = {"boot": boot_id(), "at": boottime_s(), "offset": now().timestamp() - boottime_s()}
+    last = Setting.get_or_none(Setting.name == NAME)
+    if last is not None and not _is_over(last.value, here, sweep_s):
+        return False
+    with transaction():
+        last = Setting.get_or_none(Setting.name == NAME)
+        if last is None:
+            Setting.create(name=NAME, value=here)
+            return True
+        if not _is_over(last.value, here, sweep_s):
+            return False
+        if last.value["boot"] == here["boot"]:
+            follow_clock_step(here["offset"] - last.value["offset"])
+        Setting.update(value=here, updated_at=now()).where(Setting.id == last.id).execute()
+    return True
+
+
+def _is_over(last: dict[str, Any], here: dict[str, Any], sweep_s: float) -> bool:
+    return bool(last["boot"] != here["boot"] or here["at"] - last["at"] >= sweep_s)
+
+
+def follow_clock_step(step_s: float) -> None:
+    """The wall clock was set: waits that were meant as "in a minute" stay a minute.
+
+    Times that a person chose stand; they are what the wall clock is for.
+    """
+    if abs(step_s) < STEP_S:
+        return
+    log.warning("The clock was set by %.0f s; waiting jobs are moved along.", step_s)
+    for job in Job.select().where(Job.state == JobState.QUEUED, Job.run_after.is_null(False)):
+        chosen = job.post.publish_at if job.post is not None else None
+        if job.run_after is not None and job.run_after != chosen:
+            later = job.run_after + timedelta(seconds=step_s)
+            Job.update(run_after=later).where(
+                Job.id == job.id, Job.state == JobState.QUEUED
+            ).execute()
+
+
+def sweep(settings: Settings) -> None:
+    """All repairs and all tidying; one that fails doesn't keep the others from running."""
+    layout = Layout(settings.data)
+    steps: list[Callable[[], object]] = [
+        take_back_expired,
+        lambda: media.sweep_tmp(layout),
+        lambda: uploads.recover(settings),
+        lambda: pipeline.sweep(settings),
+        dispatch.sweep,
+        lambda: media.settle_trash(layout),
+        lambda: empty_trash(layout),
+        lambda: jobs.prune(older_than=now() - timedelta(days=settings.keep_jobs_days)),
+        prune_rows,
+    ]
+    for step in steps:
+        try:
+            step()
+        except (peewee.OperationalError, OSError) as exc:
+            log.warning("A step of the sweep failed (%s); the next sweep tries again.", exc)
+
+
+def take_back_expired() -> int:
+    """Queue again what a dead or frozen worker held; give up on what kills workers; how many."""
+    found = jobs.expired()
+    for job in found:
+        log.warning("%s %s has lost its worker", job.kind, job.public_id)
+        try:
+            if not jobs.take_back(job):
+                _give_up(job)
+        except LeaseLost:
+            continue  # its worker came back, or was faster
+    return len(found)
+
+
+def _give_up(job: Job) -> None:
+    failure = JobFailed(
+        f"The worker died {MAX_CRASHES} times while it worked on this, so it isn't tried again. "
+        "The worker's log says more; press Retry after mending the cause.",
+        permanent=True,
+        code="crashed",
+    )
+    with transaction():
+        Job.update(crashes=Job.crashes + 1).where(Job.id == job.id).execute()
+        jobs.fail(job, failure.message, code=failure.code)
+        pipeline.settle_failure(job, failure)
+
+
+def empty_trash(layout: Layout) -> int:
+    """Remove for good what has been in the bin for long enough; how many."""
+    limit = now() - timedelta(days=TRASH_DAYS)
+    old = Video.select().where(Video.state == VideoState.TRASHED, Video.deleted_at < limit)
+    gone = 0
+    for video in list(old):
+        # The row first: files without a row are swept, a row without files looks alive.
+        with transaction():
+            removed = (
+                Video.delete()
+                .where(
+                    Video.id == video.id,
+                    Video.state == VideoState.TRASHED,
+                    Video.deleted_at < limit,
+                )
+                .execute()
+            )
+        if removed:
+            media.remove_video_files(layout, video.public_id)
+            gone += 1
+    return gone
+
+
+def prune_rows() -> None:
+    """Rows that have served: progress that nobody replays, answers that nobody asks for again."""
+    at = now()
+    Event.delete().where(
+        Event.type.in_(["job.progress", "upload.progress"]),
+        Event.at < at - timedelta(hours=PROGRESS_HOURS),
+    ).execute()
+    IdempotencyKey.delete().where(
+        IdempotencyKey.created_at < at - timedelta(days=IDEMPOTENCY_DAYS)
+    ).execute()

@@ -1,0 +1,168 @@
+"""Run ffmpeg on an original, with progress, a watchdog and limits."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from appliance.errors import JobFailed
+from appliance.models import Method
+from tasks import sandbox
+from tasks.ffmpeg import find_ffmpeg, thread_count
+from tasks.sandbox import MIB, Command, Limits
+from tasks.transcode.command import INPUT, OUTPUT, ffmpeg_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tasks.context import Context
+    from tasks.probe.facts import Probe
+    from tasks.profiles import Targets
+    from tasks.transcode.plan import Plan
+
+# 8K in several threads takes 2.5 GiB of address space; a bomb hits the wall.
+MEMORY_BYTES = 4096 * MIB
+STAGES = {
+    Method.LEAVE: "Linking",
+    Method.REMUX: "Repacking",
+    Method.AUDIO: "Encoding the sound",
+    Method.TRANSCODE: "Encoding",
+}
+
+
+def make(
+    original: Path, probe: Probe, plan: Plan, targets: Targets, context: Context, *, share: float
+) -> Path:
+    """Carry a plan out; the path of the result, in the job's folder.
+
+    ``share``: the part of the whole job's progress that this is. Raises JobFailed with a sentence
+    and ffmpeg's last words, and what ``context.check`` raises.
+    """
+    made = context.folder / OUTPUT
+    made.unlink(missing_ok=True)
+    if plan.method is Method.LEAVE:
+        link_or_copy(original, made)
+        return made
+    name = context.folder / INPUT
+    name.unlink(missing_ok=True)
+    name.symlink_to(original)
+    ffmpeg = find_ffmpeg(context.settings)
+    limit_bytes = most_bytes(probe, plan, targets)
+    command = Command(
+        argv=tuple(
+            ffmpeg_command(
+                plan,
+                targets,
+                ffmpeg=str(ffmpeg),
+                threads=thread_count(),
+                max_pixels=context.settings.max_pixels,
+                # A second or so is lost or won by rounding; what goes on for ever is stopped.
+                max_duration_s=probe.duration_s + 5,
+                max_bytes=limit_bytes,
+            )
+        ),
+        folder=context.folder,
+        reads=(original, ffmpeg),
+        limits=Limits(
+            memory_bytes=MEMORY_BYTES,
+            cpu_s=3600 + int(probe.duration_s * 60 * thread_count()),
+            file_bytes=limit_bytes + 64 * MIB,  # ffmpeg's own limit comes first
+        ),
+    )
+    follower = _Follower(made, probe.duration_s, STAGES[plan.method], share, context)
+    ended = sandbox.run(command, context.settings, check=follower.check, on_line=follower.on_line)
+    if ended.code != 0:
+        raise failure(ended)
+    return made
+
+
+def most_bytes(probe: Probe, plan: Plan, targets: Targets) -> int:
+    """More than the result may ever have."""
+    if plan.picture is None:
+        return int(probe.size_bytes * 1.1 + probe.duration_s * targets.audio_bps / 8) + 16 * MIB
+    seconds = probe.duration_s + 5
+    return int(seconds * (targets.max_bps * 1.6 + 2 * targets.audio_bps) / 8) + 16 * MIB
+
+
+def failure(ended: sandbox.Ended) -> JobFailed:
+    """Why ffmpeg ended badly, and whether another try makes sense."""
+    words = ended.words.strip()
+    if "No space left on device" in words:
+        return JobFailed(
+            "The disk is full. Free some space, then press Retry.",
+            permanent=False,
+            code="storage_full",
+            detail=words,
+        )
+    if ended.code < 0 or ended.code > 128:
+        return JobFailed(
+            "The encoder crashed or hit a limit on this file. It is tried again; if that fails "
+            "too, export the video as MP4 and upload that.",
+            permanent=False,
+            code="encoder_crashed",
+            detail=words or f"signal {-ended.code}",
+        )
+    return JobFailed(
+        "ffmpeg could not convert this file. The original can still be played and downloaded; "
+        "export it as MP4 (H.264) and upload that, or look at the details.",
+        permanent=True,
+        code="encode_failed",
+        detail=words,
+    )
+
+
+class _Follower:
+    """Turns ``-progress`` into reports, and notices when nothing moves any more."""
+
+    def __init__(
+        self, made: Path, duration_s: float, stage: str, share: float, context: Context
+    ) -> None:
+        self.made, self.duration_s, self.stage, self.share = made, duration_s, stage, share
+        self.context = context
+        self._seen: tuple[str, int] = ("", 0)
+        self._out_time = ""
+        self._moved_s = time.monotonic()
+
+    def on_line(self, line: str) -> None:
+        name, _, value = line.partition("=")
+        if name == "out_time_us" and value.lstrip("-").isdecimal():
+            self._out_time = value
+            done = max(0.0, int(value) / 1e6 / self.duration_s)
+            self.context.report(self.stage, self.share * min(1.0, done))
+
+    def check(self) -> None:
+        self.context.check()
+        try:
+            # The second pass of faststart says nothing, but writes.
+            written_ns = os.stat(self.made).st_mtime_ns
+        except FileNotFoundError:
+            written_ns = 0
+        seen, now_s = (self._out_time, written_ns), time.monotonic()
+        if seen != self._seen:
+            self._seen, self._moved_s = seen, now_s
+        elif now_s - self._moved_s > self.context.settings.stall_s:
+            raise JobFailed(
+                f"The encoder did nothing for {self.context.settings.stall_s:.0f} seconds and was "
+                "stopped.",
+                permanent=False,
+                code="stalled",
+            )
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same bytes under a second name, without taking room where the disk can do that."""
+    try:
+        os.link(source, target)
+    except OSError:
+        copy(source, target)
+
+
+def copy(source: Path, target: Path) -> None:
+    """By reflink or inside the kernel, where they exist."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        left = os.fstat(reader.fileno()).st_size
+        while left > 0 and (
+            done := os.copy_file_range(reader.fileno(), writer.fileno(), min(left, 1 << 30))
+        ):
+            left -= done

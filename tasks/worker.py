@@ -1,0 +1,153 @@
+"""The worker process: hears the bell of one queue and runs what is due.
+
+Huey's consumer listens; starting, stopping and the signals are ours, because Huey either waits
+for hours until an encode has ended or forgets the task (performance.md §3).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+import peewee
+from huey.consumer import Consumer
+
+from appliance.clock import boot_id, boottime_s, now
+from appliance.db import database, open_database
+from appliance.models import Heartbeat
+from storage.layout import Layout
+from tasks import runner
+from tasks.queue import THREADS, connect
+from tasks.ticker import Ticker
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+    from tasks.queue import Bells
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5.0
+# Huey's own delays grow to 10 s when idle; with these a bell is heard in a tenth of a second
+# (median) and a quarter (at most), for 0.3 % of a core. Source: performance.md §3.
+DELAYS = {"initial_delay": 0.05, "max_delay": 0.25, "backoff": 1.05}
+# How long a stop waits. Media and quick work ends at once; a step of a delivery may have to wait
+# for a platform's answer, and ends by its own time-outs.
+PATIENCE_S = {"media": 8.0, "quick": 8.0, "delivery": 120.0}
+
+
+class Listener(Consumer):  # type: ignore[misc]  # huey has no types
+    """Huey's consumer without its signal handlers."""
+
+    def _set_signal_handlers(self) -> None:
+        pass
+
+
+def run(settings: Settings, name: str) -> int:
+    """Work until SIGTERM or SIGINT; the exit code. A second signal ends it on the spot."""
+    signals: SimpleQueue[int] = SimpleQueue()  # its put() may be called by a signal handler
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _: signals.put(signum))
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    Layout(settings.data).make_folders()
+    open_database(settings.database_path)
+    worker = Worker(settings, name)
+    worker.start()
+    log.info("worker %s is ready", name)
+    while True:
+        try:
+            signum = signals.get(timeout=1.0)
+        except Empty:
+            worker.look_after()
+            continue
+        break
+    log.info("worker %s stops (%s)", name, signal.Signals(signum).name)
+    return worker.stop(signals)
+
+
+class Worker:
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.settings, self.name = settings, name
+        self.owner = f"{name}:{os.getpid()}:{int(boottime_s() * 1000)}"
+        self.stopping = threading.Event()
+        self.bells: Bells = connect(settings)
+        self.bells.on_ring(name, self._work)
+        self._listener = Listener(
+            self.bells.queues[name],
+            workers=THREADS[name],
+            periodic=False,
+            scheduler_interval=60,  # nothing is ever scheduled there
+            **DELAYS,
+        )
+        self._ticker: threading.Thread | None = None
+        self._started_at = now()
+        self._beaten_s = 0.0
+
+    def start(self) -> None:
+        self._beat()
+        self._listener.start()
+        # Rings for what was queued while no worker was there.
+        self.bells.ring(self.name)
+        if self.name == "delivery":
+            self._ticker = Ticker(self.settings, self.stopping).start()
+
+    def look_after(self) -> None:
+        """About once a second."""
+        try:
+            if self.bells.mend():
+                self.bells.ring(self.name)
+        except (sqlite3.Error, OSError):
+            log.exception("The bells are broken; the next second tries again.")
+        self._listener.check_worker_health()
+        if time.monotonic() - self._beaten_s >= HEARTBEAT_S:
+            self._beat()
+
+    def stop(self, signals: SimpleQueue[int]) -> int:
+        """End what runs: put back, or (delivery) up to the end of the step in flight."""
+        self.stopping.set()
+        self._listener.stop_flag.set()
+        threads: list[threading.Thread] = [thread for _, thread in self._listener.worker_threads]
+        if self._ticker is not None:
+            threads.append(self._ticker)
+        deadline_s = time.monotonic() + PATIENCE_S[self.name]
+        while any(thread.is_alive() for thread in threads):
+            if time.monotonic() > deadline_s:
+                log.error("worker %s: a job did not end in time; its lease will run out", self.name)
+                return 1
+            try:
+                signals.get(timeout=0.05)
+            except Empty:
+                continue
+            log.warning("worker %s ends on the spot", self.name)
+            return 1
+        with database.connection_context():
+            Heartbeat.delete().where(
+                Heartbeat.process == f"worker-{self.name}", Heartbeat.pid == os.getpid()
+            ).execute()
+        return 0
+
+    def _work(self) -> None:
+        owner = f"{self.owner}:{threading.get_ident()}"
+        runner.run_due(self.name, owner, self.settings, self.stopping)
+
+    def _beat(self) -> None:
+        self._beaten_s = time.monotonic()
+        columns: dict[Any, Any] = {
+            Heartbeat.pid: os.getpid(),
+            Heartbeat.boot_id: boot_id(),
+            Heartbeat.beat_boottime_s: boottime_s(),
+            Heartbeat.beat_at: now(),
+            Heartbeat.started_at: self._started_at,
+        }
+        try:
+            with database.connection_context():
+                Heartbeat.insert({Heartbeat.process: f"worker-{self.name}", **columns}).on_conflict(
+                    conflict_target=[Heartbeat.process], update=columns
+                ).execute()
+        except peewee.OperationalError as exc:
+            log.warning("worker %s could not say that it is alive: %s", self.name, exc)
