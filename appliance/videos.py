@@ -118,8 +118,10 @@ def trash(video: Video, *, actor: User) -> None:
 
 def restore(video: Video, *, actor: User) -> None:
     """Out of the bin, to the state it had. Raises InvalidTransition."""
+    before = VideoState(video.state_before_trash or VideoState.RECEIVED)
+    if before is VideoState.UPLOADING:
+        raise InvalidTransition("Its upload was never finished; upload the file again.")
     with transaction():
-        before = VideoState(video.state_before_trash or VideoState.RECEIVED)
         moved = move(
             Video, video.id, VideoState.TRASHED, before, state_before_trash=None, deleted_at=None
         )
