@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from appliance import __version__
+from appliance.cli.demo import demo
+from appliance.cli.doctor import doctor
+from appliance.cli.jobs import jobs
 from appliance.cli.people import token, user
+from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
+from appliance.cli.settings_doc import settings_doc
+from appliance.cli.upload import upload
+from appliance.cli.videos import videos
 from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
@@ -33,7 +40,11 @@ def cli() -> None:
     """
 
 
-for command in (up, web, worker, migrate, user, token):
+COMMANDS = (
+    up, web, worker, migrate, doctor, user, token, upload, videos, post, jobs, accounts, demo,
+    settings_doc,
+)  # fmt: skip
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -14,7 +14,7 @@ from appliance.settings import load_settings
 from appliance.text import clean_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from appliance.settings import Settings
 
@@ -57,6 +57,14 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], *, no
     for number, row in enumerate(cells):
         line = "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True))
         click.secho(line.rstrip(), bold=number == 0)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Names and values below each other; what is not known is left out."""
+    known = {name: value for name, value in facts.items() if value not in (None, "", [], {})}
+    width = max(map(len, known), default=0)
+    for name, value in known.items():
+        click.echo(f"{name:<{width}}  {clean_line(str(value), max_bytes=2000)}")
 
 
 def _cell(value: object) -> str:

@@ -1,0 +1,134 @@
+"""`appliance demo`: a short film of our own, all the way to the practice platform."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from appliance.cli.frame import print_json, print_table
+from appliance.cli.posts import choose, print_results, send, wait_for_post
+from appliance.cli.remote import remote
+from appliance.cli.upload import wait_for_video
+from appliance.errors import ApplianceError
+from appliance.settings import load_settings
+
+if TYPE_CHECKING:
+    from appliance.cli.remote import Box
+
+TITLE = "Media Appliance demo"
+
+
+@click.command()
+@click.option("--seconds", default=6, show_default=True, type=click.IntRange(1, 60))
+@remote
+def demo(seconds: int, box: Box, as_json: bool) -> int:
+    """Make a short film, upload it, wait for it, post it to Practice; print how long each took."""
+    clock = _Clock()
+    with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
+        film = Path(folder, "demo.webm")
+        make_film(film, seconds)
+        clock.lap("Make the film")
+        from appliance.cli.sending import send_file
+
+        video_id = send_file(box, film, title=TITLE)
+        clock.lap("Upload it")
+    video = wait_for_video(box, video_id)
+    clock.lap("Wait until it is ready")
+    if video["state"] == "failed":
+        raise ApplianceError(f"The film could not be made ready: {video['error']}")
+    practice = choose(box.get("/api/v1/accounts")["items"], ["practice"])
+    created = send(box, {"video_id": video_id, "accounts": practice})
+    post = wait_for_post(box, created["post_id"])
+    clock.lap("Post it to Practice")
+    phases = [*clock.laps, *_jobs(box, video_id)]
+    if as_json:
+        print_json({"video": video, "post": post, "phases": phases})
+    else:
+        _print(box, video, post, phases)
+    return 0 if post["status"] == "completed" else 1
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps: list[dict[str, Any]] = []
+        self._last_s = time.monotonic()
+
+    def lap(self, phase: str) -> None:
+        at_s = time.monotonic()
+        self.laps.append({"phase": phase, "took_s": round(at_s - self._last_s, 2)})
+        self._last_s = at_s
+
+
+def make_film(path: Path, seconds: int) -> None:
+    """A test picture with a tone, as WebM, so that there is something to encode.
+
+    Raises ApplianceError with the end of ffmpeg's words.
+    """
+    from tasks.ffmpeg import find_ffmpeg
+
+    ffmpeg = str(find_ffmpeg(load_settings()))
+    done = subprocess.run(
+        [
+            *(ffmpeg, "-nostdin", "-v", "error", "-y"),
+            *("-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=30:duration={seconds}"),
+            *("-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"),
+            *("-vf", _picture(ffmpeg), "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "2M"),
+            *("-c:a", "libopus", "-shortest", str(path)),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ApplianceError(f"ffmpeg could not make the film: {done.stderr.strip()[-500:]}")
+
+
+def _picture(ffmpeg: str) -> str:
+    """The title on the picture, where this ffmpeg can write."""
+    filters = subprocess.run(
+        [ffmpeg, "-hide_banner", "-filters"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    ).stdout
+    if " drawtext " not in filters:
+        return "null"
+    place = "x=(w-tw)/2:y=h/2-th:fontsize=64:fontcolor=white:box=1:boxcolor=black@0.5:boxborderw=24"
+    return f"drawtext=text='{TITLE}':{place}"
+
+
+def _jobs(box: Box, video_id: str) -> list[dict[str, Any]]:
+    """How long the box itself worked on each job, oldest first."""
+    found = box.get("/api/v1/jobs", video_id=video_id)["items"]
+    ended = [job for job in found if job["started_at"] and job["finished_at"]]
+    return [
+        {"phase": f"  job {job['kind']}", "took_s": round(_seconds(job), 2)}
+        for job in sorted(ended, key=lambda job: str(job["started_at"]))
+    ]
+
+
+def _seconds(job: Any) -> float:
+    start, end = (datetime.fromisoformat(job[name]) for name in ("started_at", "finished_at"))
+    return (end - start).total_seconds()
+
+
+def _print(box: Box, video: Any, post: Any, phases: list[dict[str, Any]]) -> None:
+    print_table(
+        ("Phase", "Seconds"),
+        [(phase["phase"], f"{phase['took_s']:.2f}") for phase in phases],
+        none="",
+    )
+    click.echo(f"\nThe video  {box.url}/videos/{video['video_id']}")
+    for result in post["results"]:
+        if result["url"]:
+            click.echo(f"Posted at  {result['url']}")
+    if post["status"] != "completed":
+        print_results(post)

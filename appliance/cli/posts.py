@@ -1,0 +1,149 @@
+"""`appliance post` and `appliance accounts`: where videos go."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from appliance.cli.frame import print_json, print_table
+from appliance.cli.remote import remote
+from appliance.cli.upload import until, work_bar
+from appliance.errors import InvalidInput
+from appliance.ids import new_id
+from appliance.text import clean_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.cli.remote import Box
+
+ENDED = ("completed", "partial", "failed", "cancelled")
+
+
+@click.command()
+@click.argument("video_id", metavar="VIDEO")
+@click.option(
+    "--to",
+    "wanted",
+    metavar="ACCOUNT",
+    multiple=True,
+    required=True,
+    help="An account's id or name, or a platform for all its accounts; once for each.",
+)
+@click.option("--title", help="Default: the video's.")
+@click.option("--description", help="Default: the video's.")
+@click.option("--at", metavar="TIME", help='Later: "2026-12-24 18:00", or with a zone "…+01:00".')
+@click.option("--wait", is_flag=True, help="Until it is posted, or has failed.")
+@remote
+def post(
+    video_id: str,
+    wanted: Sequence[str],
+    title: str | None,
+    description: str | None,
+    at: str | None,
+    wait: bool,
+    box: Box,
+    as_json: bool,
+) -> int:
+    """Post VIDEO to accounts; one that isn't ready yet goes out when it is."""
+    accounts = choose(box.get("/api/v1/accounts")["items"], wanted)
+    body = {"video_id": video_id, "accounts": accounts, "title": title, "description": description}
+    if at is not None:
+        body["publish_at"] = parse_time(at)
+    created = send(box, {name: value for name, value in body.items() if value is not None})
+    made = wait_for_post(box, created["post_id"]) if wait else created
+    if as_json:
+        print_json(made)
+    elif wait:
+        print_results(made)
+    else:
+        click.echo(f"{made['post_id']}  {made['status']}")
+    return 1 if made["status"] in ("failed", "partial") else 0
+
+
+@click.group()
+def accounts() -> None:
+    """The channels, pages and folders that videos are posted to."""
+
+
+@accounts.command(name="list")
+@remote
+def list_accounts(box: Box, as_json: bool) -> None:
+    """List connected accounts."""
+    found = box.get("/api/v1/accounts")
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("Id", "Platform", "Name", "State"),
+        [(item["id"], item["platform"], item["name"], item["state"]) for item in found["items"]],
+        none="No account is connected.",
+    )
+
+
+def choose(items: Sequence[Any], wanted: Sequence[str]) -> list[str]:
+    """The ids of the accounts that were meant, each once. Raises InvalidInput."""
+    chosen: dict[str, None] = {}
+    for word in wanted:
+        found = [
+            item["id"]
+            for item in items
+            if word == item["id"] or word.casefold() in (item["platform"], item["name"].casefold())
+        ]
+        if not found:
+            there = ", ".join(f"“{clean_line(item['name'])}”" for item in items) or "none"
+            raise InvalidInput(f"There is no account or platform “{word}”. Accounts: {there}.")
+        chosen.update(dict.fromkeys(found))
+    return list(chosen)
+
+
+def parse_time(text: str) -> str:
+    """RFC 3339; without a zone it is this machine's. Raises UsageError."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise click.UsageError(
+            f'--at: write the time as "2026-12-24 18:00", not “{text}”.'
+        ) from exc
+    return at.astimezone().isoformat()
+
+
+def send(box: Box, body: Any) -> Any:
+    """Make a post; the key lets the box tell a repeated request from a second post."""
+    return box.post("/api/v1/posts", body, Idempotency_Key=new_id())
+
+
+def wait_for_post(box: Box, post_id: str) -> Any:
+    """The post when nothing more will happen by itself, or its time is still to come."""
+    found: Any = {}
+    with work_bar() as bar:
+        task = bar.add_task("Posting", total=None)
+
+        def look() -> bool:
+            nonlocal found
+            found = box.get(f"/api/v1/posts/{post_id}")
+            stages = {result["stage"] for result in found["results"] if result["stage"]}
+            bar.update(task, description=", ".join(sorted(stages)) or "Posting")
+            return found["status"] in (*ENDED, "scheduled")
+
+        until(look)
+    return found
+
+
+def print_results(made: Any) -> None:
+    click.echo(f"{made['post_id']}  {made['status']}")
+    print_table(
+        ("Account", "State", "Link", "Error"),
+        [
+            (_name(result), result["state"], result["url"], result["error"])
+            for result in made["results"]
+        ],
+        none="It has no accounts.",
+    )
+
+
+def _name(result: Any) -> str:
+    account = result["account"]
+    return str(account["name"]) if isinstance(account, dict) else str(account)
