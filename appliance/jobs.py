@@ -50,7 +50,6 @@ KINDS: dict[str, Kind] = {
     "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
     "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
     "publish": Kind("delivery", Priority.HIGH, "Post"),
-    "cleanup": Kind("delivery", Priority.LOW, "Tidy up"),
 }
 
 

@@ -10,6 +10,8 @@ from appliance.models import Method
 from tasks.probe.facts import Edits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tasks.probe.facts import AudioTrack, Probe, VideoTrack
     from tasks.profiles import Acceptance, Profile, Targets
 
@@ -46,13 +48,16 @@ def plan(probe: Probe, profile: Profile) -> Plan:
     """
     video, audio = probe.video, probe.audio
     assert video is not None
-    picture_reasons = _gather(_picture_faults(video, probe, place) for place in profile.places)
-    audio_reasons = _gather(_audio_faults(audio, place) for place in profile.places)
-    box_reasons = _gather(_container_faults(probe, place) for place in profile.places)
-    if probe.other_tracks:
-        box_reasons += ("has more tracks than a picture and a sound",)
-    if probe.has_location:
-        box_reasons += ("says where it was recorded",)
+    places = profile.places
+    picture_reasons = (
+        *_gather((place.place, _picture_faults(video, probe, place)) for place in places),
+        *_picture_notes(video, probe),
+    )
+    audio_reasons = _gather((place.place, _audio_faults(audio, place)) for place in places)
+    box_reasons = (
+        *_gather((place.place, _container_faults(probe, place)) for place in places),
+        *_container_notes(probe),
+    )
     reasons = picture_reasons + audio_reasons + box_reasons
     if picture_reasons:
         method = Method.TRANSCODE
@@ -84,43 +89,52 @@ def encode_anyway(probe: Probe, profile: Profile, reason: str) -> Plan:
     )
 
 
-def _gather(faults: object) -> tuple[str, ...]:
-    found: dict[str, None] = {}
-    for of_one_place in faults:  # type: ignore[attr-defined]  # an iterable of iterables
-        found |= dict.fromkeys(of_one_place)
-    return tuple(found)
+Faults = list[str]
 
 
-def _picture_faults(video: VideoTrack, probe: Probe, place: Acceptance) -> list[str]:
-    where = place.place
+def _gather(of_places: Iterable[tuple[str, Faults]]) -> tuple[str, ...]:
+    """Each fault once, with the places that mind it."""
+    minding: dict[str, list[str]] = {}
+    for place, faults in of_places:
+        for fault in faults:
+            minding.setdefault(fault, []).append(place)
+    return tuple(f"{fault} ({', '.join(places)})" for fault, places in minding.items())
+
+
+def _picture_faults(video: VideoTrack, probe: Probe, place: Acceptance) -> Faults:
     found = []
     if place.video_codecs is not None and video.codec not in place.video_codecs:
-        found.append(f"{video.codec} isn't taken by {where}")
+        found.append(f"{video.codec} isn't taken")
     if place.pix_fmts is not None and video.pix_fmt not in place.pix_fmts:
-        found.append(f"{video.pix_fmt} isn't taken by {where}")
+        found.append(f"{video.pix_fmt} isn't taken")
     if place.max_width is not None and video.width > place.max_width:
-        found.append(f"{video.width} columns are too many for {where}")
+        found.append(f"{video.width} columns are too many")
     if place.min_fps is not None and video.fps < place.min_fps:
-        found.append(f"{video.fps:.3g} pictures a second are too few for {where}")
+        found.append(f"{video.fps:.3g} pictures a second are too few")
     if place.max_fps is not None and video.fps > place.max_fps * 1.001:
-        found.append(f"{video.fps:.3g} pictures a second are too many for {where}")
+        found.append(f"{video.fps:.3g} pictures a second are too many")
     if place.constant_fps and video.variable:
-        found.append(f"its frame rate varies, and {where} wants a constant one")
+        found.append("the frame rate varies")
     if place.progressive and video.interlaced:
-        found.append("it is interlaced")
+        found.append("the picture is interlaced")
     if place.max_video_bps is not None and _video_bps(video, probe) > place.max_video_bps:
-        found.append(f"its bit rate is too high for {where}")
-    # Players and platforms disagree about these, so they are put into the pixels.
+        found.append("the bit rate is too high")
+    return found
+
+
+def _picture_notes(video: VideoTrack, probe: Probe) -> Faults:
+    """Players and platforms disagree about these, so they are put into the pixels."""
+    found = []
     if video.turned:
-        found.append("it is turned by a note in the file")
+        found.append("a note in the file turns the picture")
     if video.sar[0] != video.sar[1]:
-        found.append("its pixels aren't square")
+        found.append("the pixels aren't square")
     if video.hdr:
-        found.append("it is HDR")
+        found.append("the picture is HDR")
     if video.width % 2 or video.height % 2:
-        found.append("its size is odd")
+        found.append("the size is odd")
     if probe.edits is Edits.CUT:
-        found.append("parts of it are cut away by a note in the file")
+        found.append("a note in the file cuts parts away")
     return found
 
 
@@ -130,29 +144,39 @@ def _video_bps(video: VideoTrack, probe: Probe) -> float:
     return probe.size_bytes * 8 / probe.duration_s if probe.duration_s else 0.0
 
 
-def _audio_faults(audio: AudioTrack | None, place: Acceptance) -> list[str]:
+def _audio_faults(audio: AudioTrack | None, place: Acceptance) -> Faults:
     if audio is None:
-        return [f"it has no sound, and {place.place} wants some"] if place.needs_audio else []
+        return ["there is no sound"] if place.needs_audio else []
     found = []
     if place.audio_codecs is not None and not (
         audio.codec in place.audio_codecs and audio.profile in ("", "LC")
     ):
-        found.append(f"its sound ({audio.codec}) isn't taken by {place.place}")
+        found.append(f"sound in {audio.codec} isn't taken")
     if place.max_audio_hz is not None and audio.rate_hz > place.max_audio_hz:
-        found.append(f"its sound has {audio.rate_hz} Hz, too many for {place.place}")
+        found.append(f"{audio.rate_hz} Hz are too many")
     if place.max_channels is not None and audio.channels > place.max_channels:
-        found.append(f"its sound has {audio.channels} channels, too many for {place.place}")
+        found.append(f"{audio.channels} channels are too many")
     return found
 
 
-def _container_faults(probe: Probe, place: Acceptance) -> list[str]:
+def _container_faults(probe: Probe, place: Acceptance) -> Faults:
+    mp4 = probe.format.startswith("mov,mp4") and probe.brand != "qt  "
     found = []
-    if place.mp4 and (not probe.format.startswith("mov,mp4") or probe.brand == "qt  "):
-        found.append(f"{place.place} wants an MP4 file")
-    if place.faststart and (not probe.faststart or probe.fragmented):
-        found.append("its index is at the end")
+    if place.mp4 and not mp4:
+        found.append("it isn't an MP4 file")
+    if place.faststart and mp4 and (not probe.faststart or probe.fragmented):
+        found.append("the index isn't in front")
     if place.no_edit_list and probe.edits is not Edits.NONE:
         found.append("it has an edit list")
+    return found
+
+
+def _container_notes(probe: Probe) -> Faults:
+    found = []
+    if probe.other_tracks:
+        found.append("there are more tracks than a picture and a sound")
+    if probe.has_location:
+        found.append("it says where it was recorded")
     return found
 
 
@@ -205,4 +229,5 @@ def choose_fps(fps: float, variable: bool, allowed: tuple[str, ...]) -> str:
 
 
 def _whole(ratio: float) -> bool:
-    return abs(ratio - round(ratio)) < 0.002
+    # Closer than 30 and 29.97 are to each other.
+    return abs(ratio - round(ratio)) < 0.0005 * ratio

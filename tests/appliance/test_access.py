@@ -92,7 +92,7 @@ def test_events_follow_the_same_rule_in_both_forms(world: World, role: str) -> N
 
 @pytest.mark.parametrize("role", SEEN)
 def test_jobs_without_a_video_are_the_admins(world: World, role: str) -> None:
-    job = jobs.create("cleanup", "cleanup:today")
+    job = jobs.create("publish", "publish:today")
     user = world.users[role]
     if role in ("admin", "owner"):
         assert access.get_job(user, job.public_id).id == job.id

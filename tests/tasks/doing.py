@@ -1,0 +1,125 @@
+"""A box without web: originals put in place, jobs run here or by real worker processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from appliance import jobs
+from appliance.models import Job, Rendition, Video
+from appliance.states import JOB_ENDED
+from storage.layout import Layout
+from tasks import runner
+from tests.end_to_end.box import ROOT
+from tests.factories import make_video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from appliance.settings import Settings
+
+
+def bring_in(settings: Settings, file: Path, **columns: Any) -> Video:
+    """As if it had been uploaded: the original in its place, and its first job."""
+    from appliance.clock import now
+
+    video = make_video(filename=file.name, received_at=now(), **columns)
+    original = Layout(settings.data).original(video.public_id)
+    original.parent.mkdir(mode=0o700)
+    shutil.copy(file, original)
+    jobs.create("probe", f"probe:{video.public_id}", video=video)
+    return video
+
+
+def run_all(settings: Settings, stop: threading.Event | None = None) -> None:
+    """Run all jobs that are due, one after another, by the real runner."""
+
+    def work() -> None:
+        flag = stop or threading.Event()
+        while any([runner.run_due(queue, "test", settings, flag) for queue in jobs.QUEUES]):
+            pass
+
+    in_thread(work)
+
+
+def run_one(settings: Settings, queue: str, stop: threading.Event | None = None) -> Job:
+    """Claim the best job of a queue and run it to its end."""
+    job = jobs.claim(queue, "test", lease_s=settings.lease_s)
+    assert job is not None
+    in_thread(lambda: runner.run(job, settings, stop or threading.Event()))
+    return Job.get_by_id(job.id)
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    """Workers open connections of their own; the test's stays open beside them."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def again(video: Video) -> Video:
+    return Video.get_by_id(video.id)
+
+
+def rendition_of(video: Video) -> Rendition:
+    return Rendition.get(Rendition.video == video)
+
+
+def job_of(video: Video, kind: str) -> Job:
+    return Job.select().where(Job.video == video, Job.kind == kind).order_by(Job.id.desc()).get()
+
+
+def is_ended(job: Job) -> bool:
+    return Job.get_by_id(job.id).state in JOB_ENDED
+
+
+MAIN = """
+import logging, sys
+from appliance.settings import load_settings
+from tasks.worker import run
+logging.basicConfig(level="INFO", format="%(name)s %(message)s")
+sys.exit(run(load_settings(), sys.argv[1]))
+"""
+
+
+@contextmanager
+def worker(settings: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker process; killed at the end if it still runs."""
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("APPLIANCE_")},
+        "APPLIANCE_DATA": str(settings.data),
+        "APPLIANCE_LEASE_S": str(settings.lease_s),
+        "APPLIANCE_SWEEP_S": str(settings.sweep_s),
+        "APPLIANCE_STALL_S": str(settings.stall_s),
+        "APPLIANCE_SANDBOX": settings.sandbox,
+    }
+    process = subprocess.Popen([sys.executable, "-c", MAIN, name], cwd=ROOT, env=env)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
+def at_work_in(folder: Path) -> list[int]:
+    """Processes that run in a folder below ``folder``: what a sandbox holds."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            cwd = os.readlink(entry / "cwd")
+        except OSError:
+            continue
+        if cwd.startswith(str(folder)):
+            found.append(int(entry.name))
+    return found
