@@ -1,5 +1,6 @@
 // Links with data-dialog open their page in the dialog; data-opens shows a dialog of the page.
 import htmx from "htmx.org";
+import { forgetDraft, restoreDrafts } from "./drafts.js";
 import { toast } from "./toasts.js";
 
 let opener; // where the focus goes back to, by id: the element may have been replaced meanwhile
@@ -36,6 +37,7 @@ export async function openDialog(url, from) {
     box.innerHTML = await answer.text();
     htmx.process(box);
     box.showModal();
+    restoreDrafts(box);
     (box.querySelector("[autofocus]") ?? box.querySelector("h2"))?.focus();
   } catch {
     location.href = url;
@@ -68,9 +70,11 @@ document.addEventListener(
   true,
 );
 
-// The server says so in HX-Trigger: {"dialog:done": {"say": "Posting to 2 accounts"}}.
-document.addEventListener("dialog:done", (event) => {
-  dialog()?.close();
-  if (event.detail?.say) toast(event.detail.say);
+// The server says so in HX-Trigger: {"dialog:done": {say, then, forget}}. `then` is the live event
+// that it also causes; shown at once, without waiting for the stream.
+document.addEventListener("dialog:done", ({ detail: { say, then, forget } }) => {
+  if (forget) forgetDraft(forget);
+  dialog().close();
+  if (say) toast(say);
+  if (then) document.body.dispatchEvent(new CustomEvent(then));
 });
-document.addEventListener("toast", (event) => toast(event.detail.say, event.detail));

@@ -90,18 +90,15 @@ export class UploadPanel extends HTMLElement {
 
   /** What an earlier page has left unfinished. */
   async #recall() {
-    const entries = await storage.findAllUploads();
-    for (const entry of entries) {
-      entry.metadata.fingerprint = entry.urlStorageKey.match(/^tus::(.*)::\d+$/)?.[1];
+    for (const entry of await storage.findAllUploads()) {
       const transfer = await Transfer.left(entry);
-      const item = this.#show(transfer);
-      const allowed = transfer.handle && (await transfer.resumeWith({ ask: false }));
-      if (allowed) transfer.state = "waiting"; // the browser still lets us read it: just go on
-      transfer.sent = await offsetOf(entry);
-      if (transfer.sent < 0) {
-        await transfer.forget();
-        this.#remove(item);
+      if (!(await transfer.look())) {
+        await transfer.forget(); // it was idle for too long: the server has removed it
+        continue;
       }
+      this.#show(transfer);
+      // Where the browser still lets us read the file, it just goes on.
+      if (transfer.handle && (await transfer.resumeWith({ ask: false }))) transfer.state = "waiting";
     }
     this.#draw();
     this.#next();
@@ -274,17 +271,6 @@ export class UploadPanel extends HTMLElement {
     if (["sending", "offline", "waiting"].includes(item.before)) item.transfer.start();
     else item.transfer.state = item.before;
     this.#draw();
-  }
-}
-
-/** How much of it the server has; -1 when it doesn't know the upload any more. */
-async function offsetOf(entry) {
-  try {
-    const answer = await fetch(entry.uploadUrl, { method: "HEAD", headers: { "Tus-Resumable": "1.0.0" } });
-    if (answer.status === 404 || answer.status === 410) return -1;
-    return Number(answer.headers.get("Upload-Offset") ?? 0);
-  } catch {
-    return 0;
   }
 }
 

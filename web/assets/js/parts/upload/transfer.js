@@ -40,14 +40,12 @@ export class Transfer extends EventTarget {
   /** From what an earlier page has left: `entry` of tus-js-client's storage. */
   static async left(entry) {
     const made = new Transfer();
-    made.key = entry.metadata.fingerprint ?? "";
+    made.key = entry.urlStorageKey.match(/^tus::(.*)::\d+$/)?.[1] ?? "";
     made.name = entry.metadata.filename;
     made.size = entry.size;
     made.state = "missing";
     made.entry = entry;
-    made.video = entry.metadata.video ?? "";
     made.handle = (await findHandle(made.key)) ?? null;
-    made.paused = entry.metadata.paused ?? false;
     return made;
   }
 
@@ -70,10 +68,7 @@ export class Transfer extends EventTarget {
       retryDelays: null,
       removeFingerprintOnSuccess: true,
       onUploadUrlAvailable: () => this.#changed(),
-      onAfterResponse: (_request, response) => {
-        const id = response.getHeader("Upload-Video");
-        if (id) this.video = `/videos/${id}`;
-      },
+      onAfterResponse: (_, response) => this.#belongsTo(response.getHeader("Appliance-Video-Id")),
       onProgress: (sent) => this.#progress(sent),
       onSuccess: () => this.#done(),
       onError: (error) => this.#failed(error),
@@ -86,6 +81,20 @@ export class Transfer extends EventTarget {
     clearTimeout(this.#timer);
     this.#tus?.abort();
     this.#set("paused");
+  }
+
+  /** Ask the server how much it has; false when it doesn't know this upload any more. */
+  async look() {
+    const headers = { "Tus-Resumable": "1.0.0" };
+    const answer = await fetch(this.entry.uploadUrl, { method: "HEAD", headers }).catch(() => null);
+    if (answer?.status === 404 || answer?.status === 410) return false;
+    this.sent = Number(answer?.headers.get("Upload-Offset") ?? 0);
+    this.#belongsTo(answer?.headers.get("Appliance-Video-Id"));
+    return true;
+  }
+
+  #belongsTo(video) {
+    if (video) this.video = `/videos/${video}`;
   }
 
   /** After a reload: with the kept handle, or a file chosen again. False: it isn't to be had. */

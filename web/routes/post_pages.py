@@ -1,0 +1,218 @@
+"""Posting: the form (a page, or in the dialog), the list of posts, and what is done to one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect, Response, Template
+
+from appliance import access, accounts, posts
+from appliance.db import database, transaction
+from appliance.errors import Conflict, InvalidInput, NotFound
+from appliance.models import IdempotencyKey, Post, Role, User, Video
+from appliance.settings import Settings
+from appliance.states import PostState, VideoState
+from tasks.publish import dispatch
+from web import post_form
+from web.auth import needs, principal
+from web.post_form import Typed
+from web.rows import load_posts
+
+LOOK = needs(Role.VIEWER)
+CHANGE = needs(Role.EDITOR)
+PAGE = 30
+
+FILTERS: dict[str, tuple[PostState, ...]] = {
+    "": tuple(PostState),
+    "scheduled": (PostState.SCHEDULED,),
+    "posting": (PostState.PENDING, PostState.PROCESSING),
+    "posted": (PostState.COMPLETED, PostState.PARTIAL),
+    "failed": (PostState.FAILED, PostState.PARTIAL),
+}
+
+Fields = URLEncodedBody[dict[str, Any]]
+
+
+@get("/videos/{video_id:str}/post", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def open_form(request: Request[Any, Any, State], video_id: FromPath[str]) -> Template:
+    user = principal(request).user
+    with database.connection_context():
+        video = access.get_video(user, video_id)
+        return _form(request, video, post_form.fresh(video, user), {})
+
+
+@post(
+    "/videos/{video_id:str}/post/check",
+    opt=CHANGE,
+    sync_to_thread=True,
+    status_code=200,
+    include_in_schema=False,
+)
+def check(request: Request[Any, Any, State], video_id: FromPath[str], data: Fields) -> Template:
+    """The accounts, with what each has to say about the texts as they stand now."""
+    user = principal(request).user
+    with database.connection_context():
+        video = access.get_video(user, video_id)
+        context = _context(request, video, post_form.read(data), {})
+    return Template("posts/_check.html", context=context)
+
+
+@post("/videos/{video_id:str}/post", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def send(
+    request: Request[Any, Any, State], video_id: FromPath[str], data: Fields
+) -> Redirect | Response[Any] | Template:
+    user = principal(request).user
+    typed = post_form.read(data)
+    with database.connection_context():
+        video = access.get_video(user, video_id)
+        try:
+            when = post_form.publish_at(typed, user.time_zone)
+            made = _create(request.app.state.settings, user, video, typed)
+        except InvalidInput as exc:
+            return _form(request, video, typed, {exc.field or "": exc.message})
+        except (Conflict, NotFound) as exc:
+            return _form(request, video, typed, {"": exc.message})
+        names = [target.account.name for target in posts.latest_targets(made)]
+    if not _is_fragment(request):
+        return Redirect(f"/videos/{video_id}", status_code=303)
+    done = {
+        "say": post_form.say(names, when, user.time_zone),
+        "then": f"live:video-{video_id}",
+        "forget": f"post:{video_id}",
+    }
+    # 202: it is on its way. The dialog closes by this event, and nothing is put in its place.
+    headers = {"HX-Trigger": json.dumps({"dialog:done": done}), "HX-Reswap": "none"}
+    return Response("", status_code=202, media_type="text/html", headers=headers)
+
+
+def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
+    """The post of this form. A form that comes twice (a double click) makes one post."""
+    with transaction():
+        key = f"form:{typed.key}"
+        earlier = IdempotencyKey.get_or_none(IdempotencyKey.user == user, IdempotencyKey.key == key)
+        if earlier is not None and earlier.answer and earlier.fingerprint == video.public_id:
+            return access.get_post(user, earlier.answer["post_id"])
+        made = dispatch.create(
+            settings,
+            video,
+            accounts.choose(ids=typed.accounts),
+            author=user,
+            title=typed.title,
+            description=typed.description,
+            publish_at=post_form.publish_at(typed, user.time_zone),
+            time_zone=user.time_zone,
+            overrides={id: texts for id, texts in typed.other.items() if id in typed.accounts},
+        )
+        if typed.key and earlier is None:
+            answer = {"post_id": made.public_id}
+            IdempotencyKey.create(user=user, key=key, fingerprint=video.public_id, answer=answer)
+        return made
+
+
+def _form(
+    request: Request[Any, Any, State], video: Video, typed: Typed, problems: dict[str, str]
+) -> Template:
+    context = _context(request, video, typed, problems)
+    name = "posts/new.html"
+    if _is_fragment(request):
+        name = "posts/_form.html" if request.method == "POST" else "posts/_dialog.html"
+    return Template(name, context=context, status_code=422 if problems else 200)
+
+
+def _context(
+    request: Request[Any, Any, State], video: Video, typed: Typed, problems: dict[str, str]
+) -> dict[str, Any]:
+    offered = post_form.choices(video, typed, request.app.state.settings)
+    return {
+        "video_id": video.public_id,
+        "video_title": video.title,
+        "ready": video.state is VideoState.READY,
+        "typed": typed,
+        "offered": offered,
+        "limits": post_form.limits(offered),
+        "problems": problems,
+        "in_dialog": _is_fragment(request),
+    }
+
+
+def _is_fragment(request: Request[Any, Any, State]) -> bool:
+    return request.headers.get("hx-request") == "true"
+
+
+@get("/posts", opt=LOOK, sync_to_thread=True, include_in_schema=False)
+def list_posts(
+    request: Request[Any, Any, State], show: FromQuery[str] = "", before: FromQuery[str] = ""
+) -> Template:
+    user = principal(request).user
+    show = show if show in FILTERS else ""
+    with database.connection_context():
+        query = access.visible_posts(user).where(Post.state.in_(FILTERS[show]))
+        if before:
+            query = query.where(Post.public_id < before)  # ids sort by the time of making
+        rows = list(query.order_by(Post.public_id.desc()).limit(PAGE + 1))
+        context = {
+            "show": show,
+            "posts": load_posts(user, rows[:PAGE], zone=user.time_zone),
+            "more": rows[PAGE - 1].public_id if len(rows) > PAGE else "",
+        }
+    return Template("posts/page.html", context=context)
+
+
+@get("/posts/{post_id:str}/_row", opt=LOOK, sync_to_thread=True, include_in_schema=False)
+def row(request: Request[Any, Any, State], post_id: FromPath[str]) -> Response[Any] | Template:
+    user = principal(request).user
+    with database.connection_context():
+        try:
+            (found,) = load_posts(user, [access.get_post(user, post_id)], zone=user.time_zone)
+        except NotFound:
+            return Response("", media_type="text/html", headers={"HX-Reswap": "delete"})
+    return Template("posts/_row.html", context={"post": found})
+
+
+@get("/posts/{post_id:str}", opt=LOOK, sync_to_thread=True, include_in_schema=False)
+def show_post(request: Request[Any, Any, State], post_id: FromPath[str]) -> Template:
+    user = principal(request).user
+    with database.connection_context():
+        (found,) = load_posts(user, [access.get_post(user, post_id)], zone=user.time_zone)
+    return Template("posts/show.html", context={"post": found})
+
+
+@post("/posts/{post_id:str}/retry", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def retry(request: Request[Any, Any, State], post_id: FromPath[str]) -> Redirect:
+    """Send what failed again, and only that."""
+    user = principal(request).user
+    with database.connection_context():
+        dispatch.retry_failed(access.get_post(user, post_id), actor=user)
+    return Redirect(f"/posts/{post_id}", status_code=303)
+
+
+@post("/posts/{post_id:str}/cancel", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def cancel(request: Request[Any, Any, State], post_id: FromPath[str]) -> Redirect:
+    user = principal(request).user
+    with database.connection_context():
+        dispatch.cancel(access.get_post(user, post_id), actor=user)
+    return Redirect(f"/posts/{post_id}", status_code=303)
+
+
+@post(
+    "/posts/{post_id:str}/targets/{target_id:str}/settle",
+    opt=CHANGE,
+    sync_to_thread=True,
+    include_in_schema=False,
+)
+def settle(
+    request: Request[Any, Any, State],
+    post_id: FromPath[str],
+    target_id: FromPath[str],
+    data: Fields,
+) -> Redirect:
+    """Somebody has looked at the platform: "It is there", or "Send again"."""
+    user = principal(request).user
+    with database.connection_context():
+        target = posts.get_target(access.get_post(user, post_id), target_id)
+        dispatch.settle(target, there=data.get("there") == "yes", actor=user)
+    return Redirect(f"/posts/{post_id}", status_code=303)

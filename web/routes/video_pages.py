@@ -1,0 +1,102 @@
+"""The page of one video, and what is done there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath, URLEncodedBody
+from litestar.response import Redirect, Template
+
+from appliance import access, videos
+from appliance.db import database
+from appliance.errors import Forbidden, InvalidInput
+from appliance.models import Role, User, Video, Visibility
+from tasks import pipeline, trash
+from web import video_view
+from web.auth import needs, principal
+
+LOOK = needs(Role.VIEWER)
+CHANGE = needs(Role.EDITOR)
+
+
+@dataclass
+class TextForm:
+    """What stands in the form; a field that isn't sent stays as it is."""
+
+    title: str | None = None
+    description: str | None = None
+    visibility: str | None = None
+
+
+@get("/videos/{video_id:str}", opt=LOOK, sync_to_thread=True, include_in_schema=False)
+def show(request: Request[Any, Any, State], video_id: FromPath[str]) -> Template:
+    return _page(request, video_id)
+
+
+def _page(request: Request[Any, Any, State], video_id: str, **context: Any) -> Template:
+    user = principal(request).user
+    with database.connection_context():
+        view = video_view.load(user, request.app.state.layout, video_id, zone=user.time_zone)
+    return Template(
+        "videos/show.html",
+        context={"video": view, "typed": None, "problems": {}, **context},
+        status_code=422 if context else 200,
+    )
+
+
+@post("/videos/{video_id:str}/edit", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def edit(
+    request: Request[Any, Any, State], video_id: FromPath[str], data: URLEncodedBody[TextForm]
+) -> Redirect | Template:
+    user = principal(request).user
+    try:
+        with database.connection_context():
+            video = access.get_video(user, video_id)
+            videos.edit(
+                video,
+                actor=user,
+                title=data.title,
+                description=data.description,
+                visibility=_visibility(user, video, data.visibility),
+            )
+    except InvalidInput as exc:
+        return _page(request, video_id, typed=data, problems={exc.field or "": exc.message})
+    return Redirect(f"/videos/{video_id}", status_code=303)
+
+
+def _visibility(user: User, video: Video, wanted: str | None) -> Visibility | None:
+    if wanted is None or wanted == video.visibility:
+        return None
+    if wanted not in list(Visibility):
+        raise InvalidInput("Choose who may see this video.", field="visibility")
+    if not access.may_delete(user, video):
+        raise Forbidden("Only its owner and admins change who sees a video.")
+    return Visibility(wanted)
+
+
+@post("/videos/{video_id:str}/delete", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def delete(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redirect:
+    user = principal(request).user
+    with database.connection_context():
+        trash.throw_away(access.get_video(user, video_id), user, request.app.state.layout)
+    return Redirect(f"/?trashed={video_id}", status_code=303)
+
+
+@post("/videos/{video_id:str}/restore", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def restore(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redirect:
+    user = principal(request).user
+    with database.connection_context():
+        video = access.get_video(user, video_id, trashed=True)
+        trash.take_out(video, user, request.app.state.layout)
+    return Redirect(f"/videos/{video_id}", status_code=303)
+
+
+@post("/videos/{video_id:str}/retry", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
+def retry(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redirect:
+    user = principal(request).user
+    with database.connection_context():
+        pipeline.retry_video(access.get_video(user, video_id), user)
+    return Redirect(f"/videos/{video_id}", status_code=303)
