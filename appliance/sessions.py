@@ -26,10 +26,8 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def sign_in(
-    email: str, password: str, *, address: str, agent: str, settings: Settings
-) -> tuple[User, str]:
-    """The user and the token of a new session.
+def check_password(email: str, password: str, *, address: str) -> User:
+    """The user, when the password is theirs.
 
     Raises TooManyAttempts; InvalidInput with one and the same sentence for an unknown user, a
     wrong password and a deactivated account.
@@ -39,18 +37,16 @@ def sign_in(
     if address:
         limits.append(throttle.address(address))
     throttle.count_try(limits)
-    user = User.get_or_none(User.email == email)
+    user: User | None = User.get_or_none(User.email == email)
     right = passwords.verify(password, user.password_hash if user else None)
     if user is None or not right or user.deactivated_at is not None:
         events.audit(None, "sign_in.failed", address=address, email=email)
         raise InvalidInput("Email or password is wrong.", code="wrong_credentials")
     throttle.succeeded(limits)
-    if passwords.is_outdated(user.password_hash):
+    if user.password_hash is not None and passwords.is_outdated(user.password_hash):
         fresh = passwords.hash_password(password)
         User.update(password_hash=fresh).where(User.id == user.id).execute()
-    token = start(user, address=address, agent=agent, settings=settings)
-    events.audit(user, "sign_in", f"user:{user.public_id}", address=address)
-    return user, token
+    return user
 
 
 def start(user: User, *, address: str, agent: str, settings: Settings) -> str:
@@ -68,6 +64,7 @@ def start(user: User, *, address: str, agent: str, settings: Settings) -> str:
             agent=clean_line(agent, max_bytes=200),
         )
         User.update(last_seen_at=at).where(User.id == user.id).execute()
+        events.audit(user, "sign_in", f"user:{user.public_id}", address=address)
     return token
 
 

@@ -66,7 +66,9 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
     layout.make_folders()
     vault = open_vault(settings)
     app = Litestar(
-        route_handlers=_route_handlers(settings),
+        # One router, registered once: Litestar wraps a threaded handler again for each further
+        # handler that is registered on its path, and then answers with a coroutine.
+        route_handlers=[Router("/", route_handlers=_route_handlers(settings))],
         guards=[guard],
         exception_handlers={
             ApplianceError: to_response,

@@ -64,7 +64,7 @@ class Served:
         self.settings = settings
         self.app = app
         self.server = server
-        self.url = settings.base_url
+        self.url = f"http://{settings.listen}"  # whatever its public address is
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def browser(url: str, user: User | None = None) -> httpx.Client:
 def form_token(client: httpx.Client) -> str:
     """The token that the forms of this client's pages carry."""
     if "csrf" not in client.cookies:
-        client.get("/sign-in")
+        client.get("/no-such-page")  # any page brings it
     return client.cookies["csrf"]
 
 

@@ -1,0 +1,226 @@
+"""What the API says about videos and jobs; kept stable, because scripts rely on it.
+
+``load_…`` functions run a fixed number of queries, however many rows there are; a connection
+must be open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance import jobs
+from appliance.models import Job, Post, Priority, Rendition, User, Video
+from appliance.states import JOB_ENDED, RenditionState, VideoState
+from storage import uploads
+from tasks.profiles import SOCIAL
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from storage.layout import Layout
+    from storage.public_links import PublicLinks
+
+
+@dataclass(frozen=True)
+class Person:
+    user_id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class VideoShape:
+    """A video. ``social_ready_*`` are about the version for posting."""
+
+    video_id: str
+    title: str
+    description: str
+    state: str
+    source: str
+    visibility: str
+    filename: str
+    size_bytes: int
+    duration_s: float | None
+    width: int | None
+    height: int | None
+    owner: Person | None
+    error: str | None
+    upload_progress: float | None
+    poster_url: str | None
+    created_at: datetime
+    received_at: datetime | None
+    ready_at: datetime | None
+    deleted_at: datetime | None
+    social_ready_status: str
+    social_ready_url: str | None
+    social_ready_at: datetime | None
+    social_ready_error: str | None
+    social_ready_progress: float
+    social_ready_eta_s: float | None
+    social_ready_method: str | None
+    status_url: str
+
+
+@dataclass(frozen=True)
+class VideoList:
+    items: list[VideoShape]
+    next_cursor: str | None
+
+
+def load_videos(
+    videos: Sequence[Video], *, layout: Layout, links: PublicLinks, base_url: str
+) -> list[VideoShape]:
+    """Shapes for videos in hand, in their order."""
+    ids = [video.id for video in videos]
+    owners = {
+        user.id: Person(user.public_id, user.name or user.email)
+        for user in User.select().where(User.id.in_({v.owner_id for v in videos if v.owner_id}))
+    }
+    renditions = {
+        row.video_id: row
+        for row in Rendition.select().where(
+            Rendition.video.in_(ids), Rendition.profile == SOCIAL.name
+        )
+    }
+    work = {
+        row.rendition_id: row
+        for row in Job.select()
+        .where(
+            Job.rendition.in_([row.id for row in renditions.values()]),
+            Job.state.not_in(list(JOB_ENDED)),
+        )
+        .order_by(Job.progress)
+    }
+    arrived = uploads.progress_of(layout, videos)
+    shapes = []
+    for video in videos:
+        rendition = renditions.get(video.id)
+        job = work.get(rendition.id) if rendition else None
+        ready = rendition if rendition and rendition.state is RenditionState.READY else None
+        shapes.append(
+            VideoShape(
+                video_id=video.public_id,
+                title=video.title,
+                description=video.description,
+                state=video.state,
+                source=video.source,
+                visibility=video.visibility,
+                filename=video.filename,
+                size_bytes=video.size_bytes,
+                duration_s=video.duration_s,
+                width=video.width,
+                height=video.height,
+                owner=owners.get(video.owner_id or 0),
+                error=video.error,
+                upload_progress=arrived.get(video.id),
+                poster_url=(
+                    f"{base_url}/media/{video.public_id}/poster.webp?v={video.poster_version}"
+                    if video.poster_version
+                    else None
+                ),
+                created_at=video.created_at,
+                received_at=video.received_at,
+                ready_at=video.ready_at,
+                deleted_at=video.deleted_at,
+                social_ready_status=social_status(video, rendition),
+                social_ready_url=(
+                    links.signed_url(video, ready)
+                    if ready and video.state is not VideoState.TRASHED
+                    else None
+                ),
+                social_ready_at=ready.ready_at if ready else None,
+                social_ready_error=social_error(video, rendition),
+                social_ready_progress=1.0 if ready else (job.progress if job else 0.0),
+                social_ready_eta_s=job.eta_s if job else None,
+                social_ready_method=ready.method if ready else None,
+                status_url=f"{base_url}/api/v1/videos/{video.public_id}/status",
+            )
+        )
+    return shapes
+
+
+def social_status(video: Video, rendition: Rendition | None) -> str:
+    """A video that has none yet waits for it, unless it can never have one."""
+    if rendition is not None:
+        return rendition.state.value
+    failed = video.state is VideoState.FAILED
+    return (RenditionState.FAILED if failed else RenditionState.PENDING).value
+
+
+def social_error(video: Video, rendition: Rendition | None) -> str | None:
+    if rendition is not None:
+        return rendition.error if rendition.state is RenditionState.FAILED else None
+    return video.error if video.state is VideoState.FAILED else None
+
+
+@dataclass(frozen=True)
+class JobShape:
+    job_id: str
+    kind: str
+    label: str
+    video_id: str | None
+    post_id: str | None
+    state: str
+    priority: str
+    stage: str
+    progress: float
+    eta_s: float | None
+    attempts: int
+    max_attempts: int
+    crashes: int
+    cancel_requested: bool
+    error: str | None
+    error_code: str | None
+    detail: str | None
+    run_after: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class JobList:
+    items: list[JobShape]
+    next_cursor: str | None
+
+
+def load_jobs(rows: Sequence[Job]) -> list[JobShape]:
+    """Shapes for jobs in hand (with their videos joined), in their order."""
+    wanted = {row.post_id for row in rows if row.post_id}
+    posts = {row.id: row.public_id for row in Post.select().where(Post.id.in_(wanted))}
+    return [_job_shape(row, posts.get(row.post_id or 0)) for row in rows]
+
+
+def _job_shape(row: Job, post_id: str | None) -> JobShape:
+    video: Video | None = row.video if row.video_id else None
+    return JobShape(
+        job_id=row.public_id,
+        kind=row.kind,
+        label=jobs.KINDS[row.kind].label,
+        video_id=video.public_id if video else None,
+        post_id=post_id,
+        state=row.state,
+        priority=priority_word(row.priority),
+        stage=row.stage,
+        progress=row.progress,
+        eta_s=row.eta_s,
+        attempts=row.attempts,
+        max_attempts=row.max_attempts,
+        crashes=row.crashes,
+        cancel_requested=row.cancel_requested,
+        error=row.error,
+        error_code=row.error_code,
+        detail=row.detail,
+        run_after=row.run_after,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def priority_word(priority: int) -> str:
+    """high, normal or low: the nearest of the three at or below."""
+    if priority >= Priority.HIGH:
+        return "high"
+    return "normal" if priority >= Priority.NORMAL else "low"
