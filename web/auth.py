@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Paths that are the same for everybody: no look into the database for them.
-_NOBODY = ("/static/", "/public/", "/practice", "/health/live")
+_NOBODY = ("/static/", "/public/", "/practice/api/", "/health/live")
 
 
 @dataclass(frozen=True)

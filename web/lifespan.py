@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 
-from appliance import sessions
+from appliance import accounts, sessions
 from appliance.clock import now
 from appliance.db import database, open_database
 from appliance.migrate import migrate
+from storage import uploads
 from tasks.queue import connect
 from web import heartbeat
 from web.live import Live
+from web.practice.app import practising
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -25,20 +27,22 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from appliance.settings import Settings
+    from appliance.vault import Vault
 
 
 @asynccontextmanager
 async def lifespan(app: Litestar) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     listen: str = app.state.listen
-    await anyio.to_thread.run_sync(_prepare, settings)
+    await anyio.to_thread.run_sync(_prepare, settings, app.state.vault)
     await anyio.to_thread.run_sync(heartbeat.beat, listen, now())
     live = app.state.live = Live(settings)
     live.start()
     beating = asyncio.create_task(heartbeat.beat_for_ever(listen))
     with _told_of_signals(live):
         try:
-            yield
+            async with practising(app):
+                yield
         finally:
             beating.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -47,13 +51,15 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
             await anyio.to_thread.run_sync(heartbeat.remove)
 
 
-def _prepare(settings: Settings) -> None:
+def _prepare(settings: Settings, vault: Vault) -> None:
     """Make true what requests rely on; each step may be repeated at any start."""
     open_database(settings.database_path)
     migrate(settings)
     connect(settings)
     with database.connection_context():
         sessions.remove_dead(settings)
+        uploads.recover(settings)
+        accounts.ensure_builtin(settings, vault)
 
 
 @contextmanager

@@ -87,6 +87,15 @@ def create(
     return post
 
 
+def submit(settings: Settings, post: Post, *, actor: User | None) -> None:
+    """Send a draft. Raises Conflict, and InvalidInput for a text that a platform would refuse."""
+    with transaction():
+        posts.submit(post, actor=actor)
+        for target in posts.latest_targets(post):
+            _check_texts(target, settings)
+        send_off(post)
+
+
 def _check_texts(target: PostTarget, settings: Settings) -> None:
     """What is wrong with the texts is said at once, not when the time has come."""
     publisher = publisher_for(target.account.platform, settings)

@@ -1,0 +1,247 @@
+"""Posts and accounts: create, look, retry, cancel, settle."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
+from litestar.params import FromPath, FromQuery, JSONBody
+
+from appliance import access, accounts, posts
+from appliance.access import Scope
+from appliance.db import database, transaction
+from appliance.errors import InvalidInput
+from appliance.models import Post, Role
+from appliance.states import AccountState, PostState
+from tasks.publish import dispatch
+from web.auth import needs, principal
+from web.cursors import take_page
+from web.idempotency import fingerprint, once, read_key
+from web.post_shapes import (
+    AccountList,
+    AccountShape,
+    PostList,
+    PostShape,
+    load_accounts,
+    load_posts,
+    retry_after_s,
+    status_url,
+)
+
+READ = needs(Role.VIEWER, Scope.READ)
+WRITE = needs(Role.EDITOR, Scope.POST)
+
+AnyRequest = Request[Any, Any, State]
+
+
+class NewPost(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Texts default to the video's. ``publish_at`` with its zone; without it: now."""
+
+    video_id: str
+    accounts: list[str] = []
+    platforms: list[str] = []
+    title: str | None = None
+    description: str | None = None
+    publish_at: datetime | None = None
+    time_zone: str | None = None
+    overrides: dict[str, dict[str, Any]] | None = None
+    """Account id or platform: another title, description, options."""
+    draft: bool = False
+
+
+class Settlement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    there: bool
+    """True: it is on the platform. False: send it again."""
+
+
+class PostTaken(msgspec.Struct, kw_only=True):
+    post_id: str
+    status: str
+    status_url: str
+
+
+@post(
+    "/api/v1/posts",
+    opt=WRITE,
+    tags=["posts"],
+    summary="Post a video",
+    status_code=202,
+    sync_to_thread=True,
+)
+def create_post(request: AnyRequest, data: JSONBody[NewPost]) -> Response[PostTaken]:
+    """Answers at once. With ``Idempotency-Key``, the same request makes one post, ever."""
+    user = principal(request).user
+    settings = request.app.state.settings
+    key = read_key(request.headers.get("idempotency-key"))
+
+    def work() -> dict[str, Any]:
+        made = dispatch.create(
+            settings,
+            access.get_video(user, data.video_id),
+            accounts.choose(data.accounts, data.platforms),
+            author=user,
+            title=data.title,
+            description=data.description,
+            publish_at=data.publish_at,
+            time_zone=data.time_zone or user.time_zone,
+            overrides=data.overrides,
+            draft=data.draft,
+        )
+        return {
+            "post_id": made.public_id,
+            "status": str(made.state),
+            "status_url": status_url(made, settings.base_url),
+        }
+
+    with database.connection_context():
+        wanted = fingerprint("POST /api/v1/posts", msgspec.to_builtins(data))
+        answer, replayed = once(user, key, wanted, work)
+    headers = {"Location": answer["status_url"]}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Response(PostTaken(**answer), status_code=202, headers=headers)
+
+
+@get("/api/v1/posts", opt=READ, tags=["posts"], summary="List posts", sync_to_thread=True)
+def list_posts(
+    request: AnyRequest,
+    status: FromQuery[str | None] = None,
+    video_id: FromQuery[str | None] = None,
+    cursor: FromQuery[str | None] = None,
+    limit: FromQuery[int] = 50,
+) -> PostList:
+    """Newest first."""
+    user = principal(request).user
+    with database.connection_context():
+        query = access.visible_posts(user)
+        if status is not None:
+            if status not in list(PostState):
+                raise InvalidInput(f"There is no status “{status[:40]}” of posts.", field="status")
+            query = query.where(Post.state == status)
+        if video_id is not None:
+            query = query.where(Post.video == access.get_video(user, video_id))
+        rows, following = take_page(query, Post, cursor=cursor, limit=limit)
+        return PostList(load_posts(rows, base_url=_base_url(request)), following)
+
+
+@get(
+    "/api/v1/posts/{post_id:str}",
+    opt=READ,
+    tags=["posts"],
+    summary="One post",
+    sync_to_thread=True,
+)
+def show_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
+    """``Retry-After`` says when to ask again; without it nothing will change by itself."""
+    with database.connection_context():
+        return _answer(request, post_id)
+
+
+@post(
+    "/api/v1/posts/{post_id:str}/retry",
+    opt=WRITE,
+    tags=["posts"],
+    summary="Send what failed again",
+    status_code=202,
+    sync_to_thread=True,
+)
+def retry_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
+    """The failed targets, and only they."""
+    user = principal(request).user
+    with database.connection_context():
+        dispatch.retry_failed(access.get_post(user, post_id), actor=user)
+        return _answer(request, post_id, status_code=202)
+
+
+@post(
+    "/api/v1/posts/{post_id:str}/cancel",
+    opt=WRITE,
+    tags=["posts"],
+    summary="Call back what hasn't gone out",
+    status_code=200,
+    sync_to_thread=True,
+)
+def cancel_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
+    user = principal(request).user
+    with database.connection_context():
+        dispatch.cancel(access.get_post(user, post_id), actor=user)
+        return _answer(request, post_id)
+
+
+@post(
+    "/api/v1/posts/{post_id:str}/submit",
+    opt=WRITE,
+    tags=["posts"],
+    summary="Send a draft",
+    status_code=202,
+    sync_to_thread=True,
+)
+def submit_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
+    user = principal(request).user
+    with database.connection_context():
+        dispatch.submit(request.app.state.settings, access.get_post(user, post_id), actor=user)
+        return _answer(request, post_id, status_code=202)
+
+
+@post(
+    "/api/v1/posts/{post_id:str}/targets/{target_id:str}/settle",
+    opt=WRITE,
+    tags=["posts"],
+    summary="Say whether it is on the platform",
+    status_code=200,
+    sync_to_thread=True,
+)
+def settle_target(
+    request: AnyRequest,
+    post_id: FromPath[str],
+    target_id: FromPath[str],
+    data: JSONBody[Settlement],
+) -> Response[PostShape]:
+    """For a target in the state needs_person, after somebody has looked."""
+    user = principal(request).user
+    with database.connection_context():
+        target = posts.get_target(access.get_post(user, post_id), target_id)
+        dispatch.settle(target, there=data.there, actor=user)
+        return _answer(request, post_id)
+
+
+@get("/api/v1/accounts", opt=READ, tags=["accounts"], summary="List accounts", sync_to_thread=True)
+def list_accounts(request: AnyRequest) -> AccountList:
+    """What posts can go to."""
+    with database.connection_context():
+        return AccountList(load_accounts(accounts.connected()))
+
+
+@post(
+    "/api/v1/accounts/{account_id:str}/reconnect",
+    opt=needs(Role.ADMIN, Scope.ADMIN),
+    tags=["accounts"],
+    summary="Try an account again",
+    status_code=200,
+    sync_to_thread=True,
+)
+def reconnect_account(request: AnyRequest, account_id: FromPath[str]) -> AccountShape:
+    """The sign-in is tried again with what is stored; what waited for the account goes on."""
+    user = principal(request).user
+    with database.connection_context(), transaction():
+        account = accounts.get(account_id)
+        if account.state is AccountState.RECONNECT:
+            accounts.mark_connected(account, actor=user)
+            dispatch.account_settled(account)
+        return load_accounts([account])[0]
+
+
+def _base_url(request: AnyRequest) -> str:
+    url: str = request.app.state.settings.base_url
+    return url
+
+
+def _answer(request: AnyRequest, post_id: str, *, status_code: int = 200) -> Response[PostShape]:
+    found = access.get_post(principal(request).user, post_id)
+    shape = load_posts([found], base_url=_base_url(request))[0]
+    pause_s = retry_after_s(found)
+    headers = {} if pause_s is None else {"Retry-After": str(pause_s)}
+    return Response(shape, status_code=status_code, headers=headers)
