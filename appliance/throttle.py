@@ -46,7 +46,7 @@ def wait_s(failures: int, free: int) -> int:
     """Seconds to wait before the next try, after so many failures."""
     if failures < free:
         return 0
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(failures - free, 10))
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S << min(failures - free, 10))
 
 
 def count_try(limits: Iterable[Limit]) -> None:
@@ -82,7 +82,9 @@ def succeeded(limits: Iterable[Limit]) -> None:
 
 
 def _row(limit: Limit, at: datetime) -> Throttle:
-    row, _ = Throttle.get_or_create(key=limit.key, defaults={"failures": 0, "last_at": at})
+    row: Throttle | None = Throttle.get_or_none(Throttle.key == limit.key)
+    if row is None:
+        row = Throttle.create(key=limit.key, failures=0, last_at=at)
     if row.last_at + FORGOTTEN_AFTER < at:
         row.failures = 0
     return row

@@ -8,8 +8,6 @@ served. Each handler says who may use it: ``opt=PUBLIC`` or ``opt=needs(Role.VIE
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar, Router, asgi
@@ -29,31 +27,54 @@ from web.auth import PUBLIC, Authentication, cookie_name, guard
 from web.errors import to_response
 from web.form_token import FormToken
 from web.lifespan import lifespan
+from web.practice.app import practice_app
 from web.request_log import RequestLog
+from web.routes import (
+    account_settings,
+    components_page,
+    events_api,
+    health,
+    jobs_api,
+    jobs_page,
+    library,
+    media,
+    people,
+    post_pages,
+    posts_api,
+    public,
+    sign_in,
+    upload_page,
+    uploads_api,
+    video_pages,
+    videos_api,
+)
 from web.security import SecurityHeaders
 from web.templating import STATIC, template_config
+from web.tus import tus_app
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from appliance.settings import Settings
 
 ROUTES = (
-    "account_settings",
-    "components_page",
-    "events_api",
-    "health",
-    "jobs_api",
-    "jobs_page",
-    "library",
-    "media",
-    "people",
-    "post_pages",
-    "posts_api",
-    "public",
-    "sign_in",
-    "upload_page",
-    "uploads_api",
-    "video_pages",
-    "videos_api",
+    account_settings,
+    components_page,
+    events_api,
+    health,
+    jobs_api,
+    jobs_page,
+    library,
+    media,
+    people,
+    post_pages,
+    posts_api,
+    public,
+    sign_in,
+    upload_page,
+    uploads_api,
+    video_pages,
+    videos_api,
 )
 
 
@@ -112,28 +133,20 @@ def _route_handlers(settings: Settings) -> list[Any]:
             cache_control=CacheControlHeader(max_age=31_536_000, public=True, immutable=True),
             opt=PUBLIC,
         ),
+        # Uploads by tus. Its headers force browsers to ask first, so other sites can't send them.
+        asgi("/files", is_mount=True, copy_scope=True, opt={**PUBLIC, "exclude_from_csrf": True})(
+            tus_app(settings)
+        ),
     ]
-    for name in ROUTES:
-        if find_spec(f"web.routes.{name}") is not None:
-            module = import_module(f"web.routes.{name}")
-            handlers += [
-                value
-                for value in vars(module).values()
-                if isinstance(value, BaseRouteHandler | Router)
-            ]
-    if find_spec("web.tus") is not None:
-        tus = import_module("web.tus").tus_app(settings)
-        handlers.append(
-            asgi(
-                "/files",
-                is_mount=True,
-                copy_scope=True,
-                opt={**PUBLIC, "exclude_from_csrf": True},
-            )(tus)
-        )
-    if settings.practice and find_spec("web.practice") is not None:
-        handlers.append(import_module("web.practice.app").practice_app(settings))
+    for module in ROUTES:
+        handlers += _handlers_of(module)
+    if settings.practice:
+        handlers.append(practice_app(settings))
     return handlers
+
+
+def _handlers_of(module: ModuleType) -> list[Any]:
+    return [v for v in vars(module).values() if isinstance(v, BaseRouteHandler | Router)]
 
 
 def _openapi() -> OpenAPIConfig:

@@ -110,6 +110,9 @@ class Authentication:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         scope["principal"] = None
+        # Noted before anything is read, so that a page's stream of events misses nothing.
+        live = scope["app"].state.get("live")
+        scope["live_from"] = live.last_id if live else 0
         if scope["type"] == "http" and not scope["path"].startswith(_NOBODY):
             request: Request[Any, Any, Any] = Request(scope, receive, send)
             cookies = request.cookies

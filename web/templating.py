@@ -55,6 +55,7 @@ def make_environment(settings: Settings) -> Environment:
         _=words._,
         asset=asset,
         viewer=_viewer,
+        live_from=_live_from,
         limits=lambda: settings,
         development=settings.development,
         version=__version__,
@@ -103,6 +104,12 @@ def _viewer(context: Context) -> Viewer | None:
     request = context.get("request")
     found = principal_or_none(request) if request is not None else None
     return Viewer.of(found.user) if found else None
+
+
+@pass_context
+def _live_from(context: Context) -> int:
+    """The last event that the page may have seen: its stream goes on from there."""
+    return int(context["request"].scope.get("live_from", 0))
 
 
 @pass_context
