@@ -8,6 +8,8 @@ Source: https://tus.io/protocols/resumable-upload
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,8 @@ from appliance.errors import StorageFull, TooLarge
 from appliance.models import Role, Source, Visibility
 from storage.background import in_thread
 from storage.layout import Layout
-from storage.uploads import Held, NewUpload, Slots, Store, WrongOffset
+from storage.uploads import Held, NewUpload, Slots, Store, UploadBusy, WrongOffset
+from storage.uploads.slots import WAIT_S
 from web import plain_put
 from web.auth import principal
 from web.upload_body import BodyCut, BodyStalled, take_in
@@ -181,11 +184,22 @@ class Tus:
             # Strangers don't wait for their turn: that would tell them that the id exists.
             await in_thread(lambda: self.store.check(upload_id, token))
         async with self.slots.hold(upload_id) as slot:
-            held = await in_thread(lambda: self.store.open(upload_id, token))
+            held = await self._open(upload_id, token)
             try:
                 yield held, slot
             finally:
                 held.close()
+
+    async def _open(self, upload_id: str, token: str) -> Held:
+        """Another process may hold the file for a moment: the sweep, say."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                return await in_thread(lambda: self.store.open(upload_id, token))
+            except UploadBusy:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.02)
 
     async def append(self, held: Held, slot: Slot, request: Request) -> None:
         """Put the body at the offset; finish when it was the last. Raises NotAllTaken, BodyCut."""

@@ -1,6 +1,6 @@
 """Uploads: bytes that arrive in pieces, are kept whatever happens, and become videos."""
 
-from storage.uploads.receive import receive
+from storage.uploads.receiving import receive
 from storage.uploads.recovery import Recovered, recover
 from storage.uploads.rows import (
     Created,

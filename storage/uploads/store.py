@@ -352,6 +352,10 @@ class Store:
         else:
             raise Conflict("All bytes are here; the file is being put in place. Look again.")
 
+    def fail(self, held: Held) -> None:
+        """The sender gives up: the video stays, and says so."""
+        self.end(held, UploadState.FAILED, ENDED[UploadState.FAILED])
+
     def end(self, held: Held, state: UploadState, error: str) -> None:
         """Bring an open upload to an end without a file; its video goes, or says why it failed."""
         row = held.row

@@ -111,7 +111,7 @@ async def receive(store: Store, held: Held, slot: Slot, chunks: AsyncIterator[by
             async for chunk in chunks:
                 await writer.write(chunk[:room] if len(chunk) > room else chunk)
                 if len(chunk) > room:
-                    raise TooLarge(f"More bytes came than the {limit} that the file has.")
+                    raise TooLarge(f"More bytes came than the {limit} that this file may have.")
                 room -= len(chunk)
                 aside.look(writer.offset)
         finally:
