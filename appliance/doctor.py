@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import peewee
+
 from appliance.clock import now
 from appliance.db import PRAGMAS, database, open_database
 from appliance.errors import SettingsError
@@ -143,7 +145,7 @@ def check_database(settings: Settings) -> Finding:
             hanging = db.execute("PRAGMA foreign_key_check").fetchone()
     except SettingsError as exc:
         return finding(check, why, "its schema is not this version's", bad=str(exc))
-    except (sqlite3.Error, OSError) as exc:
+    except (sqlite3.Error, peewee.DatabaseError, OSError) as exc:
         damage, hanging, wrong = str(exc), None, []
     if damage != "ok" or hanging is not None:
         found = damage if damage != "ok" else f"rows of {hanging[0]} belong to nothing"

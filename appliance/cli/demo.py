@@ -42,15 +42,16 @@ def demo(seconds: int, box: Box, as_json: bool) -> int:
     clock.lap("Wait until it is ready")
     if video["state"] == "failed":
         raise ApplianceError(f"The film could not be made ready: {video['error']}")
-    practice = choose(box.get("/api/v1/accounts")["items"], ["practice"])
-    created = send(box, {"video_id": video_id, "accounts": practice})
+    accounts = box.get("/api/v1/accounts")["items"]
+    created = send(box, {"video_id": video_id, "accounts": choose(accounts, ["practice"])})
     post = wait_for_post(box, created["post_id"])
     clock.lap("Post it to Practice")
     phases = [*clock.laps, *_jobs(box, video_id)]
     if as_json:
         print_json({"video": video, "post": post, "phases": phases})
     else:
-        _print(box, video, post, phases)
+        _print(box, video, phases)
+        print_results(post, accounts)
     return 0 if post["status"] == "completed" else 1
 
 
@@ -110,7 +111,7 @@ def _jobs(box: Box, video_id: str) -> list[dict[str, Any]]:
     found = box.get("/api/v1/jobs", video_id=video_id)["items"]
     ended = [job for job in found if job["started_at"] and job["finished_at"]]
     return [
-        {"phase": f"  job {job['kind']}", "took_s": round(_seconds(job), 2)}
+        {"phase": f"job {job['kind']}", "took_s": round(_seconds(job), 2)}
         for job in sorted(ended, key=lambda job: str(job["started_at"]))
     ]
 
@@ -120,15 +121,10 @@ def _seconds(job: Any) -> float:
     return (end - start).total_seconds()
 
 
-def _print(box: Box, video: Any, post: Any, phases: list[dict[str, Any]]) -> None:
+def _print(box: Box, video: Any, phases: list[dict[str, Any]]) -> None:
     print_table(
         ("Phase", "Seconds"),
         [(phase["phase"], f"{phase['took_s']:.2f}") for phase in phases],
         none="",
     )
-    click.echo(f"\nThe video  {box.url}/videos/{video['video_id']}")
-    for result in post["results"]:
-        if result["url"]:
-            click.echo(f"Posted at  {result['url']}")
-    if post["status"] != "completed":
-        print_results(post)
+    click.echo(f"\nThe video: {box.url}/videos/{video['video_id']}")

@@ -145,15 +145,15 @@ def check_processes(settings: Settings) -> Finding:
 
 def check_address(settings: Settings) -> Finding:
     check, why = "Address", "People sign in there, and platforms fetch videos from it."
-    parts = urlsplit(settings.base_url)
-    at_home = parts.hostname in ("localhost", "127.0.0.1", "::1")
     web = _alive().get("web")
     if web is not None:
         listen = str(web.info["listen"])
+        settings = settings.model_copy(update={"listen": listen})
         if not _answers(listen):
             mend = "Look into the log of the web process and start it again."
             return finding(check, why, f"nothing answers at {listen}", bad=mend)
-    if at_home:
+    parts = urlsplit(settings.base_url)
+    if parts.hostname in ("localhost", "127.0.0.1", "::1"):
         mend = (
             "Set APPLIANCE_PUBLIC_URL to the https:// address of this box. Until then only this "
             "machine reaches it."

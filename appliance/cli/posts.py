@@ -48,8 +48,13 @@ def post(
     as_json: bool,
 ) -> int:
     """Post VIDEO to accounts; one that isn't ready yet goes out when it is."""
-    accounts = choose(box.get("/api/v1/accounts")["items"], wanted)
-    body = {"video_id": video_id, "accounts": accounts, "title": title, "description": description}
+    items = box.get("/api/v1/accounts")["items"]
+    body = {
+        "video_id": video_id,
+        "accounts": choose(items, wanted),
+        "title": title,
+        "description": description,
+    }
     if at is not None:
         body["publish_at"] = parse_time(at)
     created = send(box, {name: value for name, value in body.items() if value is not None})
@@ -57,7 +62,7 @@ def post(
     if as_json:
         print_json(made)
     elif wait:
-        print_results(made)
+        print_results(made, items)
     else:
         click.echo(f"{made['post_id']}  {made['status']}")
     return 1 if made["status"] in ("failed", "partial") else 0
@@ -132,18 +137,15 @@ def wait_for_post(box: Box, post_id: str) -> Any:
     return found
 
 
-def print_results(made: Any) -> None:
+def print_results(made: Any, items: Sequence[Any]) -> None:
+    """``items``: the accounts, for their names."""
+    names = {item["id"]: item["name"] for item in items}
     click.echo(f"{made['post_id']}  {made['status']}")
     print_table(
         ("Account", "State", "Link", "Error"),
         [
-            (_name(result), result["state"], result["url"], result["error"])
+            (names.get(result["account"]), result["state"], result["url"], result["error"])
             for result in made["results"]
         ],
         none="It has no accounts.",
     )
-
-
-def _name(result: Any) -> str:
-    account = result["account"]
-    return str(account["name"]) if isinstance(account, dict) else str(account)

@@ -181,20 +181,19 @@ def send_file(
         raise InvalidInput(f"{path} is no file.")
     addresses = addresses or Addresses()
     same_file = SameFile(box.url, path)
+    options = {
+        "on_offset": on_offset,
+        "chunk_size": CHUNK_BYTES,
+        "metadata": _metadata(path, title),
+        "retries": RETRIES,
+        "retry_delay": RETRY_DELAY_S,
+        "store_url": True,
+        "url_storage": addresses,
+        "fingerprinter": same_file,
+    }
     for _ in range(2):  # the second time when what was begun is gone
         try:
-            sender = Sender(
-                box,
-                path,
-                on_offset=on_offset,
-                chunk_size=CHUNK_BYTES,
-                metadata=_metadata(path, title),
-                retries=RETRIES,
-                retry_delay=RETRY_DELAY_S,
-                store_url=True,
-                url_storage=addresses,
-                fingerprinter=same_file,
-            )
+            sender = _begin(box, path, options)
             on_offset(sender.offset)
             sender.upload()
         except Gone:
@@ -209,6 +208,18 @@ def send_file(
         addresses.remove_item(same_file.key)
         return sender.video_id
     raise Answered("The box forgets the upload each time.", code="gone", status=410)
+
+
+def _begin(box: Box, path: Path, options: dict[str, Any]) -> Sender:
+    """Ask where to go on; again while the box still holds on to a connection that broke."""
+    for attempt in range(RETRIES):
+        try:
+            return Sender(box, path, **options)
+        except TusCommunicationError:
+            if attempt == RETRIES - 1:
+                raise
+            time.sleep(RETRY_DELAY_S)
+    raise AssertionError("unreachable")
 
 
 def _metadata(path: Path, title: str | None) -> dict[str, str]:
