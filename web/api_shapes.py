@@ -7,6 +7,7 @@ must be open.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from appliance import jobs
@@ -17,7 +18,6 @@ from tasks.profiles import SOCIAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from storage.layout import Layout
     from storage.public_links import PublicLinks

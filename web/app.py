@@ -14,12 +14,9 @@ from litestar import Litestar, Router, asgi
 from litestar.datastructures import CacheControlHeader, State
 from litestar.exceptions import HTTPException
 from litestar.handlers.base import BaseRouteHandler
-from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.plugins.htmx import HTMXPlugin
 from litestar.static_files import create_static_files_router
 
-from appliance import __version__
 from appliance.errors import ApplianceError
 from appliance.vault import open_vault
 from storage.layout import Layout
@@ -27,6 +24,7 @@ from web.auth import PUBLIC, Authentication, cookie_name, guard
 from web.errors import to_response
 from web.form_token import FormToken
 from web.lifespan import lifespan
+from web.openapi import openapi_config
 from web.practice.app import practice_app
 from web.request_log import RequestLog
 from web.routes import (
@@ -98,7 +96,7 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
         },
         lifespan=[lifespan],
         logging_config=None,
-        openapi_config=_openapi(),
+        openapi_config=openapi_config(),
         plugins=[HTMXPlugin()],
         state=State(
             {
@@ -147,15 +145,3 @@ def _route_handlers(settings: Settings) -> list[Any]:
 
 def _handlers_of(module: ModuleType) -> list[Any]:
     return [v for v in vars(module).values() if isinstance(v, BaseRouteHandler | Router)]
-
-
-def _openapi() -> OpenAPIConfig:
-    return OpenAPIConfig(
-        title="Media Appliance",
-        version=__version__,
-        description="Videos in, posts out. Errors are RFC 9457 problem documents.",
-        openapi_router=Router(
-            "/api/v1/openapi.json", route_handlers=[], include_in_schema=False, opt=PUBLIC
-        ),
-        render_plugins=[JsonRenderPlugin(path="/")],
-    )

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import peewee
 from litestar import Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
 from litestar.response import Redirect, Template
 
 from appliance.db import is_full
@@ -111,6 +111,8 @@ def describe(error: Exception) -> Answer:
         )
     if isinstance(error, ValidationException):
         return _describe_validation(error)
+    if isinstance(error.__cause__, SerializationException):
+        return Answer(400, "bad_json", "The body of the request is no JSON.")
     if isinstance(error, HTTPException) and error.status_code < 500:
         code, sentence = SENTENCES.get(error.status_code, SENTENCES[400])
         return Answer(error.status_code, code, sentence, headers=dict(error.headers or {}))
@@ -124,18 +126,30 @@ def describe(error: Exception) -> Answer:
 
 def _describe_validation(error: ValidationException) -> Answer:
     found = error.extra if isinstance(error.extra, list) else []
-    errors = []
-    for item in found:
-        message = str(item.get("message", ""))
-        name = str(item.get("key", ""))
-        if match := _UNKNOWN_FIELD.search(message) or _MISSING_FIELD.search(message):
-            name = match[1]
-        errors.append({"field": name.removeprefix("data."), "message": message})
+    errors = [_field_error(str(item.get("key", "")), str(item["message"])) for item in found]
     if not errors:
         return Answer(400, *SENTENCES[400])
     first = errors[0]
-    sentence = f"“{first['field']}” can't be used: {first['message']}."
-    return Answer(422, InvalidInput.code, sentence, first["field"] or None, errors)
+    return Answer(422, InvalidInput.code, first["message"], first["field"] or None, errors)
+
+
+def _field_error(key: str, message: str) -> dict[str, str]:
+    """A sentence for what msgspec says about a field."""
+    name = key.removeprefix("data.")
+    if match := _UNKNOWN_FIELD.search(message):
+        return {"field": match[1], "message": f"There is no field “{match[1][:60]}” here."}
+    if match := _MISSING_FIELD.search(message):
+        return {"field": match[1], "message": f"The field “{match[1]}” is missing."}
+    if name == "data":
+        if "Expected" not in message:
+            return {"field": "", "message": "The request needs a JSON body."}
+        return {"field": "", "message": f"The body can't be used: {_plain(message)}."}
+    return {"field": name, "message": f"“{name}” can't be used: {_plain(message)}."}
+
+
+def _plain(message: str) -> str:
+    words = message.replace("`", "").replace(" | ", " or ").rstrip(".")
+    return words[:1].lower() + words[1:].replace("nvalid enum value", "nknown value")
 
 
 def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

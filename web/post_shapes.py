@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from appliance.models import Account, Attempt, PostTarget
@@ -11,7 +12,6 @@ from appliance.states import TARGET_ENDED, PostState, TargetState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from appliance.models import Post
 

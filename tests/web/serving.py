@@ -19,13 +19,14 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import uvicorn
 
-from appliance import sessions, tokens, users
+from appliance import passwords, sessions, tokens, users
 from appliance.access import Scope
 from appliance.db import database, open_database
 from appliance.migrate import migrate
@@ -151,7 +152,15 @@ def prepare(settings: Settings) -> None:
 def add_user(email: str = "owner@example.org", role: Role = Role.OWNER) -> User:
     """A user whose password is ``PASSWORD``; the database must be bound."""
     with _connected():
-        return users.add_user(email, role=role, password=PASSWORD, name=email.partition("@")[0])
+        user = users.add_user(email, role=role, name=email.partition("@")[0])
+        User.update(password_hash=_hash_of_password()).where(User.id == user.id).execute()
+        return User.get_by_id(user.id)
+
+
+@cache
+def _hash_of_password() -> str:
+    """Made once: hashing is slow on purpose."""
+    return passwords.hash_password(PASSWORD)
 
 
 def add_token(user: User, scopes: Iterable[Scope] = tuple(Scope)) -> str:
