@@ -92,10 +92,18 @@ def move_from_trash(layout: Layout, video_id: str) -> None:
 
 
 def _move(source: Path, target: Path) -> None:
-    if source.exists() and not target.exists():
+    """The folder, or what is in it: a job that ended late may have made the target anew."""
+    if not source.exists():
+        return
+    if target.exists():
+        for entry in source.iterdir():
+            entry.replace(target / entry.name)
+        sync_folder(target)
+        source.rmdir()
+    else:
         source.rename(target)
-        sync_folder(target.parent)
-        sync_folder(source.parent)
+    sync_folder(target.parent)
+    sync_folder(source.parent)
 
 
 def settle_trash(layout: Layout) -> None:
