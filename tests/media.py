@@ -102,11 +102,13 @@ def with_location() -> Path:
     return clip("location.mp4", *H264, *AAC, "-bf", "0", "-use_editlist", "0", *place)
 
 
-def long_noise(seconds: float = 30) -> Path:
-    """Takes an encoder many times as long as anything else here: for cancels and kills."""
-    source = "testsrc2=s={size}:r={fps}:d={seconds},noise=alls=60:allf=t"
-    options = ("-c:v", "mpeg4", "-q:v", "4", "-c:a", "mp3")
-    return clip(f"noise-{seconds:g}.avi", *options, size="1280x720", seconds=seconds, source=source)
+def slow(loops: int = 300) -> Path:
+    """Takes an encoder a minute and more, and is small and quickly made: for cancels and kills."""
+    once = clip("once.avi", "-c:v", "mpeg4", "-q:v", "31", "-c:a", "mp3", size="640x360")
+    target = folder() / f"slow-{loops}.avi"
+    if not target.exists():
+        ffmpeg("-stream_loop", str(loops), "-i", str(once), "-c", "copy", str(target))
+    return target
 
 
 # What isn't a video, or no whole one
