@@ -392,7 +392,14 @@ def settle_by_person(target: PostTarget, *, there: bool, actor: User | None) -> 
                 generation=target.generation + 1,
                 overrides=target.overrides,
             )
-            moved = move_target(target, TargetState.CANCELLED, stage="Sent again")
+            # Without its checkpoint: what may be public there is not ours to tidy up.
+            moved = move_target(
+                target,
+                TargetState.CANCELLED,
+                stage="Sent again",
+                checkpoint={},
+                error_detail=f"{target.error_detail or ''}\n{target.checkpoint}".strip(),
+            )
             tell_target(result, "target.waiting")
         if not moved:
             raise Conflict("This was settled already; look again.", code="not_open")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import jobs, posts
 from appliance.clock import now
 from appliance.db import transaction
-from appliance.errors import ApplianceError, InvalidInput
+from appliance.errors import ApplianceError, InvalidInput, JobFailed
 from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition, Video
 from appliance.states import (
     AccountState,
@@ -27,10 +27,9 @@ from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.registry import capabilities_of, publisher_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from appliance.errors import JobFailed
     from appliance.models import User
     from appliance.settings import Settings
 
@@ -297,12 +296,23 @@ def account_settled(account: Account) -> None:
                 _go_on(target)
 
 
+class TargetFailed(JobFailed):
+    """A target failed for good; ``record`` says so in its row, in the transaction of the job."""
+
+    def __init__(self, message: str, *, code: str, record: Callable[[], object], detail: str = ""):
+        super().__init__(message, permanent=True, code=code, detail=detail)
+        self.record = record
+
+
 def job_failed(job: Job, failure: JobFailed) -> None:
     """A publish job failed for good; call it in that transaction.
 
-    Where something may be public already, a person has to look: never "failed", which would
-    offer Retry.
+    Where the machine didn't decide that itself (too many crashes, a mistake of ours) and
+    something may be public already, a person has to look: never "failed", which would offer Retry.
     """
+    if isinstance(failure, TargetFailed):
+        failure.record()
+        return
     target = job.target
     if target is None:
         return
@@ -345,10 +355,14 @@ def sweep() -> int:
     with transaction():
         for target in _without_job():
             mended += _go_on(target)
+        left = (PostTarget.checkpoint != {}) & (Account.state == AccountState.CONNECTED)
+        for target in _without_job(left, states=(TargetState.CANCELLED,)):
+            _make_job(target)  # a platform still holds what was prepared
+            mended += 1
     return mended
 
 
-def _without_job(*also: Any) -> list[PostTarget]:
+def _without_job(*also: Any, states: Sequence[TargetState] = OPEN) -> list[PostTarget]:
     live = Job.select(Job.target).where(
         Job.target.is_null(False), Job.state.in_([JobState.QUEUED, JobState.RUNNING])
     )
@@ -359,7 +373,7 @@ def _without_job(*also: Any) -> list[PostTarget]:
         .switch(PostTarget)
         .join(Account)
         .where(
-            PostTarget.state.in_(OPEN),
+            PostTarget.state.in_(states),
             Post.state != PostState.DRAFT,
             PostTarget.id.not_in(live),
             *also,

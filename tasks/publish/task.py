@@ -12,18 +12,18 @@ import logging
 import random
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-
-from storage.public_links import PublicLinks
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from appliance import accounts, jobs, posts
 from appliance.clock import now
-from appliance.errors import ApplianceError, JobFailed
+from appliance.errors import ApplianceError
 from appliance.jobs import LeaseLost
 from appliance.models import Account, Attempt, Post, PostTarget, Rendition, Video
 from appliance.states import AccountState, PostState, TargetState, VideoState
+from storage.public_links import PublicLinks
 from tasks.context import Cancelled, PutBack, Stopping
 from tasks.publish import dispatch
+from tasks.publish.dispatch import TargetFailed
 from tasks.publish.machine import (
     CREATING,
     STAGE_WORDS,
@@ -74,8 +74,6 @@ class Stop:
     """Nothing to do in this job (any more), for now."""
 
     outcome: Outcome = None
-    failed: str = ""  # the target failed before any call: in these words
-    code: str = ""
 
 
 def publish(job: Job, context: Context) -> Outcome:
@@ -85,12 +83,9 @@ def publish(job: Job, context: Context) -> Outcome:
         _check(job.target_id, context)
         begun = _begin(job.target_id, context)
         if isinstance(begun, Stop):
-            if begun.failed:
-                raise JobFailed(begun.failed, permanent=True, code=begun.code)
             return begun.outcome
         step = _do(begun, job.target_id, context)
         verdict = after(replace(begun.situation, now=now()), begun.act, step)
-        verdict = _record(begun, verdict, job.target_id, context)
         log.info(
             "target %s: %s → %s, %s",
             begun.target.marker,
@@ -98,20 +93,30 @@ def publish(job: Job, context: Context) -> Outcome:
             verdict.outcome,
             verdict.state,
         )
-        if verdict.then is Then.WAIT and verdict.when is not None:
-            left_s = (verdict.when - now()).total_seconds()
+        if verdict.then is Then.END and not _was_cancelled(begun, job.target_id, context):
+            return _end(begun, verdict, job.target_id, context)
+        going_on = _record(begun, verdict, job.target_id, context)
+        if going_on.then is Then.WAIT and going_on.when is not None:
+            left_s = (going_on.when - now()).total_seconds()
             if left_s > SIT_OUT_S:
-                return PutBack(verdict.when)
+                return PutBack(going_on.when)
             _sit_out(left_s, context)
-        elif verdict.then is Then.END:
-            if verdict.state is TargetState.FAILED:
-                raise JobFailed(
-                    verdict.error or "It failed.",
-                    permanent=True,
-                    code=verdict.code or "failed",
-                    detail=verdict.detail,
-                )
-            return None
+
+
+def _end(begun: Round, verdict: Verdict, target_id: int, context: Context) -> Outcome:
+    """Target and job end in one transaction, the runner's: Retry finds no job that still runs."""
+
+    def write() -> None:
+        _write(begun, verdict, target_id, context)
+
+    if verdict.state is TargetState.FAILED:
+        raise TargetFailed(
+            verdict.error or "It failed.",
+            code=verdict.code or "failed",
+            detail=verdict.detail,
+            record=write,
+        )
+    return write
 
 
 def _sit_out(seconds: float, context: Context) -> None:
@@ -209,11 +214,11 @@ def _not_yet(target: PostTarget) -> Stop | None:
     if post.publish_at is not None and post.publish_at > now():
         return Stop(PutBack(post.publish_at))
     if video.state is VideoState.TRASHED:
-        return _fail(target, "The video was deleted before it could be posted.", "no_video")
+        _fail(target, "The video was deleted before it could be posted.", "no_video")
     if dispatch.media_of(video, target.account.platform) is None:
         dispatch.wait_for_video(target)
         if target.state is TargetState.FAILED:
-            return Stop(failed=target.error or "", code=target.error_code or "")
+            return Stop()
         return Stop(PutBack(now() + LOOK_AGAIN_AFTER))
     return None
 
@@ -222,7 +227,7 @@ def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | N
     """Before each creating step: is the video still there, and would the platform take it?"""
     video = target.post.video
     if video.state is VideoState.TRASHED:
-        return _fail(target, "The video was deleted before it could be posted.", "no_video")
+        _fail(target, "The video was deleted before it could be posted.", "no_video")
     if act is not Act.STAGE:
         return None
     media = dispatch.media_of(video, target.account.platform)
@@ -231,13 +236,17 @@ def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | N
     rendition = media if isinstance(media, Rendition) else None
     findings = publisher.validate(dispatch.draft_of(target), _facts(video, rendition))
     if must := [finding.message for finding in findings if finding.must]:
-        return _fail(target, " ".join(must), MustEdit.code)
+        _fail(target, " ".join(must), MustEdit.code)
     return None
 
 
-def _fail(target: PostTarget, reason: str, code: str) -> Stop:
-    dispatch.fail_target(target, reason, code=code)
-    return Stop(failed=reason, code=code)
+def _fail(target: PostTarget, reason: str, code: str) -> NoReturn:
+    """Before any call: target and job fail in one transaction, the runner's."""
+
+    def record() -> None:
+        dispatch.fail_target(PostTarget.get_by_id(target.id), reason, code=code)
+
+    raise TargetFailed(reason, code=code, record=record)
 
 
 def _write_down(
@@ -357,28 +366,33 @@ def _do(begun: Round, target_id: int, context: Context) -> Step:
         return RetryAt(None, f"The platform could not be asked ({said}).", repr(exc))
 
 
+def _was_cancelled(begun: Round, target_id: int, context: Context) -> bool:
+    """By a person, while the step was under way: there may be something to tidy up."""
+    states: list[TargetState] = []
+    context.record(lambda: states.append(PostTarget.get_by_id(target_id).state))
+    return states[0] is not begun.situation.state
+
+
 def _record(begun: Round, verdict: Verdict, target_id: int, context: Context) -> Verdict:
-    """Write the verdict down; the verdict that counts (a person may have cancelled meanwhile)."""
+    """Write the verdict down; the one that counts, which says to go on after a cancel."""
     final: list[Verdict] = []
-
-    def write() -> None:
-        Attempt.update(
-            outcome=verdict.outcome,
-            error=verdict.error,
-            detail=verdict.detail or None,
-            needs_person=verdict.state is TargetState.NEEDS_PERSON,
-            ended_at=now(),
-        ).where(Attempt.id == begun.attempt_id).execute()
-        target = PostTarget.get_by_id(target_id)
-        if target.state is not begun.situation.state:
-            # Cancelled by a person while the step was under way: see to that next.
-            final.append(replace(verdict, then=Then.GO_ON, state=target.state))
-            return
-        _apply(target, verdict, context)
-        final.append(verdict)
-
-    context.record(write)
+    context.record(lambda: final.append(_write(begun, verdict, target_id, context)))
     return final[0]
+
+
+def _write(begun: Round, verdict: Verdict, target_id: int, context: Context) -> Verdict:
+    Attempt.update(
+        outcome=verdict.outcome,
+        error=verdict.error,
+        detail=verdict.detail or None,
+        needs_person=verdict.state is TargetState.NEEDS_PERSON,
+        ended_at=now(),
+    ).where(Attempt.id == begun.attempt_id).execute()
+    target = PostTarget.get_by_id(target_id)
+    if target.state is not begun.situation.state:
+        return replace(verdict, then=Then.GO_ON, state=target.state)
+    _apply(target, verdict, context)
+    return verdict
 
 
 def _apply(target: PostTarget, verdict: Verdict, context: Context) -> None:

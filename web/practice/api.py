@@ -96,7 +96,7 @@ def show_media(
     found = practice.store.get(media_id)
     if found is None:
         return _error(404, "The media can't be found.", NO_SUCH_MEDIA, GONE)
-    if practice.store.take_fault("cannot_tell") is not None:
+    if found.post_id and practice.store.take_fault("cannot_tell") is not None:
         return Response({"id": found.id, "status_code": "UNKNOWN"})
     shape = _shape(found, practice)
     # "post_id" beyond what was asked for: Instagram leaves open how else to find it.

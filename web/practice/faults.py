@@ -37,7 +37,7 @@ FAULTS: dict[str, Kind] = {
     ),
     "cannot_tell": Kind(
         "Not know what was posted",
-        "Asked about a video, it can't say whether it is public, until this is cleared.",
+        "Asked about a posted video, it can't say whether it is public, until this is cleared.",
         lasts=True,
     ),
 }
