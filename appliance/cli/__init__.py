@@ -20,7 +20,7 @@ from appliance.cli.jobs import jobs
 from appliance.cli.people import token, user
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
-from appliance.cli.settings_doc import settings_doc
+from appliance.cli.reference import reference
 from appliance.cli.upload import upload
 from appliance.cli.videos import videos
 from appliance.errors import ApplianceError
@@ -42,7 +42,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, videos, post, jobs, accounts, demo,
-    settings_doc,
+    reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

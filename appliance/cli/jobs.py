@@ -22,7 +22,7 @@ def jobs() -> None:
 @click.option("--state", help="Only those in this state, such as running or failed.")
 @click.option("--kind", help="Only those of this kind, such as encode.")
 @click.option("--video", "video_id", help="Only those of this video.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100))
 @remote
 def list_jobs(box: Box, as_json: bool, **filters: Any) -> None:
     """List the newest jobs."""

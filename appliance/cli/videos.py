@@ -22,7 +22,7 @@ def videos() -> None:
 @videos.command(name="list")
 @click.argument("words", nargs=-1)
 @click.option("--state", help="Only those in this state, such as ready or failed.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 200))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100))
 @remote
 def list_videos(
     words: tuple[str, ...], state: str | None, limit: int, box: Box, as_json: bool
