@@ -1,0 +1,73 @@
+"""What the child reports, made into facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.probe.child import declared_matroska, shape_of, wanders
+from tasks.probe.facts import Edits, _edits, parse
+from tasks.probe.look import look
+from tests import media
+from tests.tasks.test_sandbox import context
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("edits", "meaning"),
+    [
+        pytest.param([], Edits.NONE, id="none"),
+        pytest.param([[[2.0, 0.067]], [[2.0, 0.021]]], Edits.SHIFT, id="as ffmpeg writes"),
+        pytest.param([[[0.1, -1.0], [2.0, 0.0]]], Edits.SHIFT, id="starts a little later"),
+        pytest.param([[[2.0, 5.0]]], Edits.CUT, id="begins in the middle"),
+        pytest.param([[[1.0, 0.0], [1.0, 4.0]]], Edits.CUT, id="two pieces"),
+        pytest.param([[[3.0, -1.0], [2.0, 0.0]]], Edits.CUT, id="waits for long"),
+    ],
+)
+def test_edit_lists(edits: list[list[list[float]]], meaning: Edits) -> None:
+    assert _edits(edits) is meaning
+
+
+@pytest.mark.parametrize(
+    ("steps", "variable"),
+    [
+        pytest.param([1 / 30] * 100, False, id="steady"),
+        pytest.param([0.033, 0.033, 0.034] * 40, False, id="milliseconds of mkv"),
+        pytest.param([1 / 30] * 98 + [0.5] * 2, False, id="two stumbles"),
+        pytest.param([1 / 30, 1 / 15] * 50, True, id="every second lost"),
+        pytest.param([], False, id="one picture"),
+    ],
+)
+def test_variable_rate(steps: list[float], variable: bool) -> None:
+    assert wanders(steps, 0.001) is variable
+
+
+def test_shape_of_mp4() -> None:
+    with media.index_last().open("rb") as file:
+        shape = shape_of(file, media.index_last().stat().st_size)
+    assert shape["has_index"] and not shape["faststart"] and len(shape["edits"]) == 2
+    with media.h264_aac().open("rb") as file:
+        shape = shape_of(file, media.h264_aac().stat().st_size)
+    assert shape["faststart"] and shape["edits"] == []
+
+
+def test_length_that_a_matroska_file_declares() -> None:
+    with media.h264_opus().open("rb") as file:
+        assert declared_matroska(file) == media.h264_opus().stat().st_size
+
+
+@pytest.mark.usefixtures("db")
+def test_a_recording_of_a_browser_has_no_length_and_is_measured(settings: Settings) -> None:
+    options = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-c:a", "libopus")
+    live = media.clip("live.webm", *options, "-live", "1")
+    with live.open("rb") as file:
+        assert declared_matroska(file) is None
+    assert look(live, context(settings)).duration_s == pytest.approx(2.0, abs=0.1)
+
+
+def test_report_that_is_none_is_refused() -> None:
+    with pytest.raises(KeyError):
+        parse({"media": None}, 1)

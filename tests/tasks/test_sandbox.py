@@ -1,0 +1,256 @@
+"""What a hostile file could reach: nothing but its folder, no network, and not for long."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance import jobs
+from appliance.errors import JobFailed
+from appliance.settings import Settings
+from tasks import sandbox
+from tasks.context import Context
+from tasks.ffmpeg import find_ffmpeg
+from tasks.probe.look import look
+from tasks.sandbox import MIB, Command, Limits, TookTooLong
+from tests import media
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from storage.layout import Layout
+
+LIMITS = Limits(memory_bytes=512 * MIB, cpu_s=20, file_bytes=MIB)
+BUBBLEWRAP = sandbox.sandbox_backend(Settings(sandbox="auto")).name == "bubblewrap"
+needs_bubblewrap = pytest.mark.skipif(
+    not BUBBLEWRAP, reason="bubblewrap does not work on this machine"
+)
+
+
+@pytest.fixture(params=["limits", pytest.param("bubblewrap", marks=needs_bubblewrap)])
+def held(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    return settings.model_copy(update={"sandbox": request.param})
+
+
+@pytest.fixture
+def folder(layout: Layout) -> Path:
+    folder = layout.tmp / "job"
+    folder.mkdir()
+    return folder
+
+
+def python(
+    code: str, folder: Path, settings: Settings, limits: Limits = LIMITS, timeout_s: float = 30
+) -> sandbox.Ended:
+    command = Command(
+        argv=(sys.executable, "-I", "-c", code),
+        folder=folder,
+        limits=limits,
+        reads=sandbox.python_reads(),
+    )
+    return sandbox.run(command, settings, check=lambda: None, timeout_s=timeout_s)
+
+
+def test_output_words_and_code_come_back(held: Settings, folder: Path) -> None:
+    ended = python("import sys; print('out'); sys.exit('words')", folder, held)
+    assert (ended.code, ended.output, ended.words) == (1, b"out\n", "words\n")
+
+
+def test_the_folder_is_where_it_runs_and_may_be_written(held: Settings, folder: Path) -> None:
+    assert python("open('made', 'w').write('x')", folder, held).code == 0
+    assert (folder / "made").read_text() == "x"
+
+
+@needs_bubblewrap
+def test_nothing_else_can_be_read_or_written(folder: Path, settings: Settings) -> None:
+    secret = settings.data / "secret.key"
+    secret.write_text("a secret")
+    for path in (secret, settings.database_path, Path("/etc/passwd"), Path(__file__)):
+        ended = python(f"import os; os.stat({str(path)!r})", folder, settings)
+        assert "FileNotFoundError" in ended.words, path
+    ended = python("open('/usr/made', 'w')", folder, settings)
+    assert "Read-only file system" in ended.words
+
+
+@pytest.fixture
+def canary() -> Iterator[tuple[int, list[object]]]:
+    """A server that remembers who knocked."""
+    knocks: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            while True:
+                try:
+                    knocker, address = server.accept()
+                except OSError:
+                    return
+                knocks.append(address)
+                knocker.close()
+
+        thread = threading.Thread(target=listen, daemon=True)
+        thread.start()
+        yield server.getsockname()[1], knocks
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+
+
+@needs_bubblewrap
+def test_there_is_no_network(
+    folder: Path, settings: Settings, canary: tuple[int, list[object]]
+) -> None:
+    port, knocks = canary
+    code = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
+    assert python(code, folder, settings).code != 0
+    assert knocks == []
+
+
+def test_memory_is_bounded(held: Settings, folder: Path) -> None:
+    assert "MemoryError" in python("bytearray(1024**3)", folder, held).words
+
+
+def test_what_is_written_is_bounded(held: Settings, folder: Path) -> None:
+    ended = python("open('made', 'wb').write(bytes(8 * 1024**2))", folder, held)
+    assert ended.code != 0
+    assert (folder / "made").stat().st_size <= MIB
+
+
+def test_time_on_the_processor_is_bounded(held: Settings, folder: Path) -> None:
+    limits = Limits(memory_bytes=512 * MIB, cpu_s=1, file_bytes=0)
+    ended = python("while True: pass", folder, held, limits)
+    assert ended.code != 0
+
+
+def test_patience_is_bounded(held: Settings, folder: Path) -> None:
+    with pytest.raises(TookTooLong):
+        python("import time; time.sleep(60)", folder, held, timeout_s=0.5)
+
+
+def test_what_it_says_is_bounded(held: Settings, folder: Path) -> None:
+    with pytest.raises(TookTooLong):
+        python("import os\nwhile True: os.write(1, bytes(65536))", folder, held)
+
+
+def test_children_end_with_it(held: Settings, folder: Path) -> None:
+    code = "import subprocess, sys, time; subprocess.Popen(['sleep', '61']); time.sleep(60)"
+    with pytest.raises(TookTooLong):
+        python(code, folder, held, timeout_s=1.0)
+    give_up_s = time.monotonic() + 5
+    while any(_runs(folder)):
+        assert time.monotonic() < give_up_s, "sleep goes on"
+        time.sleep(0.02)
+
+
+def _runs(folder: Path) -> list[int]:
+    from tests.tasks.doing import at_work_in
+
+    return at_work_in(folder)
+
+
+def test_the_environment_is_empty(
+    held: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_CREDENTIALS_KEY", "a secret")
+    ended = python("import os; print(sorted(os.environ))", folder, held)
+    assert b"APPLIANCE" not in ended.output
+
+
+def test_a_sandbox_that_was_asked_for_and_is_missing_is_said(
+    folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    sandbox._try_bubblewrap.cache_clear()
+    try:
+        strict = settings.model_copy(update={"sandbox": "bubblewrap"})
+        backend = sandbox.sandbox_backend(strict)
+        assert backend.name == "limits" and "not installed" in backend.reason
+        with pytest.raises(JobFailed, match="can't be opened safely"):
+            python("pass", folder, strict)
+    finally:
+        sandbox._try_bubblewrap.cache_clear()
+
+
+def context(settings: Settings) -> Context:
+    jobs.create("probe", "test")
+    job = jobs.claim("quick", "test", lease_s=60)
+    assert job is not None
+    return Context(job, settings, threading.Event())
+
+
+@pytest.mark.usefixtures("db")
+def test_scripts_fetch_nothing_and_read_no_other_file(
+    held: Settings, canary: tuple[int, list[object]], tmp_path: Path
+) -> None:
+    """Playlists and scripts of every kind: the probe and ffmpeg both refuse them."""
+    port, knocks = canary
+    address = f"http://127.0.0.1:{port}/canary.ts"
+    secret = tmp_path / "secret.mp4"
+    secret.write_bytes(media.h264_aac().read_bytes())
+    here = context(held)
+    for hostile in (
+        media.playlist(address, secret),
+        media.concat_script(secret),
+        media.dash_manifest(address),
+        media.svg(address),
+        media.sdp(),
+    ):
+        assert look(hostile, here).video is None, hostile.name
+        ended = _ffmpeg(hostile, here)
+        assert ended.code != 0, hostile.name
+        assert not (here.folder / "out.mp4").exists(), hostile.name
+    assert knocks == []
+
+
+def _ffmpeg(file: Path, here: Context) -> sandbox.Ended:
+    """What the encoder would do with it, had the probe let it pass."""
+    from tasks.transcode.command import read_options
+
+    ffmpeg = find_ffmpeg(here.settings)
+    name = here.folder / "original"
+    name.unlink(missing_ok=True)
+    name.symlink_to(file)
+    command = Command(
+        argv=(
+            *(str(ffmpeg), "-nostdin", "-y", *read_options(max_pixels=10**7)),
+            *("-i", "file:original", "-c", "copy", "-f", "mp4", "file:out.mp4"),
+        ),
+        folder=here.folder,
+        reads=(file, ffmpeg),
+        limits=Limits(memory_bytes=2048 * MIB, cpu_s=20, file_bytes=16 * MIB),
+    )
+    return sandbox.run(command, here.settings, check=lambda: None, timeout_s=30)
+
+
+@pytest.mark.usefixtures("db")
+def test_an_external_reference_is_not_followed(held: Settings) -> None:
+    secret = media.h264_aac()
+    hostile = media.external_reference(secret)
+    here = context(held)
+    _ffmpeg(hostile, here)
+    made = here.folder / "out.mp4"
+    content = made.read_bytes() if made.exists() else b""
+    sample = secret.read_bytes()[-20_000:-19_900]
+    assert sample not in content
+
+
+@pytest.mark.usefixtures("db")
+def test_damaged_files_break_nothing(held: Settings) -> None:
+    """Seeded bit flips and cuts: an answer for each, within the limits, never an exception."""
+    import random
+
+    seeded = random.Random(20261121)
+    here = context(held)
+    for number, source in enumerate((media.h264_aac(), media.webm_vp9(), media.h264_opus()) * 8):
+        content = bytearray(source.read_bytes())
+        for _ in range(seeded.randrange(1, 40)):
+            # Mostly in the beginning, where the headers are.
+            at = int(len(content) * seeded.random() ** 3)
+            content[at] ^= 1 << seeded.randrange(8)
+        del content[int(len(content) * (1 - seeded.random() * 0.3)) :]
+        facts = look(media.written(f"mutant-{number}", bytes(content)), here)
+        assert facts.size_bytes == len(content)
