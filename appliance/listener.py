@@ -7,7 +7,6 @@ connections wait in the queue, unrefused, while the web process is started again
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -68,8 +67,8 @@ def address_of(listener: socket.socket) -> str:
 def _bind_unix(path: Path) -> socket.socket:
     if _somebody_answers(path):
         raise SettingsError(f"APPLIANCE_LISTEN: another program listens on {path} already.")
-    with contextlib.suppress(FileNotFoundError):
-        path.unlink()  # left by a process that was killed
+    if path.is_socket():  # left by a process that was killed; anything else is not ours
+        path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     # Before bind, so that there is no moment at which others could connect.
     before = os.umask(0o117)

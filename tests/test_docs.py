@@ -13,8 +13,10 @@ import pytest
 from appliance.cli import cli
 from appliance.cli.reference import reference_page
 from appliance.settings import Settings
+from tasks.publish.registry import PUBLISHERS
 from tests import media
 from tests.end_to_end.box import running_box
+from web.practice.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +52,15 @@ def test_paths_in_the_guide_exist() -> None:
     for word in re.findall(r"`([\w./]+)`", guide):
         if re.fullmatch(r"(appliance|storage|tasks|web|tests|docs)/[\w./]+", word):
             path = ROOT / word
-            if "NAME" not in word and "NOUN" not in word and word != "docs/publishers/":
+            if "NAME" not in word and "NOUN" not in word:
                 assert path.exists(), f"CONTRIBUTING.md names {word}"
+
+
+def test_every_publisher_has_its_page_and_practice_tells_all_its_faults() -> None:
+    pages = {page.stem: page.read_text() for page in ROOT.glob("docs/publishers/*.md")}
+    assert set(pages) == set(PUBLISHERS)
+    told = set(re.findall(r"^\| `(\w+)` \|", pages["practice"], re.M))
+    assert told == set(FAULTS)
 
 
 def test_commands_in_the_guide_are_those_of_dev() -> None:
