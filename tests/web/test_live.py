@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tests.web.serving import (
     script,
     served,
     serving,
+    serving_process,
     wait_until,
 )
 from web import live
@@ -40,7 +42,7 @@ class Reader:
         self.messages: Queue[dict[str, Any]] = Queue()
         self.opened = threading.Event()
         self.ended = threading.Event()
-        self.status = 0
+        self.was_complete = False  # ended by the server, not cut off
         headers = {} if last_id is None else {"Last-Event-ID": str(last_id)}
         self._thread = threading.Thread(target=self._read, args=(client, headers))
         self._thread.start()
@@ -49,7 +51,6 @@ class Reader:
     def _read(self, client: httpx.Client, headers: dict[str, str]) -> None:
         try:
             with client.stream("GET", "/api/v1/events", headers=headers, timeout=60) as answer:
-                self.status = answer.status_code
                 block: dict[str, Any] = {}
                 for line in answer.iter_lines():
                     self.opened.set()
@@ -61,6 +62,7 @@ class Reader:
                         block = {}
                     else:
                         block = {}
+                self.was_complete = True
         except (httpx.TransportError, httpx.StreamError):
             pass
         finally:
@@ -242,7 +244,22 @@ def test_open_stream_does_not_hold_up_the_end_of_the_server(settings: Settings) 
         reader = Reader(client)
         running.app.state.live.end_soon()
         assert reader.ended.wait(5), "the stream went on"
+        assert reader.was_complete
         client.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_signal_ends_streams_and_then_the_process(
+    settings: Settings, number: signal.Signals
+) -> None:
+    prepare(settings)
+    user = add_user()
+    with serving_process(settings) as (url, process), browser(url, user) as client:
+        reader = Reader(client)
+        process.send_signal(number)
+        assert reader.ended.wait(20), "the stream went on"
+        assert reader.was_complete, "the stream was cut off, not ended"
+        assert process.wait(timeout=20) == 0
 
 
 def test_watcher_survives_a_database_that_is_locked(settings: Settings) -> None:
