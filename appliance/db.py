@@ -137,5 +137,14 @@ class Row(Model):
 
 
 def is_full(error: peewee.OperationalError) -> bool:
-    """Whether SQLite failed because the disk is full."""
-    return "disk is full" in str(error) or "disk I/O error" in str(error)
+    """Whether SQLite failed because the disk is full.
+
+    When COMMIT fails for that, peewee tries a ROLLBACK, which fails in turn ("no transaction is
+    active") and is all that the caller sees: so the errors before it are looked at, too.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if "disk is full" in str(seen) or "disk I/O error" in str(seen):
+            return True
+        seen = seen.__context__
+    return False

@@ -13,9 +13,11 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from peewee import OperationalError
+
 from appliance import events, jobs, videos
 from appliance.clock import boot_id, now
-from appliance.db import transaction
+from appliance.db import is_full, transaction
 from appliance.errors import Conflict, NotFound, StorageFull, TooLarge, TooManyAttempts
 from appliance.ids import new_id, new_token
 from appliance.models import Post, Upload, Video, Visibility
@@ -174,17 +176,22 @@ class Store:
         if row.state is not UploadState.RECEIVING:
             held.offset = row.length or 0
             return
+        ending, sentence = self._reason_to_end(held)
+        if ending is not None:
+            self.end(held, ending, sentence)
+            raise UploadGone(sentence)
+
+    def _reason_to_end(self, held: Held) -> tuple[UploadState | None, str]:
+        """Sets the offset of what can go on."""
         if held.video is None or held.video.state is not VideoState.UPLOADING:
-            self.end(held, UploadState.TERMINATED, "The video was deleted while it was uploaded.")
-        elif row.expires_at < now():
-            self.end(held, UploadState.EXPIRED, ENDED[UploadState.EXPIRED])
-        else:
-            try:
-                held.offset = self._trusted_offset(held)
-            except BytesLost as exc:
-                self.end(held, UploadState.LOST, str(exc))
-        if row.state is not UploadState.RECEIVING:
-            raise UploadGone(row.error or "")
+            return UploadState.TERMINATED, "The video was deleted while it was uploaded."
+        if held.row.expires_at < now():
+            return UploadState.EXPIRED, ENDED[UploadState.EXPIRED]
+        try:
+            held.offset = self._trusted_offset(held)
+        except BytesLost as exc:
+            return UploadState.LOST, str(exc)
+        return None, ""
 
     def _trusted_offset(self, held: Held) -> int:
         if held.handle is None:
@@ -208,14 +215,21 @@ class Store:
 
     def checkpoint(self, held: Held) -> None:
         """As ``acknowledge``, while more is being written: on OSError, stop and ``fall_back``."""
+        before = held.row.durable_offset
         if self.settings.upload_fsync == "ack":
             self._sync(held)
         held.row.expires_at = self._next_expiry()
-        Upload.update(
-            durable_offset=held.row.durable_offset,
-            touched_at=now(),
-            expires_at=held.row.expires_at,
-        ).where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING).execute()
+        try:
+            Upload.update(
+                durable_offset=held.row.durable_offset,
+                touched_at=now(),
+                expires_at=held.row.expires_at,
+            ).where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING).execute()
+        except OperationalError as exc:
+            held.offset = held.row.durable_offset = before
+            if is_full(exc):
+                raise StorageFull(FULL_SENTENCE) from exc
+            raise
 
     def _sync(self, held: Held) -> None:
         assert held.handle is not None
@@ -346,7 +360,14 @@ class Store:
     def terminate(self, held: Held) -> None:
         """The sender wants no more of it. A complete upload leaves its video alone."""
         if held.row.state is UploadState.RECEIVING:
-            self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
+            try:
+                self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
+            except OperationalError as exc:
+                if not is_full(exc) or held.handle is None:
+                    raise
+                # Deleting must work on a full disk: the bytes make room for the row.
+                cut_back(held.handle, 0)
+                self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
         elif held.row.state is UploadState.COMPLETE:
             Upload.update(token_hash="").where(Upload.id == held.row.id).execute()
         else:
@@ -362,7 +383,6 @@ class Store:
         with transaction():
             if not move(Upload, row.id, row.state, state, error=error):
                 return
-            row.state, row.error = state, error
             video = held.video and Video.get_or_none(Video.id == held.video.id)
             if video is not None and video.state is VideoState.UPLOADING:
                 keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
@@ -370,6 +390,7 @@ class Store:
                     videos.change_state(video, VideoState.FAILED, error=error)
                 else:
                     videos.forget(video)
+        row.state, row.error = state, error
         self.layout.upload(row.public_id).unlink(missing_ok=True)
         media.sync_folder(self.layout.uploads)
 

@@ -17,21 +17,27 @@ from appliance.states import RenditionState, VideoState
 from appliance.vault import open_vault
 from storage.public_links import PublicLinks
 from tests.factories import make_video
-from tests.web.serving import add_user, browser, script, serving, wait_until
+from tests.web.serving import add_user, browser, script, wait_until
+from web.routes.public import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.settings import Settings
     from storage.layout import Layout
+    from tests.web.serving import Served
 
 BODY = os.urandom(2_500_000)  # more than two chunks
 
 
 @pytest.fixture
-def url(settings: Settings, db: None) -> Iterator[str]:
-    with serving(settings) as url:
-        yield url
+def settings(one_server: Served) -> Settings:
+    return one_server.settings
+
+
+@pytest.fixture
+def url(one_server: Served) -> str:
+    return one_server.url
 
 
 @pytest.fixture
@@ -59,8 +65,9 @@ def public(url: str, video: Video, settings: Settings) -> str:
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url) as client:
+def client(one_server: Served) -> Iterator[httpx.Client]:
+    one_server.app.state["guesses"] = Guesses()
+    with httpx.Client(base_url=one_server.url) as client:
         yield client
 
 

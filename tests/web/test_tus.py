@@ -19,7 +19,7 @@ from appliance.access import Scope
 from appliance.clock import now
 from appliance.models import Event, Job, Role, Upload, Video
 from appliance.states import UploadState, VideoState
-from tests.web.serving import add_token, add_user, browser, script, serving, wait_until
+from tests.web.serving import add_token, add_user, browser, script, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.models import User
     from appliance.settings import Settings
     from storage.layout import Layout
+    from tests.web.serving import Served
 
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {"Content-Type": "application/offset+octet-stream"}
@@ -34,9 +35,13 @@ BODY = os.urandom(300_000)
 
 
 @pytest.fixture
-def url(settings: Settings, db: None) -> Iterator[str]:
-    with serving(settings) as url:
-        yield url
+def settings(one_server: Served) -> Settings:
+    return one_server.settings
+
+
+@pytest.fixture
+def url(one_server: Served) -> str:
+    return one_server.url
 
 
 @pytest.fixture
@@ -340,16 +345,13 @@ def test_an_expired_upload_is_gone(client: httpx.Client, layout: Layout) -> None
     assert list(layout.uploads.iterdir()) == []
 
 
-def test_too_many_open_uploads(settings: Settings, db: None) -> None:
-    few = settings.model_copy(update={"max_open_uploads": 2})
-    with serving(few) as url, script(url, add_user()) as client:
-        made(client)
-        location = made(client)
-        answer = create(client, 5)
-        assert answer.status_code == 429
-        assert "unfinished uploads" in answer.text
-        client.delete(location, headers=TUS)
-        assert create(client, 5).status_code == 201
+def test_too_many_open_uploads(client: httpx.Client, settings: Settings) -> None:
+    location = [made(client) for _ in range(settings.max_open_uploads)][0]
+    answer = create(client, 5)
+    assert answer.status_code == 429
+    assert "unfinished uploads" in answer.text
+    client.delete(location, headers=TUS)
+    assert create(client, 5).status_code == 201
 
 
 def raw_patch(url: str, location: str, offset: int, length: int, body: bytes) -> socket.socket:

@@ -16,7 +16,7 @@ from appliance.clock import now
 from appliance.models import Job, Role, Source, Upload, User, Video, Visibility
 from appliance.states import UploadState, VideoState
 from appliance.vault import open_vault
-from tests.web.serving import add_user, script, serving, wait_until
+from tests.web.serving import add_user, script, wait_until
 from web.upload_form import upload_form_action
 
 if TYPE_CHECKING:
@@ -24,15 +24,20 @@ if TYPE_CHECKING:
 
     from appliance.settings import Settings
     from storage.layout import Layout
+    from tests.web.serving import Served
 
 BODY = os.urandom(200_000)
 WANTED = {"filename": "Talk.mp4", "file_size": len(BODY), "content_type": "video/mp4"}
 
 
 @pytest.fixture
-def url(settings: Settings, db: None) -> Iterator[str]:
-    with serving(settings) as url:
-        yield url
+def settings(one_server: Served) -> Settings:
+    return one_server.settings
+
+
+@pytest.fixture
+def url(one_server: Served) -> str:
+    return one_server.url
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Guesses:
         self._seen: dict[str, tuple[float, int]] = {}
 
     def check(self, address: str) -> None:
-        """Raises TooManyAttempts."""
+        """Raises TooManyAttempts. An unknown address ("") is not held against all others."""
         started, count = self._seen.get(address, (0.0, 0))
         left_s = started + self.WINDOW_S - time.monotonic()
         if count >= self.LIMIT and left_s > 0:
@@ -47,6 +47,8 @@ class Guesses:
             )
 
     def note(self, address: str) -> None:
+        if not address:
+            return
         now_s = time.monotonic()
         started, count = self._seen.get(address, (now_s, 0))
         if now_s - started > self.WINDOW_S:

@@ -1,0 +1,42 @@
+"""One web process for all tests of a module, emptied between them: starting one takes a while."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.db import database
+from appliance.models import ALL, Setting
+from appliance.settings import Settings
+from storage.layout import Layout
+from tests.web.serving import Served, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    settings = Settings(
+        data=tmp_path_factory.mktemp("box") / "data",
+        listen="127.0.0.1:0",
+        disk_reserve="10 MiB",  # type: ignore[arg-type]  # pydantic reads the unit
+    )
+    with served(settings) as running:
+        yield running
+
+
+@pytest.fixture
+def one_server(module_server: Served) -> Iterator[Served]:
+    """The module's server, with no rows and no files of earlier tests; the database is open."""
+    with database.connection_context():
+        yield module_server
+        for model in reversed(ALL):
+            if model is not Setting:
+                model.delete().execute()
+    layout = Layout(module_server.settings.data)
+    for folder in (layout.uploads, layout.media, layout.trash, layout.tmp):
+        for entry in folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
