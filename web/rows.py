@@ -107,7 +107,7 @@ class VideoCard:
 
 def poster_url(video: Video) -> str:
     """The version is part of the address, so a new poster is a new address; "" without one."""
-    if video.poster_version == 0:
+    if video.poster_version == 0 or video.state is VideoState.TRASHED:
         return ""
     return f"/media/{video.public_id}/poster.webp?v={video.poster_version}"
 
@@ -213,7 +213,8 @@ class JobRow:
         if again:
             badge = Badge("retrying", "warn", "retry", _("Retrying"))
         end = job.finished_at if ended else now()
-        tries = min(job.attempts + (0 if ended else 1), job.max_attempts)
+        # ``attempts`` counts errors; a try that is under way or went well is one more.
+        tries = min(job.attempts + (job.state is not JobState.FAILED), job.max_attempts)
         return cls(
             id=job.public_id,
             kind=job.kind,
@@ -231,7 +232,7 @@ class JobRow:
             started_at=job.started_at,
             finished_at=job.finished_at,
             run_after=job.run_after if job.state is JobState.QUEUED else None,
-            took_s=(end - job.started_at).total_seconds() if job.started_at and end else None,
+            took_s=_seconds(job.started_at, end) if job.state is not JobState.QUEUED else None,
             error=job.error or "",
             detail=job.detail or "",
             may_retry=may_change and job.state in (JobState.FAILED, JobState.CANCELLED),
@@ -239,6 +240,10 @@ class JobRow:
             cancelling=job.cancel_requested and not ended,
             crashes=job.crashes,
         )
+
+
+def _seconds(began: datetime | None, end: datetime | None) -> float | None:
+    return (end - began).total_seconds() if began and end else None
 
 
 def _priority_word(priority: int) -> str:

@@ -11,13 +11,13 @@ from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Response, Template
 
 from appliance import access, accounts, posts
-from appliance.db import database, transaction
+from appliance.db import database
 from appliance.errors import Conflict, InvalidInput, NotFound
-from appliance.models import IdempotencyKey, Post, Role, User, Video
+from appliance.models import Post, Role, User, Video
 from appliance.settings import Settings
 from appliance.states import PostState, VideoState
 from tasks.publish import dispatch
-from web import post_form
+from web import idempotency, post_form
 from web.auth import needs, principal
 from web.post_form import Typed
 from web.rows import load_posts
@@ -91,11 +91,8 @@ def send(
 
 def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
     """The post of this form. A form that comes twice (a double click) makes one post."""
-    with transaction():
-        key = f"form:{typed.key}"
-        earlier = IdempotencyKey.get_or_none(IdempotencyKey.user == user, IdempotencyKey.key == key)
-        if earlier is not None and earlier.answer and earlier.fingerprint == video.public_id:
-            return access.get_post(user, earlier.answer["post_id"])
+
+    def work() -> dict[str, Any]:
         made = dispatch.create(
             settings,
             video,
@@ -107,10 +104,11 @@ def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
             time_zone=user.time_zone,
             overrides={id: texts for id, texts in typed.other.items() if id in typed.accounts},
         )
-        if typed.key and earlier is None:
-            answer = {"post_id": made.public_id}
-            IdempotencyKey.create(user=user, key=key, fingerprint=video.public_id, answer=answer)
-        return made
+        return {"post_id": made.public_id}
+
+    key = f"form:{typed.key}" if typed.key else None
+    answer, _again = idempotency.once(user, key, video.public_id, work)
+    return access.get_post(user, answer["post_id"])
 
 
 def _form(
@@ -133,7 +131,7 @@ def _context(
         "ready": video.state is VideoState.READY,
         "typed": typed,
         "offered": offered,
-        "limits": post_form.limits(offered),
+        "text_limits": post_form.limits(offered),
         "problems": problems,
         "in_dialog": _is_fragment(request),
     }

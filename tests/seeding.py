@@ -1,0 +1,407 @@
+"""A store with one thing in every state, for pictures of the pages and for browser tests."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image, ImageDraw
+
+from appliance import events, videos
+from appliance.clock import boot_id, boottime_s, now
+from appliance.db import database
+from appliance.models import (
+    Account,
+    Heartbeat,
+    Job,
+    Method,
+    Post,
+    PostTarget,
+    Rendition,
+    Role,
+    Source,
+    Upload,
+    User,
+    Video,
+)
+from appliance.states import (
+    AccountState,
+    JobState,
+    PostState,
+    RenditionState,
+    TargetState,
+    VideoState,
+)
+from storage.layout import Layout
+from tests import media
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.settings import Settings
+
+SKIES = [
+    ((255, 190, 140), (90, 110, 170)),
+    ((140, 200, 235), (40, 90, 150)),
+    ((250, 225, 190), (190, 120, 110)),
+    ((170, 215, 195), (50, 100, 110)),
+    ((210, 200, 240), (80, 70, 130)),
+    ((245, 235, 210), (110, 140, 90)),
+]
+LOG = """[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55d0] moov atom not found
+[in#0 @ 0x55d1] Error opening input: Invalid data found when processing input
+Error opening input file original."""
+
+
+@dataclass
+class Seeded:
+    """Public ids by what they show."""
+
+    owner: User
+    viewer: User
+    videos: dict[str, str] = field(default_factory=dict)
+    posts: dict[str, str] = field(default_factory=dict)
+    jobs: dict[str, str] = field(default_factory=dict)
+
+
+def seed(settings: Settings, *, further: int = 20) -> Seeded:
+    """Fill a migrated store. ``further``: ready videos besides those with something to show."""
+    layout = Layout(settings.data)
+    layout.make_folders()
+    with database.connection_context():
+        owner = _user("ada@example.org", "Ada Lovelace", Role.OWNER)
+        grace = _user("grace@example.org", "Grace Hopper", Role.EDITOR)
+        viewer = _user("theo@example.org", "Theo", Role.VIEWER)
+        made = Seeded(owner, viewer)
+        for process in ("web", "worker-media", "worker-quick", "worker-delivery"):
+            Heartbeat.create(
+                process=process, pid=1, boot_id=boot_id(), beat_boottime_s=boottime_s() + 3600
+            )
+        for number in range(further):
+            _ready(layout, grace, f"Workshop, part {further - number}", number, hours=80 - number)
+        _old(layout, made, owner)
+        _ended(layout, made, owner, grace)
+        _under_way(layout, made, owner, grace)
+    return made
+
+
+def _user(email: str, name: str, role: Role) -> User:
+    return User.create(email=email, name=name, role=role, time_zone="Europe/Berlin")
+
+
+def _video(owner: User, title: str, state: VideoState, *, minutes: float, **columns: Any) -> Video:
+    video = Video.create(
+        owner=owner,
+        title=title,
+        filename=columns.pop("filename", "IMG_4021.mov"),
+        source=Source.BROWSER,
+        state=state,
+        created_at=now() - timedelta(minutes=minutes),
+        **columns,
+    )
+    events.record(
+        "video.created",
+        f"video:{video.public_id}",
+        video=video,
+        actor_id=owner.id,
+        video_id=video.public_id,
+    )
+    return video
+
+
+FACTS: dict[str, Any] = {
+    "format": "mov,mp4,m4a,3gp,3g2,mj2",
+    "video": {"codec": "hevc", "pix_fmt": "yuv420p", "shown_width": 3840, "shown_height": 2160},
+    "audio": {"codec": "aac"},
+}
+MADE = {
+    "probe": {
+        "format": "mov,mp4,m4a,3gp,3g2,mj2",
+        "video": {
+            "codec": "h264",
+            "pix_fmt": "yuv420p",
+            "shown_width": 1920,
+            "shown_height": 1080,
+        },
+        "audio": {"codec": "aac"},
+    },
+    "seconds": 200.0,
+}
+
+
+def _here(minutes: float) -> dict[str, Any]:
+    """Columns of a video whose file has been looked at."""
+    return {
+        "facts": FACTS,
+        "duration_s": 734.2,
+        "width": 3840,
+        "height": 2160,
+        "size_bytes": 482_113_920,
+        "received_at": now() - timedelta(minutes=minutes),
+        "poster_version": 1,
+    }
+
+
+def _ready(
+    layout: Layout, owner: User, title: str, number: int, *, hours: float, **columns: Any
+) -> Video:
+    video = _video(
+        owner,
+        title,
+        VideoState.READY,
+        minutes=hours * 60,
+        ready_at=now() - timedelta(hours=hours - 0.2),
+        **{**_here(hours * 60), "duration_s": 95.0 + 61 * number, **columns},
+    )
+    _draw_poster(layout.poster(video.public_id), number)
+    clip = media.h264_aac()
+    shutil.copy(clip, layout.rendition(video.public_id, "social"))
+    shutil.copy(clip, layout.original(video.public_id))
+    Rendition.create(
+        video=video,
+        profile="social",
+        profile_version=1,
+        state=RenditionState.READY,
+        method=Method.TRANSCODE,
+        facts=MADE,
+        size_bytes=96_400_000,
+        ready_at=video.ready_at,
+        sha256="0" * 64,
+    )
+    events.record("video.ready", f"video:{video.public_id}", video=video, video_id=video.public_id)
+    return video
+
+
+def _draw_poster(path: Path, number: int) -> None:
+    """Hills under a sky: something that a picture may be, without a file in the repository."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    top, ground = SKIES[number % len(SKIES)]
+    width, height = 640, 360
+    picture = Image.new("RGB", (width, height))
+    draw = ImageDraw.Draw(picture)
+    for y in range(height):
+        share = y / height
+        mixed = tuple(round(a + (b - a) * share * 0.6) for a, b in zip(top, ground, strict=True))
+        draw.line([(0, y), (width, y)], fill=mixed)
+    sun = (120 + 67 * number % 400, 90 + 23 * number % 60)
+    draw.ellipse([sun[0] - 34, sun[1] - 34, sun[0] + 34, sun[1] + 34], fill=(255, 246, 225))
+    for layer in range(3):
+        base = 190 + 55 * layer
+        shade = tuple(max(0, round(c * (0.85 - 0.25 * layer))) for c in ground)
+        hill = [(0, height)]
+        for step in range(0, width + 1, 40):
+            swing = ((step // 40 * 37 + number * 53 + layer * 29) % 60) - 30
+            hill.append((step, base + swing))
+        draw.polygon([*hill, (width, height)], fill=shade)
+    picture.save(path, "WEBP", quality=80)
+
+
+def _old(layout: Layout, made: Seeded, owner: User) -> None:
+    trashed = _ready(layout, owner, "Rehearsal, first try", 3, hours=70)
+    Video.update(
+        state=VideoState.TRASHED, state_before_trash="ready", deleted_at=now() - timedelta(hours=3)
+    ).where(Video.id == trashed.id).execute()
+    made.videos["trashed"] = trashed.public_id
+
+
+def _ended(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
+    long = _ready(
+        layout,
+        grace,
+        "The long walk from the harbour to the lighthouse and back again, with all the stops we "
+        "made, the people we met, and a storm at the very end that nobody had expected",
+        5,
+        hours=9,
+        duration_s=5025.0,
+    )
+    made.videos["long"] = long.public_id
+    arabic = _ready(layout, grace, "جولة في السوق القديم", 2, hours=8)
+    made.videos["rtl"] = arabic.public_id
+    private = _ready(layout, owner, "Salary talk (draft)", 4, hours=7, visibility="private")
+    made.videos["private"] = private.public_id
+    failed = _video(
+        grace,
+        "Budget 2026",
+        VideoState.FAILED,
+        minutes=190,
+        filename="budget.mp4",
+        size_bytes=18_400,
+        received_at=now() - timedelta(minutes=190),
+        error="This file could not be read as video: it has no picture in it. Upload another copy.",
+        error_detail=LOG,
+    )
+    made.videos["failed"] = failed.public_id
+    made.jobs["failed"] = _job(
+        "probe",
+        JobState.FAILED,
+        failed,
+        attempts=1,
+        error=failed.error,
+        error_code="no_video",
+        detail=LOG,
+        started_s=190 * 60,
+        took_s=0.8,
+    )
+    partly = _ready(layout, grace, "Bread, step by step", 0, hours=2.5)
+    Rendition.update(
+        state=RenditionState.FAILED,
+        error="The disk is full. Free some space, then press Retry.",
+        error_detail="ENOSPC",
+    ).where(Rendition.video == partly).execute()
+    made.videos["partly"] = partly.public_id
+    ready = _ready(
+        layout,
+        owner,
+        "Harbour at dawn",
+        1,
+        hours=1.2,
+        description="The fishing boats come in at five.\n\nFilmed with a phone, from the pier.",
+        duration_s=12.0,
+    )
+    made.videos["ready"] = ready.public_id
+    _job("encode", JobState.COMPLETED, ready, started_s=70 * 60, took_s=200)
+    _job("poster", JobState.COMPLETED, ready, started_s=71 * 60, took_s=0.9)
+    made.jobs["cancelled"] = _job("encode", JobState.CANCELLED, partly, started_s=4000, took_s=31)
+    _posts(made, owner, ready, grace, partly)
+
+
+def _posts(made: Seeded, owner: User, ready: Video, grace: User, other: Video) -> None:
+    practice, folder = (
+        Account.get_or_create(platform=platform, remote_id=platform, defaults={"name": name})[0]
+        for platform, name in (("practice", "Practice channel"), ("folder", "Folder on this box"))
+    )
+    lost = Account.create(
+        platform="practice", remote_id="other", name="Second channel", state=AccountState.RECONNECT
+    )
+    w = TargetState
+    plans: list[tuple[str, PostState, Video, User, list[tuple[Account, TargetState, str]]]] = [
+        ("completed", PostState.COMPLETED, ready, owner, [
+            (practice, w.PUBLISHED, ""), (folder, w.PUBLISHED, "")]),
+        ("partial", PostState.PARTIAL, ready, grace, [
+            (practice, w.PUBLISHED, ""),
+            (folder, w.FAILED, "The folder is full. Free some space, then press Retry.")]),
+        ("failed", PostState.FAILED, other, grace, [
+            (lost, w.FAILED, "Second channel no longer accepts our sign-in. Connect it again; "
+             "the post is kept.")]),
+        ("needs_person", PostState.FAILED, ready, owner, [
+            (practice, w.NEEDS_PERSON, "The answer was lost, and the platform can't say whether "
+             "the video is there. Look at the channel.")]),
+        ("cancelled", PostState.CANCELLED, other, owner, [(practice, w.CANCELLED, "")]),
+        ("scheduled", PostState.SCHEDULED, ready, owner, [(practice, w.WAITING, "")]),
+        ("pending", PostState.PENDING, ready, owner, [(practice, w.WAITING, "")]),
+        ("processing", PostState.PROCESSING, ready, owner, [
+            (practice, w.PUBLISHING, ""), (folder, w.PUBLISHED, "")]),
+    ]  # fmt: skip
+    for number, (name, state, video, author, targets) in enumerate(plans):
+        post = Post.create(
+            video=video,
+            author=author,
+            state=state,
+            title=video.title,
+            description="The fishing boats come in at five.",
+            created_at=now() - timedelta(minutes=60 - 6 * number),
+            publish_at=now() + timedelta(days=1) if state is PostState.SCHEDULED else None,
+        )
+        for account, target_state, error in targets:
+            published = target_state is w.PUBLISHED
+            PostTarget.create(
+                post=post,
+                account=account,
+                state=target_state,
+                error=error or None,
+                stage="The platform fetches the video" if target_state is w.PUBLISHING else "",
+                error_detail='{"error": {"code": 190, "message": "Session has expired"}}'
+                if error
+                else None,
+                url="/practice/watch/1" if published and account is practice else None,
+                published_at=now() if published else None,
+            )
+        made.posts[name] = post.public_id
+
+
+def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
+    retrying = _video(grace, "Market stalls", VideoState.PROCESSING, minutes=22, **_here(21))
+    _draw_poster(layout.poster(retrying.public_id), 2)
+    made.videos["retrying"] = retrying.public_id
+    made.jobs["retrying"] = _job(
+        "encode",
+        JobState.QUEUED,
+        retrying,
+        attempts=1,
+        run_after=now() + timedelta(minutes=2),
+        error="The encoder made no progress for 60 s and was ended.",
+        error_code="stalled",
+        started_s=600,
+    )
+    processing = _video(
+        grace, "Autumn in the old town", VideoState.PROCESSING, minutes=14, **_here(12)
+    )
+    _draw_poster(layout.poster(processing.public_id), 4)
+    Rendition.create(
+        video=processing,
+        profile="social",
+        profile_version=1,
+        state=RenditionState.PROCESSING,
+        wanted=50,
+    )
+    made.videos["processing"] = processing.public_id
+    made.jobs["running"] = _job(
+        "encode",
+        JobState.RUNNING,
+        processing,
+        stage="Encoding",
+        progress=0.42,
+        eta_s=187.0,
+        started_s=135,
+    )
+    waiting = _video(
+        owner,
+        "Interview with the baker",
+        VideoState.RECEIVED,
+        minutes=4,
+        size_bytes=1_204_000_000,
+        received_at=now() - timedelta(minutes=1),
+    )
+    made.videos["received"] = waiting.public_id
+    made.jobs["queued"] = _job("probe", JobState.QUEUED, waiting)
+    uploading = _video(
+        owner, "Drone over the bay", VideoState.UPLOADING, minutes=2, size_bytes=2_000_000
+    )
+    upload = Upload.create(
+        token_hash="x",
+        owner=owner,
+        video=uploading,
+        source=Source.BROWSER,
+        length=2_000_000,
+        durable_offset=1_220_000,
+        boot_id=boot_id(),
+        expires_at=now() + timedelta(days=1),
+    )
+    with layout.upload(upload.public_id).open("wb") as file:
+        file.truncate(1_220_000)
+    made.videos["uploading"] = uploading.public_id
+    videos.tell(uploading, "video.uploading")
+
+
+def _job(
+    kind: str,
+    state: JobState,
+    video: Video,
+    *,
+    started_s: float | None = None,
+    took_s: float | None = None,
+    **columns: Any,
+) -> str:
+    queue = {"encode": "media", "publish": "delivery"}.get(kind, "quick")
+    began = now() - timedelta(seconds=started_s) if started_s is not None else None
+    job = Job.create(
+        kind=kind, queue=queue, key=f"{kind}:{video.public_id}:{state}", video=video, state=state,
+        started_at=began,
+        finished_at=began + timedelta(seconds=took_s) if began and took_s is not None else None,
+        **({"lease_owner": "x", "lease_until": boottime_s() + 1e6, "lease_boot": boot_id()}
+           if state is JobState.RUNNING else {}),
+        **columns,
+    )  # fmt: skip
+    return str(job.public_id)

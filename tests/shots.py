@@ -1,0 +1,192 @@
+"""Pictures of all pages, to be looked at, and a check of what can be measured on them.
+
+``./dev shots [word]``: pages whose name has the word, else all. The pictures go to ``shots/``.
+Each page at 360, 768 and 1280 px, light and dark; ends with an error when one breaks a bar.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance import accounts, sessions
+from appliance.db import database
+from appliance.models import Heartbeat
+from appliance.settings import Settings
+from appliance.vault import open_vault
+from tests.browsing import SIZES, THEMES, Watched, launched, visiting
+from tests.seeding import Seeded, seed
+from tests.web.serving import prepare, serving
+from web.templating import STATIC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+FOLDER = Path(__file__).parent.parent / "shots"
+
+MOST_PX = 2600
+
+# Budgets in bytes, gzipped. Source: frontend.md §8.
+PAGE_JS, UPLOAD_JS, PLAYER_JS, ALL_CSS = 24_000, 24_000, 6_000, 14_000
+
+
+def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
+    """Name → address, and what is done there before the picture."""
+    found: dict[str, tuple[str, Callable[[Page], None] | None]] = {
+        "library": ("/", None),
+        "library-list": ("/?view=list", None),
+        "library-search": ("/?q=work", None),
+        "library-nothing": ("/?q=zebra", None),
+        "library-failed": ("/?show=failed", None),
+        "library-trashed": (f"/?trashed={made.videos['trashed']}", None),
+        "bin": ("/?show=bin", None),
+        "upload": ("/upload", None),
+        "upload-refused": ("/upload", _choose_refused),
+        "jobs": ("/jobs", None),
+        "jobs-failed": ("/jobs?show=failed", None),
+        "posts": ("/posts", None),
+        "posts-scheduled": ("/posts?show=scheduled", None),
+        "ui": ("/_ui", None),
+        "menu": ("/", lambda page: page.locator("details.menu > summary").click()),
+        "keys": ("/", lambda page: page.keyboard.press("?")),
+        "post-dialog": (f"/videos/{made.videos['ready']}", _open_dialog),
+        "post-page": (f"/videos/{made.videos['ready']}/post", None),
+        "post-problems": (f"/videos/{made.videos['ready']}", _send_empty),
+        "edit": (f"/videos/{made.videos['ready']}", _open_edit),
+        "not-found": ("/videos/nothing", None),
+        "settings": ("/settings", None),
+        "people": ("/people", None),
+    }
+    found |= {f"video-{name}": (f"/videos/{id}", None) for name, id in made.videos.items()}
+    found |= {f"job-{name}": (f"/jobs/{id}", None) for name, id in made.jobs.items()}
+    found |= {f"post-{name}": (f"/posts/{id}", None) for name, id in made.posts.items()}
+    return found
+
+
+STRANGERS = {"sign-in": "/sign-in"}
+
+
+def _choose_refused(page: Page) -> None:
+    page.locator("input[type=file]").set_input_files(
+        [
+            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no video"},
+            {"name": "empty.mp4", "mimeType": "video/mp4", "buffer": b""},
+        ]
+    )
+    page.locator(".uploads li").nth(1).wait_for()
+
+
+def _open_dialog(page: Page) -> None:
+    page.locator("#post").click()
+    page.locator("#post-form").wait_for()
+
+
+def _send_empty(page: Page) -> None:
+    _open_dialog(page)
+    for box in page.locator("#post-accounts input[type=checkbox]:checked").all():
+        box.uncheck()
+    page.locator("#post-form button.primary").click()
+    page.locator("#post-form [role=alert]").wait_for()
+
+
+def _open_edit(page: Page) -> None:
+    page.locator(".in-place > summary").click()
+
+
+def main(word: str = "") -> int:
+    FOLDER.mkdir(exist_ok=True)
+    problems = budget_problems()
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
+        settings = Settings(
+            data=Path(folder) / "data",
+            listen="127.0.0.1:0",
+            development=True,
+            disk_reserve="10 MiB",  # type: ignore[arg-type]  # pydantic reads the unit
+        )
+        prepare(settings)
+        with database.connection_context():
+            accounts.ensure_builtin(settings, open_vault(settings))
+        made = seed(settings)
+        with serving(settings) as url:
+            with database.connection_context():
+                Heartbeat.delete().where(Heartbeat.process == "worker-delivery").execute()
+                token = sessions.start(
+                    made.owner, address="127.0.0.1", agent="shots", settings=settings
+                )
+            for size in SIZES:
+                for theme in THEMES:
+                    with visiting(browser, url, token, size=size, theme=theme) as context:
+                        for name, (path, act) in pages(made).items():
+                            if word in name:
+                                problems += _take(context.new_page(), name, path, act, size, theme)
+                    with visiting(browser, url, size=size, theme=theme) as context:
+                        for name, path in STRANGERS.items():
+                            if word in name:
+                                problems += _take(context.new_page(), name, path, None, size, theme)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    print(f"{len(list(FOLDER.glob('*.png')))} pictures are in {FOLDER}.")
+    return 1 if problems else 0
+
+
+def _take(
+    page: Page, name: str, path: str, act: Callable[[Page], None] | None, size: str, theme: str
+) -> list[str]:
+    watched = Watched(page)
+    try:
+        watched.open(path)
+        if act:
+            act(page)
+        _picture(page, FOLDER / f"{name}-{size}-{theme}.png", whole=act is None)
+        expected = {"not-found": "404", "post-problems": "422"}.get(name, "none")
+        wanted = [p for p in watched.problems() if expected not in p]
+        return [f"{name} {size} {theme}: {problem}" for problem in wanted]
+    except Exception as exc:  # one page that fails doesn't hide the others
+        return [f"{name} {size} {theme}: {exc}"]
+    finally:
+        page.close()
+
+
+def _picture(page: Page, path: Path, *, whole: bool) -> None:
+    """The window, or the whole page as far as somebody may want to look."""
+    if not whole:
+        page.screenshot(path=path)
+        return
+    width, height = page.viewport_size["width"], page.viewport_size["height"]  # type: ignore[index]
+    tall = page.evaluate("() => document.documentElement.scrollHeight")
+    # A window as tall as the page, so that pictures which load when seen are seen.
+    page.set_viewport_size({"width": width, "height": max(height, min(tall, MOST_PX))})
+    page.wait_for_function("() => [...document.images].every((i) => i.complete)")
+    page.screenshot(path=path)
+    page.set_viewport_size({"width": width, "height": height})
+
+
+def budget_problems() -> list[str]:
+    """Bundles that are larger than they may be; shared chunks count for the page."""
+    sizes = {path.name: len(gzip.compress(path.read_bytes())) for path in STATIC.iterdir()}
+
+    def total(*starts: str) -> int:
+        return sum(size for name, size in sizes.items() if name.startswith(starts))
+
+    found = {
+        "JavaScript of a page": (total("main-", "chunk-") - total_css(sizes), PAGE_JS),
+        "JavaScript of uploads": (total("upload-"), UPLOAD_JS),
+        "JavaScript of the player": (total("player-"), PLAYER_JS),
+        "CSS": (total_css(sizes), ALL_CSS),
+    }
+    return [
+        f"{what}: {size} of {most} bytes" for what, (size, most) in found.items() if size > most
+    ]
+
+
+def total_css(sizes: dict[str, int]) -> int:
+    return sum(size for name, size in sizes.items() if name.endswith(".css"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2]))
