@@ -120,7 +120,8 @@ def describe(error: Exception) -> Answer:
         if is_full(error):
             full = "The disk is full, so nothing could be saved. Free some space, then try again."
             return Answer(507, StorageFull.code, full)
-        return Answer(503, *SENTENCES[503], headers={"Retry-After": "5"})
+        if "locked" in str(error) or "unable to open" in str(error):
+            return Answer(503, *SENTENCES[503], headers={"Retry-After": "5"})
     return Answer(500, *SENTENCES[500])
 
 
