@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.layout import Layout
+
+_FORGOTTEN_S = 24 * 3600.0
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -107,15 +110,28 @@ def _move(source: Path, target: Path) -> None:
 
 
 def settle_trash(layout: Layout) -> None:
-    """Finish moves to and from the bin that a crash cut short; the rows say what is right."""
+    """Finish moves to and from the bin that a crash cut short; the rows say what is right.
+
+    Folders of videos that no longer exist go, once they are older than a day.
+    """
     for folder in _folders(layout.media):
         video = Video.get_or_none(Video.public_id == folder.name)
-        if video is not None and video.state is VideoState.TRASHED:
+        if video is None:
+            _remove_old(folder)
+        elif video.state is VideoState.TRASHED:
             move_to_trash(layout, folder.name)
     for folder in _folders(layout.trash):
         video = Video.get_or_none(Video.public_id == folder.name)
-        if video is not None and video.state is not VideoState.TRASHED:
+        if video is None:
+            _remove_old(folder)
+        elif video.state is not VideoState.TRASHED:
             move_from_trash(layout, folder.name)
+
+
+def _remove_old(folder: Path) -> None:
+    if time.time() - folder.stat().st_mtime > _FORGOTTEN_S:
+        shutil.rmtree(folder)
+        sync_folder(folder.parent)
 
 
 def sweep_tmp(layout: Layout) -> list[str]:

@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING
 
 from peewee import OperationalError
 
-from appliance import events, jobs, videos
+from appliance import events, videos
 from appliance.clock import boot_id, now
 from appliance.db import is_full, transaction
-from appliance.errors import Conflict, NotFound, StorageFull, TooLarge, TooManyAttempts
+from appliance.errors import Conflict, NotFound, StorageFull
 from appliance.ids import new_id, new_token
 from appliance.models import Post, Upload, Video, Visibility
 from appliance.states import UploadState, VideoState, move
-from appliance.text import clean_filename, clean_line, describe_size
+from appliance.text import clean_filename, clean_line
 from storage import media
+from storage.uploads.adoption import adopt, put_in_place
 from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
+from storage.uploads.limits import check_limits, check_size
 from storage.uploads.rows import (
     ENDED,
     FULL_SENTENCE,
@@ -39,7 +41,6 @@ from storage.uploads.rows import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-    from pathlib import Path
 
     from appliance.models import User
     from appliance.settings import Settings
@@ -58,11 +59,7 @@ class Store:
 
         Raises TooLarge, StorageFull, TooManyAttempts (too many open uploads).
         """
-        if new.length is not None and new.length > self.settings.max_upload_bytes:
-            raise TooLarge(
-                f"The file has {describe_size(new.length)}; this box takes at most "
-                f"{describe_size(self.settings.max_upload_bytes)}."
-            )
+        check_size(self.settings, new)
         upload_id, token = new_id(), new_token()
         path = self.layout.upload(upload_id)
         try:
@@ -74,32 +71,13 @@ class Store:
             raise
         try:
             with transaction():
-                self._check_limits(owner, new)
+                check_limits(self.settings, self.layout, owner, new)
                 return self._insert(owner, new, upload_id, token)
         except BaseException:
             path.unlink()
             raise
         finally:
             os.close(handle)
-
-    def _check_limits(self, owner: User | None, new: NewUpload) -> None:
-        """In the transaction that inserts, so that two can't both take the last room."""
-        receiving = list(Upload.select().where(Upload.state.in_(OPEN)))
-        mine = sum(row.owner_id == owner.id for row in receiving) if owner else 0
-        if mine >= self.settings.max_open_uploads:
-            raise TooManyAttempts(
-                f"You have {mine} unfinished uploads. Finish or cancel one of them first.",
-                retry_after_s=60,
-            )
-        owed = sum(max(0, (row.length or 0) - self._size(row)) for row in receiving)
-        room = media.free_bytes(self.layout.data) - self.settings.reserve_bytes() - owed
-        needed = new.expected_bytes if new.length is None else new.length
-        if needed > room:
-            raise StorageFull(
-                f"The box has no room for this file: it has {describe_size(needed)}, and "
-                f"{describe_size(max(0, room))} are free for uploads. Delete videos, or ask "
-                "your admin for space."
-            )
 
     def _insert(self, owner: User | None, new: NewUpload, upload_id: str, token: str) -> Created:
         video = videos.create(
@@ -124,12 +102,6 @@ class Store:
             expires_at=self._next_expiry(),
         )
         return Created(upload_id, token, video.public_id, row.expires_at)
-
-    def _size(self, row: Upload) -> int:
-        try:
-            return self.layout.upload(row.public_id).stat().st_size
-        except FileNotFoundError:
-            return row.length or 0
 
     def _next_expiry(self) -> datetime:
         return now() + timedelta(hours=self.settings.upload_idle_hours)
@@ -320,41 +292,11 @@ class Store:
         if held.video is None:
             self.end(held, UploadState.LOST, "The video was deleted while it was uploaded.")
             raise UploadGone(row.error or "")
-        original = self._put_in_place(held, held.video)
+        original = put_in_place(self.layout, row.public_id, held.video.public_id)
         if not original.exists() or original.stat().st_size != row.length:
             self.end(held, UploadState.LOST, ENDED[UploadState.LOST])
             raise UploadGone(row.error or "")
-        self._adopt(held, held.video)
-
-    def _put_in_place(self, held: Held, video: Video) -> Path:
-        source = self.layout.upload(held.row.public_id)
-        original = self.layout.original(video.public_id)
-        try:
-            media.make_folder(original.parent)
-            if source.exists():
-                source.rename(original)
-        except OSError as exc:
-            if media.is_full(exc):
-                raise StorageFull(FULL_SENTENCE) from exc
-            raise
-        # Also when the rename was done before: a crash may have come between it and this.
-        media.sync_folder(original.parent)
-        media.sync_folder(source.parent)
-        return original
-
-    def _adopt(self, held: Held, video: Video) -> None:
-        """One transaction: the upload is complete, the video is here, its first job waits."""
-        row = held.row
-        with transaction():
-            if not move(Upload, row.id, UploadState.FINISHING, UploadState.COMPLETE):
-                return
-            arrived = {"size_bytes": row.length, "received_at": now()}
-            if videos.change_state(video, VideoState.RECEIVED, **arrived):
-                jobs.create("probe", f"probe:{video.public_id}", video=video)
-            else:  # thrown into the bin this very moment: whoever takes it out looks at it
-                Video.update(state_before_trash=VideoState.RECEIVED, **arrived).where(
-                    Video.id == video.id
-                ).execute()
+        adopt(row, held.video)
         row.state = UploadState.COMPLETE
 
     def terminate(self, held: Held) -> None:

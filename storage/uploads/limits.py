@@ -1,0 +1,58 @@
+"""Whether another upload may begin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.errors import StorageFull, TooLarge, TooManyAttempts
+from appliance.models import Upload
+from appliance.text import describe_size
+from storage.media import free_bytes
+from storage.uploads.rows import OPEN, NewUpload
+
+if TYPE_CHECKING:
+    from appliance.models import User
+    from appliance.settings import Settings
+    from storage.layout import Layout
+
+
+def check_size(settings: Settings, new: NewUpload) -> None:
+    """Raises TooLarge."""
+    if new.length is not None and new.length > settings.max_upload_bytes:
+        raise TooLarge(
+            f"The file has {describe_size(new.length)}; this box takes at most "
+            f"{describe_size(settings.max_upload_bytes)}."
+        )
+
+
+def check_limits(settings: Settings, layout: Layout, owner: User | None, new: NewUpload) -> None:
+    """In the transaction that inserts the row, so that two can't both take the last room.
+
+    Raises TooManyAttempts, StorageFull.
+    """
+    under_way = list(Upload.select().where(Upload.state.in_(OPEN)))
+    mine = sum(row.owner_id == owner.id for row in under_way) if owner else 0
+    if mine >= settings.max_open_uploads:
+        raise TooManyAttempts(
+            f"You have {mine} unfinished uploads. Finish or cancel one of them first.",
+            retry_after_s=60,
+        )
+    # What was promised to others counts as taken.
+    owed = sum(_missing_bytes(layout, row) for row in under_way)
+    room = free_bytes(layout.data) - settings.reserve_bytes() - owed
+    needed = new.expected_bytes if new.length is None else new.length
+    if needed > room:
+        raise StorageFull(
+            f"The box has no room for this file: it has {describe_size(needed)}, and "
+            f"{describe_size(max(0, room))} are free for uploads. Delete videos, or ask "
+            "your admin for space."
+        )
+
+
+def _missing_bytes(layout: Layout, row: Upload) -> int:
+    if row.length is None:
+        return 0
+    try:
+        return max(0, row.length - layout.upload(row.public_id).stat().st_size)
+    except FileNotFoundError:
+        return 0  # it has just become an original

@@ -1,0 +1,106 @@
+"""Files in their places, whatever a crash cut short."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance import jobs, videos
+from appliance.errors import StorageFull
+from appliance.models import Job, User, Video
+from appliance.states import VideoState
+from storage import media
+from tests.factories import make_user, make_video
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.layout import Layout
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return make_user()
+
+
+@pytest.fixture
+def video(user: User, layout: Layout) -> Video:
+    video = make_video(user, state=VideoState.READY)
+    layout.video(video.public_id).mkdir()
+    layout.original(video.public_id).write_bytes(b"film")
+    return video
+
+
+def age(path: Path) -> None:
+    os.utime(path, (0, 0))
+
+
+def test_place_makes_the_folder_and_replaces(layout: Layout) -> None:
+    video_id = "0" * 26
+    for content in (b"first", b"second"):
+        aside = layout.tmp / "aside"
+        aside.write_bytes(content)
+        media.place(aside, layout.original(video_id))
+        assert layout.original(video_id).read_bytes() == content
+        assert not aside.exists()
+    assert layout.video(video_id).stat().st_mode & 0o777 == 0o700
+
+
+def test_to_the_bin_and_back_may_be_repeated(layout: Layout, video: Video) -> None:
+    for _ in range(2):
+        media.move_to_trash(layout, video.public_id)
+        assert not layout.video(video.public_id).exists()
+    for _ in range(2):
+        media.move_from_trash(layout, video.public_id)
+        assert layout.original(video.public_id).read_bytes() == b"film"
+
+
+def test_the_rows_say_where_files_belong(layout: Layout, video: Video, user: User) -> None:
+    videos.trash(video, actor=user)  # killed before the move
+    media.settle_trash(layout)
+    assert layout.trashed(video.public_id).exists()
+    videos.restore(Video.get(), actor=user)
+    media.settle_trash(layout)
+    assert layout.original(video.public_id).exists()
+
+
+@pytest.mark.parametrize("place", ["media", "trash"])
+def test_folders_of_nobody_go_when_they_are_old(layout: Layout, db: None, place: str) -> None:
+    old, young = getattr(layout, place) / ("0" * 26), getattr(layout, place) / ("1" * 26)
+    old.mkdir()
+    young.mkdir()
+    age(old)
+    media.settle_trash(layout)
+    assert not old.exists()
+    assert young.exists()
+
+
+def test_nothing_of_a_removed_video_is_left(layout: Layout, video: Video) -> None:
+    layout.trashed(video.public_id).mkdir()
+    media.remove_video_files(layout, video.public_id)
+    assert not layout.video(video.public_id).exists()
+    assert not layout.trashed(video.public_id).exists()
+    media.remove_video_files(layout, video.public_id)
+
+
+def test_room_is_looked_for(layout: Layout) -> None:
+    media.need_room(layout.data, 1, 0)
+    with pytest.raises(StorageFull):
+        media.need_room(layout.data, 1, media.free_bytes(layout.data) + (1 << 40))
+
+
+def test_work_folders_live_as_long_as_their_claim(layout: Layout, video: Video) -> None:
+    jobs.create("probe", "probe:x", video=video)
+    job = jobs.claim("quick", "me", lease_s=60)
+    assert job is not None
+    held = layout.job_folder(job.public_id, job.fence)
+    older = layout.job_folder(job.public_id, job.fence - 1)
+    strange = layout.tmp / "strange"
+    for folder in (held, older, strange):
+        folder.mkdir()
+    assert sorted(media.sweep_tmp(layout)) == sorted([older.name, strange.name])
+    assert held.exists()
+    Job.update(lease_until=0).execute()
+    assert media.sweep_tmp(layout) == [held.name]
