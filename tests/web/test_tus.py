@@ -121,6 +121,13 @@ def test_the_capability_alone_is_enough_to_go_on(client: httpx.Client, url: str)
         assert stranger.delete(location, headers=TUS).status_code == 204
 
 
+def test_a_token_that_ended_does_not_stop_an_upload(client: httpx.Client) -> None:
+    location = made(client)
+    client.headers["Authorization"] = "Bearer long-gone"
+    assert patch(client, location, 0, BODY[:10]).status_code == 204
+    assert create(client, 5).status_code == 401
+
+
 def test_creating_needs_somebody_who_may(url: str, owner: User) -> None:
     with httpx.Client(base_url=url) as nobody:
         assert create(nobody, 5).status_code == 401

@@ -118,7 +118,7 @@ def check_wanted(wanted: UploadWanted, max_bytes: int) -> None:
 )
 def complete_upload(
     request: Request[Any, Any, State], video_id: FromPath[str], data: JSONBody[UploadDone]
-) -> Response[Any]:
+) -> Response[UploadResult]:
     """Says that all bytes were sent, or that they won't be. Safe to repeat.
 
     409 with ``offset`` and ``length`` while bytes are missing: send them, then ask again.
