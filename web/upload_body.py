@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 SILENCE_S = 30.0
 # After an early answer: how long, and how much, the rest of the body is taken and thrown away.
-_LINGER_S = 2.0
-_LINGER_BYTES = 4 << 20
+_LINGER_S = 5.0
+_LINGER_BYTES = 32 << 20
 
 
 class BodyCut(Exception):

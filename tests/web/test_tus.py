@@ -296,6 +296,12 @@ def test_a_body_that_is_too_long_is_refused_unread(client: httpx.Client) -> None
     assert offset_of(client, location) == 0
 
 
+def test_a_long_body_that_is_refused_still_gets_its_answer(client: httpx.Client) -> None:
+    location = made(client, 20_000_000)
+    answer = patch(client, location, 5, bytes(20_000_000))
+    assert (answer.status_code, answer.headers["Upload-Offset"]) == (409, "0")
+
+
 def test_surplus_bytes_of_a_chunked_body_are_not_written(
     client: httpx.Client, layout: Layout
 ) -> None:
