@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import accounts, posts
 from appliance.db import database
-from appliance.models import Account, Method, Post, PostTarget, Rendition, Role, User, Video
+from appliance.models import (
+    ALL,
+    Account,
+    Method,
+    Post,
+    PostTarget,
+    Rendition,
+    Role,
+    Setting,
+    User,
+    Video,
+)
 from appliance.states import POST_ENDED, RenditionState, VideoState
+from appliance.vault import open_vault
 from storage.layout import Layout
+from storage.public_links import PublicLinks
 from tasks.publish import dispatch
 from tasks.worker import Worker
 from tests import media
@@ -19,6 +32,7 @@ from tests.web.serving import Served, add_user, prepare, served, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from appliance.settings import Settings
     from web.practice.app import Practice
@@ -119,6 +133,33 @@ def posting(settings: Settings) -> Iterator[Poster]:
     prepare(settings)
     with served(settings) as running:
         yield Poster(running)
+
+
+def link_to(box: Poster, file: Path | None = None) -> str:
+    """A public link to a rendition, whose file may be another one."""
+    video = box.video()
+    if file is not None:
+        box.layout.rendition(video.public_id, "social").write_bytes(file.read_bytes())
+    with connected():
+        links = PublicLinks(box.settings, box.running.app.state.vault)
+        rendition = Rendition.get(Rendition.video == video)
+        return links.issue(video, rendition, purpose="post", by=None, lifetime_s=60)[1]
+
+
+@contextmanager
+def emptied(poster: Poster) -> Iterator[Poster]:
+    """The same running box for the next test, without rows, files and posts of earlier ones."""
+    with database.connection_context():
+        for model in reversed(ALL):
+            if model is not Setting:
+                model.delete().execute()
+        accounts.ensure_builtin(poster.settings, open_vault(poster.settings))
+    poster.user = add_user("poster@example.org", Role.OWNER)
+    poster.fault()
+    for found in poster.practice.store.newest():
+        poster.practice.store.delete(found.id)
+    shutil.rmtree(poster.settings.data / "published", ignore_errors=True)
+    yield poster
 
 
 @contextmanager

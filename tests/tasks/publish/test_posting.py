@@ -12,22 +12,29 @@ from appliance import accounts, jobs, posts
 from appliance.clock import now
 from appliance.errors import InvalidInput
 from appliance.models import Account, Attempt, Job, PublicLink, Rendition, Video
+from appliance.settings import Settings
 from appliance.states import AccountState, JobState, RenditionState, VideoState
 from tasks.publish import dispatch
-from tests.tasks.publish.posting import Poster, connected, posting, working
+from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
 from tests.web.serving import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.models import Post
-    from appliance.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
+    data = tmp_path_factory.mktemp("box") / "data"
+    with posting(Settings(data=data, lease_s=2, sweep_s=0.5)) as poster:
+        yield poster
 
 
 @pytest.fixture
-def idle(settings: Settings) -> Iterator[Poster]:
+def idle(module_box: Poster) -> Iterator[Poster]:
     """A box on which nobody works yet."""
-    with posting(settings) as poster:
+    with emptied(module_box) as poster:
         yield poster
 
 
@@ -338,14 +345,3 @@ def test_the_folder_gets_a_readable_name_and_its_texts(box: Poster) -> None:
     facts = json.loads((folder / "A B test ☀ (2).json").read_text())
     assert facts["title"] == 'A/B: "test" ☀'
     assert [path.name for path in folder.glob(".*.part")] == []
-
-
-def test_a_folder_that_cannot_be_written_says_so(settings: Settings) -> None:
-    blocked = settings.data / "file"
-    blocked.parent.mkdir(parents=True, exist_ok=True)
-    blocked.write_text("in the way")
-    with posting(settings.model_copy(update={"folder": blocked / "below"})) as poster:
-        post = poster.post(poster.video(), "folder")
-        with working(poster.settings):
-            (target,) = poster.wait(post, "failed")
-    assert "APPLIANCE_FOLDER" in (target.error or "")
