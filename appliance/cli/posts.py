@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.cli.frame import print_json, print_table
-from appliance.cli.remote import remote
+from appliance.cli.remote import Unreachable, remote
 from appliance.cli.upload import until, work_bar
 from appliance.errors import InvalidInput
 from appliance.ids import new_id
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from appliance.cli.remote import Box
 
+_ASK_AGAIN_S = (0.5, 2.0)
 ENDED = ("completed", "partial", "failed", "cancelled")
 
 
@@ -116,8 +118,14 @@ def parse_time(text: str) -> str:
 
 
 def send(box: Box, body: Any) -> Any:
-    """Make a post; the key lets the box tell a repeated request from a second post."""
-    return box.post("/api/v1/posts", body, Idempotency_Key=new_id())
+    """Make a post. When the answer is lost, the same key makes asking again no second post."""
+    key = new_id()
+    for pause_s in _ASK_AGAIN_S:
+        try:
+            return box.post("/api/v1/posts", body, Idempotency_Key=key)
+        except Unreachable:
+            time.sleep(pause_s)
+    return box.post("/api/v1/posts", body, Idempotency_Key=key)
 
 
 def wait_for_post(box: Box, post_id: str) -> Any:

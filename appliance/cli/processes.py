@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+import peewee
 
 from appliance import listener, supervisor
 from appliance.cli.frame import json_option, print_json, ready_settings
@@ -179,8 +180,12 @@ def _greet(settings: Settings, printer: supervisor.Printer) -> None:
     from appliance.db import database
     from appliance.users import setup_link
 
-    with database.connection_context():
-        link = setup_link(settings)
+    try:
+        with database.connection_context():
+            link = setup_link(settings)
+    except peewee.DatabaseError as exc:  # a full disk, say: no reason to stop what runs
+        printer.line("up", f"no link to create the first account can be made now: {exc}")
+        link = None
     if link is None:
         lines = [f"Media Appliance runs at {settings.base_url}"]
     else:

@@ -122,11 +122,12 @@ def connected(url: str | None, token: str | None) -> Iterator[Box]:
         return
     settings = ready_settings()
     listen = _listens_at(settings)
-    with _own_token() as own, _client(f"http://{listen}", own) as http:
+    with _own_token() as own, _client(f"http://{listen}", own, ours=True) as http:
         yield Box(settings.model_copy(update={"listen": listen}).base_url, http)
 
 
-def _client(url: str, token: str) -> httpx.Client:
+def _client(url: str, token: str, *, ours: bool = False) -> httpx.Client:
+    """``ours``: on this machine, so never by way of a proxy of the environment."""
     import httpx
 
     transport, place = None, url
@@ -143,7 +144,7 @@ def _client(url: str, token: str) -> httpx.Client:
                 "Accept": "application/json",
             },
             timeout=httpx.Timeout(30, connect=10),
-            trust_env=transport is None and not url.startswith("http://127."),
+            trust_env=not ours,
         )
     except httpx.InvalidURL as exc:
         raise click.UsageError(f"{url} is no address of a box.") from exc

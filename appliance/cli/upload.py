@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.cli.remote import remote
+from appliance.cli.remote import Unreachable, remote
 from appliance.errors import ApplianceError
 from appliance.text import clean_line
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from appliance.cli.remote import Box
 
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.3, 3.0
+MISSED_LOOKS = 10
 
 
 @click.command()
@@ -83,9 +84,20 @@ def wait_for_video(box: Box, video_id: str) -> Any:
 
 
 def until(look: Callable[[], bool]) -> None:
-    """Look again and again, ever less often, until it says yes."""
-    pause_s = FIRST_LOOK_S
-    while not look():
+    """Look again and again, ever less often, until it says yes.
+
+    A box that is being started again is waited for; one that stays away raises Unreachable.
+    """
+    pause_s, missed = FIRST_LOOK_S, 0
+    while True:
+        try:
+            if look():
+                return
+            missed = 0
+        except Unreachable:
+            missed += 1
+            if missed > MISSED_LOOKS:
+                raise
         time.sleep(pause_s)
         pause_s = min(LONGEST_LOOK_S, pause_s * 1.2)
 

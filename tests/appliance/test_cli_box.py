@@ -23,6 +23,8 @@ from tests.end_to_end.box import ROOT, Box, running_box, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
@@ -290,6 +292,24 @@ def test_web_that_dies_comes_back_at_the_same_address_and_no_connection_is_refus
     wait_for("it comes back", lambda: box.pid("web") not in (None, pid))
     # The socket is the supervisor's: this waits in its queue until the new process takes it.
     assert httpx.get(f"{box.url}/health/live", timeout=30).status_code == 200
+
+
+def test_a_command_that_waits_goes_on_when_the_box_comes_back(box: Box) -> None:
+    waiting = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "appliance.cli", "upload", str(media.webm_vp9(seconds=4))),
+            *("--wait", "--json"),
+        ],
+        env=box.env,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_for("it works on it", lambda: box.get("/api/v1/jobs?state=running")["items"])
+    assert box.signal("web", signal.SIGKILL)
+    words, _ = waiting.communicate(timeout=100)
+    assert waiting.returncode == 0
+    assert json.loads(words)["state"] == "ready"
 
 
 def start_up(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
