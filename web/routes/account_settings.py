@@ -288,7 +288,7 @@ def system_page(request: Request[Any, Any, State]) -> Template:
         "problems": reasons_against(settings),
         "workers": workers,
         "free_bytes": disk.free,
-        "used_part": disk.used / disk.total if disk.total else 0.0,
+        "used_part": 1 - disk.free / disk.total if disk.total else 0.0,
         "total_bytes": disk.total,
         "reserve_bytes": settings.reserve_bytes(),
         "database_bytes": settings.database_path.stat().st_size,

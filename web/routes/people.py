@@ -21,10 +21,10 @@ from web.forms import Form, FormData, refused, shown_again, text
 ADMIN = needs(Role.ADMIN)
 
 ROLE_HINTS = {
-    Role.VIEWER: "Sees the team's videos and posts",
-    Role.EDITOR: "Also uploads, edits and posts",
-    Role.ADMIN: "Also sees private videos and manages people",
-    Role.OWNER: "Everything",
+    Role.VIEWER: "sees the team's videos and posts",
+    Role.EDITOR: "also uploads, edits and posts",
+    Role.ADMIN: "also sees private videos and manages people",
+    Role.OWNER: "everything, owners included",
 }
 
 
