@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import threading
 import time
 from dataclasses import dataclass, field
@@ -160,6 +161,9 @@ class Fetcher:
             raise Refusal("The link names no length or no ETag.", UNFETCHABLE)
         if not 0 < int(length) <= MAX_BYTES:
             raise Refusal("The video is empty or too large.", UNFIT)
+        free = shutil.disk_usage(self._store.folder).free
+        if free - int(length) < self._settings.reserve_bytes():
+            raise Refusal("The practice platform has no room left on the disk.", UNFIT)
         return int(length)
 
     def _check_boxes(self, client: httpx.Client, path: str, size: int, tally: Tally) -> None:

@@ -60,6 +60,7 @@ class FolderPublisher:
     )
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._folder = settings.folder or settings.data / "published"
 
     def validate(self, draft: PostDraft, facts: MediaFacts) -> list[Finding]:
@@ -70,6 +71,8 @@ class FolderPublisher:
             return Failed("The file of the video is gone.", code="no_file")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            if self._is_full(target.file):
+                return self._no_room("")
             save({"staged": True})
             _copy(target.file, self._staged(target))
         except OSError as exc:
@@ -170,9 +173,18 @@ class FolderPublisher:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def _is_full(self, file: Path) -> bool:
+        """On the disk of the appliance's own data, its reserve stays free."""
+        same_disk = self._folder.stat().st_dev == self._settings.data.stat().st_dev
+        kept = self._settings.reserve_bytes() if same_disk else 0
+        return shutil.disk_usage(self._folder).free - file.stat().st_size < kept
+
+    def _no_room(self, detail: str) -> Step:
+        return RetryAt(None, f"There is no room left in {self._folder}.", detail)
+
     def _trouble(self, exc: OSError) -> Step:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            return RetryAt(None, f"There is no room left in {self._folder}.", repr(exc))
+            return self._no_room(repr(exc))
         return Failed(
             f"{self._folder} can't be written to ({exc.strerror}). Set APPLIANCE_FOLDER to a "
             "folder that the appliance may write to, then press Retry.",

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.publish.publishers.folder import clean_name
 from tests.tasks.publish.posting import posting, working
+from tests.web.serving import wait_until
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -46,3 +47,15 @@ def test_a_folder_that_cannot_be_written_says_so(settings: Settings) -> None:
         with working(poster.settings):
             (target,) = poster.wait(post, "failed")
     assert "APPLIANCE_FOLDER" in (target.error or "")
+
+
+def test_a_full_disk_is_waited_for_and_said(settings: Settings) -> None:
+    full = settings.model_copy(update={"disk_reserve": 10**18})
+    with posting(full) as poster:
+        to_folder = poster.post(poster.video(), "folder")
+        to_practice = poster.post(poster.video(), "practice")
+        with working(poster.settings):
+            (refused,) = poster.wait(to_practice, "failed")
+            wait_until("it says why", lambda: "no room left" in poster.look(to_folder)[1][0].stage)
+    assert "no room left" in (refused.error or "")
+    assert poster.look(to_folder)[1][0].state == "waiting"
