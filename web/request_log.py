@@ -46,6 +46,7 @@ class RequestLog:
             return
         request_id = new_id()
         scope["request_id"] = request_id
+        path = scope["path"]  # now: a mount cuts its own prefix off in place, and the mark with it
         started = time.monotonic()
         status = 0
         sent_bytes = 0
@@ -70,7 +71,7 @@ class RequestLog:
                 "request id=%s method=%s path=%s status=%s ms=%d bytes=%d user=%s",
                 request_id,
                 scope["method"],
-                loggable_path(scope["path"]),
+                loggable_path(path),
                 status or "none",
                 (time.monotonic() - started) * 1000,
                 sent_bytes,

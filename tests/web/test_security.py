@@ -12,7 +12,7 @@ import pytest
 from appliance import users
 from appliance.db import database
 from appliance.models import Role
-from tests.web.serving import add_user, browser, form_token, prepare, send_form, serving
+from tests.web.serving import add_user, browser, form_token, prepare, script, send_form, serving
 from web.request_log import loggable_path
 from web.security import CONTENT_SECURITY_POLICY, headers_for
 
@@ -85,6 +85,9 @@ def test_built_files_are_kept_for_good_and_pages_are_not(box: str) -> None:
     assert answer.headers["content-type"].startswith("text/css")
 
 
+UPLOAD = {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": "filename YS5tcDQ="}
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
@@ -115,10 +118,16 @@ def test_log_has_a_line_for_each_request_and_no_secret(
         client.get(f"/invite/{token}?next={token}")
         client.get(f"/public/{token}/x.mp4")
         send_form(client, "/settings/password", current_password="a secret password")
+        with script(box, owner) as api:
+            created = api.post("/files", headers=UPLOAD)
+        capability = created.headers["location"].rpartition("/")[2]
+        client.head(f"/files/{capability}", headers={"Tus-Resumable": "1.0.0"})
         secrets = [token, client.cookies["session"], form_token(client), "a secret password"]
+        secrets.append(capability.partition(".")[2])
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("appliance")]
     lines = [line for line in ours if line.startswith("request ")]
     assert any("path=/invite/… status=200" in line for line in lines)
+    assert any("method=HEAD path=/files/… status=200" in line for line in lines)
     assert any(f"user={owner.public_id}" in line for line in lines)
     for line in ours:
         assert not [secret for secret in secrets if secret in line]
