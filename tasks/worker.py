@@ -21,6 +21,7 @@ from huey.consumer import Consumer
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, open_database
 from appliance.models import Heartbeat
+from appliance.notify import notify
 from storage.layout import Layout
 from tasks import runner
 from tasks.queue import THREADS, connect
@@ -59,6 +60,7 @@ def run(settings: Settings, name: str) -> int:
     worker = Worker(settings, name)
     worker.start()
     log.info("worker %s is ready", name)
+    notify("READY=1")
     while True:
         try:
             signum = signals.get(timeout=1.0)
@@ -67,6 +69,7 @@ def run(settings: Settings, name: str) -> int:
             continue
         break
     log.info("worker %s stops (%s)", name, signal.Signals(signum).name)
+    notify("STOPPING=1")
     return worker.stop(signals)
 
 

@@ -16,7 +16,6 @@ from typing import IO, Any
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 # How far is looked for the frame rate: enough to tell a steady rate from a wandering one.
 LOOK_PACKETS = 4000
@@ -34,24 +33,21 @@ def main() -> None:
     av.logging.set_level(av.logging.PANIC)
     try:
         with av.open("file:" + path, options=options) as container:
-            report["media"] = look_into(container, max_pixels)
+            pictures = decode_first(container, max_pixels)
+        # Opened again, because some files can't be wound back.
+        with av.open("file:" + path, options=options) as container:
+            report["media"] = look_into(container, pictures)
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
         report["error"] = f"{type(error).__name__}: {error}"
     json.dump(report, sys.stdout)
 
 
-def look_into(container: InputContainer, max_pixels: int) -> dict[str, Any]:
+def look_into(container: InputContainer, pictures: dict[str, Any] | None) -> dict[str, Any]:
     tracks = [describe(stream) for stream in container.streams]
     duration_s = container.duration / 1e6 if container.duration else None
-    pictures = [s for s in container.streams.video if not is_cover(s)]
-    if pictures:
-        stream = pictures[0]
-        track = tracks[stream.index]
-        if 0 < track["width"] * track["height"] <= max_pixels:
-            track |= decode_first(container, stream)
-            container.seek(0)
+    if pictures is not None:
         steps = measure(container, tracks, duration_s is None)
-        track |= steps.pop("pictures")
+        tracks[pictures["index"]] |= pictures | steps.pop("pictures")
         duration_s = duration_s or steps["end_s"]
     return {
         "format": container.format.name,
@@ -95,15 +91,23 @@ def describe(stream: Any) -> dict[str, Any]:
     return about
 
 
-def decode_first(container: InputContainer, stream: VideoStream) -> dict[str, Any]:
-    """What only pictures tell: turned, interlaced, colours, and whether it can be decoded."""
-    facts: dict[str, Any] = {"decodes": False}
+def decode_first(container: InputContainer, max_pixels: int) -> dict[str, Any] | None:
+    """What only pictures tell: turned, interlaced, colours, and whether it can be decoded.
+
+    None: there is no track of pictures. Larger ones than ``max_pixels`` are not decoded.
+    """
+    stream = next((s for s in container.streams.video if not is_cover(s)), None)
+    if stream is None:
+        return None
+    facts: dict[str, Any] = {"index": stream.index, "decodes": False}
+    if not 0 < stream.codec_context.width * stream.codec_context.height <= max_pixels:
+        return facts
     stream.thread_type = "NONE"
     try:
         for number_, frame in enumerate(container.decode(stream)):
             matrix = frame.side_data.get("DISPLAYMATRIX")
             turned = matrix is not None and struct.unpack("=9i", as_bytes(matrix)) != UPRIGHT
-            facts = {
+            facts |= {
                 "decodes": True,
                 "turned": turned,
                 "rotation": round(frame.rotation) % 360,
@@ -151,10 +155,13 @@ def measure(
         pass  # the end of a file that is cut off; its shape says so
     times.sort()
     steps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    # The last ones read may still have neighbours that were not.
+    varies, fps = pace(steps[:-8] if len(steps) > 16 else steps, tick_s)
     return {
         "end_s": end_s or None,
         "pictures": {
-            "variable": wanders(steps[:-8] if len(steps) > 16 else steps, tick_s),
+            "variable": varies,
+            "fps_seen": fps,
             "pictures_seen": len(times),
             "longest_gop_s": max(
                 (b - a for a, b in zip(keys, keys[1:], strict=False)), default=None
@@ -163,16 +170,21 @@ def measure(
     }
 
 
-def wanders(steps: list[float], tick_s: float) -> bool:
-    """Whether more than one in fifty steps is off by a tenth (or what the clock can't express).
+def pace(steps: list[float], tick_s: float) -> tuple[bool, float | None]:
+    """Whether the rate varies, and the rate itself if it doesn't, in pictures per second.
 
-    Two may always be: a start that stumbles, a lost picture.
+    It varies when more than one in fifty steps is off by a tenth (or what the clock can't
+    express). Two may always be: a start that stumbles, a lost picture.
     """
     if not steps:
-        return False
+        return False, None
     usual = sorted(steps)[len(steps) // 2]
     allowed = max(usual * 0.1, 1.5 * tick_s)
-    return sum(abs(step - usual) > allowed for step in steps) > max(2, len(steps) / 50)
+    steady = [step for step in steps if abs(step - usual) <= allowed]
+    if len(steps) - len(steady) > max(2, len(steps) / 50):
+        return True, None
+    # The mean evens out what a clock of milliseconds rounds.
+    return False, len(steady) / sum(steady) if sum(steady) > 0 else None
 
 
 def seconds(value: int | None, base: Any) -> float | None:

@@ -38,7 +38,7 @@ class VideoTrack:
     shown_height: int
     turned: bool
     sar: tuple[int, int]
-    fps: float  # average; 0: unknown
+    fps: float  # of a varying rate the average; 0: unknown
     variable: bool
     interlaced: bool
     matrix: str
@@ -165,7 +165,8 @@ def _video(track: dict[str, Any]) -> VideoTrack:
         shown_height=shown_height,
         turned=bool(track.get("turned", False)),
         sar=(sar_num, sar_den),
-        fps=average or base,
+        # Of a short file the header's average is off by the last picture.
+        fps=_finite(track.get("fps_seen")) or average or base,
         variable=bool(track.get("variable", False)),
         interlaced=bool(track.get("interlaced", False)),
         matrix=str(track.get("matrix", "")),

@@ -136,10 +136,12 @@ def _audio_options(plan: Plan, targets: Targets) -> list[str]:
         *("-c:a", "aac", "-profile:a", "aac_low", "-b:a", str(targets.audio_bps)),
         *("-ar", str(targets.audio_hz), "-ac", "2"),
     ]
-    if plan.audio_index is not None:
-        # Holes in the sound become silence, so that it stays with the picture.
-        options += ["-af", "aresample=async=1:first_pts=0"]
-    return options
+    # The encoder puts 1024 samples of silence before the sound. Without an edit list that would
+    # delay all sound by 21 ms, or stretch the first picture by as much; so they replace as many.
+    trim = "atrim=start_sample=1024"
+    # Holes in the sound become silence, so that it stays with the picture.
+    fill = "aresample=async=1:first_pts=0," if plan.audio_index is not None else ""
+    return [*options, "-af", fill + trim]
 
 
 def _container_options(plan: Plan) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.probe.child import declared_matroska, shape_of, wanders
+from tasks.probe.child import declared_matroska, pace, shape_of
 from tasks.probe.facts import Edits, _edits, parse
 from tasks.probe.look import look
 from tests import media
@@ -32,17 +32,19 @@ def test_edit_lists(edits: list[list[list[float]]], meaning: Edits) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "variable"),
+    ("steps", "variable", "fps"),
     [
-        pytest.param([1 / 30] * 100, False, id="steady"),
-        pytest.param([0.033, 0.033, 0.034] * 40, False, id="milliseconds of mkv"),
-        pytest.param([1 / 30] * 98 + [0.5] * 2, False, id="two stumbles"),
-        pytest.param([1 / 30, 1 / 15] * 50, True, id="every second lost"),
-        pytest.param([], False, id="one picture"),
+        pytest.param([1 / 30] * 100, False, 30.0, id="steady"),
+        pytest.param([0.033, 0.033, 0.034] * 40, False, 30.0, id="milliseconds of mkv"),
+        pytest.param([1 / 30] * 98 + [0.5] * 2, False, 30.0, id="two stumbles"),
+        pytest.param([1 / 30, 1 / 15] * 50, True, None, id="every second lost"),
+        pytest.param([], False, None, id="one picture"),
     ],
 )
-def test_variable_rate(steps: list[float], variable: bool) -> None:
-    assert wanders(steps, 0.001) is variable
+def test_pace(steps: list[float], variable: bool, fps: float | None) -> None:
+    varies, seen = pace(steps, 0.001)
+    assert varies is variable
+    assert seen == (None if fps is None else pytest.approx(fps, rel=1e-4))
 
 
 def test_shape_of_mp4() -> None:
