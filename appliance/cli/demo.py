@@ -67,7 +67,7 @@ class _Clock:
 
 
 def make_film(path: Path, seconds: int) -> None:
-    """A test picture with a tone, as WebM, so that there is something to encode.
+    """Slowly moving colours with a tone, as WebM, so that there is something to encode.
 
     Raises ApplianceError with the end of ffmpeg's words.
     """
@@ -77,9 +77,9 @@ def make_film(path: Path, seconds: int) -> None:
     done = subprocess.run(
         [
             *(ffmpeg, "-nostdin", "-v", "error", "-y"),
-            *("-f", "lavfi", "-i", f"testsrc2=size=1280x720:rate=30:duration={seconds}"),
+            *("-f", "lavfi", "-i", f"gradients=s=1280x720:r=30:d={seconds}:speed=0.02:n=4:seed=7"),
             *("-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"),
-            *("-vf", _picture(ffmpeg), "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "2M"),
+            *("-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "2M"),
             *("-c:a", "libopus", "-shortest", str(path)),
         ],
         capture_output=True,
@@ -89,21 +89,6 @@ def make_film(path: Path, seconds: int) -> None:
     )
     if done.returncode != 0:
         raise ApplianceError(f"ffmpeg could not make the film: {done.stderr.strip()[-500:]}")
-
-
-def _picture(ffmpeg: str) -> str:
-    """The title on the picture, where this ffmpeg can write."""
-    filters = subprocess.run(
-        [ffmpeg, "-hide_banner", "-filters"],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    ).stdout
-    if " drawtext " not in filters:
-        return "null"
-    place = "x=(w-tw)/2:y=h/2-th:fontsize=64:fontcolor=white:box=1:boxcolor=black@0.5:boxborderw=24"
-    return f"drawtext=text='{TITLE}':{place}"
 
 
 def _jobs(box: Box, video_id: str) -> list[dict[str, Any]]:
