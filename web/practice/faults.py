@@ -28,10 +28,15 @@ FAULTS: dict[str, Kind] = {
     "lose_create": Kind(
         "Lose the answer to the hand-over", "The video is taken, but the connection breaks."
     ),
-    "slow": Kind("Process slowly", "The next video takes so long.", "seconds", 5.0),
+    "slow": Kind("Process slowly", "The next video takes so many seconds.", "seconds", 5.0),
     "reject_file": Kind("Reject the file", "The next video is called unfit after the fetch."),
     "fail_fetch": Kind("Fail to fetch", "The next fetch fails as if the link didn't work."),
-    "throttle": Kind("Ask for a pause", "The next call is answered “too many”.", "seconds", 2.0),
+    "throttle": Kind(
+        "Ask for a pause",
+        "The next call is answered “too many”, with so many seconds to wait.",
+        "seconds",
+        2.0,
+    ),
     "expire_token": Kind(
         "Refuse the sign-in", "Each call is refused until this is cleared.", lasts=True
     ),
