@@ -1,7 +1,7 @@
 // Single keys: g l, g p, g j, g s, /, u, ?. Off while typing, with a modifier, or by choice.
 const off = () => document.documentElement.dataset.shortcuts === "off";
 const PLACES = { l: "library", p: "posts", j: "jobs", s: "settings" };
-let went = 0; // when "g" was pressed
+let went = -Infinity; // when "g" was pressed
 
 /** Whether a key press is a shortcut, and not typing or a command of the browser. */
 export function isShortcut(event) {
@@ -15,11 +15,11 @@ document.addEventListener("keydown", (event) => {
   const { key } = event;
   if (performance.now() - went < 1200 && PLACES[key]) {
     event.preventDefault();
-    went = 0;
+    went = -Infinity;
     document.querySelector(`[data-nav="${PLACES[key]}"]`)?.click();
     return;
   }
-  went = key === "g" ? performance.now() : 0;
+  went = key === "g" ? performance.now() : -Infinity;
   if (key === "?") {
     document.getElementById("keys")?.showModal();
     event.preventDefault();

@@ -184,7 +184,7 @@ export class UploadPanel extends HTMLElement {
     } else {
       this.#head.textContent = "Uploads";
     }
-    this.hidden = !open.length;
+    this.hidden = !this.#items.length; // what was cancelled stays until Undo is over
     const finished = open.length && open.every(({ transfer, refused }) => transfer.state === "done" || refused);
     if (finished) this.#toggle.textContent = "Close";
     else this.#toggle.textContent = this.#list.hidden ? "Show" : "Hide";
