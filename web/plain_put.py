@@ -18,19 +18,19 @@ from web.upload_requests import Refused, Reply, Request, facts
 
 if TYPE_CHECKING:
     from storage.uploads import Held
-    from web.tus import Tus
+    from web.upload_desk import UploadDesk
 
 _RANGE = re.compile(r"bytes (?:([0-9]{1,16})-([0-9]{1,16})|\*)/([0-9]{1,16})")
 
 
-async def put(tus: Tus, request: Request) -> Reply:
+async def put(desk: UploadDesk, request: Request) -> Reply:
     """201 when the file is complete; 202 with Upload-Offset when more is to come."""
     address = request.address()
     size = request.number("Content-Length")
     if size is None:
         raise Refused(411, "Say in Content-Length how many bytes come.")
     wanted = request.headers.get("content-range")
-    async with tus.take_up(*address) as (held, slot):
+    async with desk.take_up(*address) as (held, slot):
         if wanted is not None:
             asks_only = _check_range(held, wanted, size)
             if asks_only:
@@ -41,9 +41,9 @@ async def put(tus: Tus, request: Request) -> Reply:
                 f"The body has {size} bytes; this address is for a file of {held.row.length}.",
             )
         elif held.offset and not held.complete and held.handle is not None:
-            await in_thread(lambda: tus.store.restart(held))
+            await in_thread(lambda: desk.store.restart(held))
         if not held.complete:
-            await tus.append(held, slot, request)
+            await desk.append(held, slot, request)
         return _answer(held)
 
 

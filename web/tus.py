@@ -8,25 +8,19 @@ Source: https://tus.io/protocols/resumable-upload
 
 from __future__ import annotations
 
-import asyncio
-import time
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from appliance.access import Scope
-from appliance.errors import StorageFull, TooLarge
 from appliance.models import Role, Source, Visibility
 from storage.background import in_thread
-from storage.layout import Layout
-from storage.uploads import Held, NewUpload, Slots, Store, UploadBusy, WrongOffset
-from storage.uploads.slots import WAIT_S
+from storage.uploads import NewUpload, WrongOffset
 from web import plain_put
 from web.auth import principal
-from web.upload_body import BodyCut, BodyStalled, take_in
+from web.upload_body import BodyCut
+from web.upload_desk import UploadDesk
 from web.upload_metadata import parse_metadata
 from web.upload_requests import (
     TUS_VERSION,
-    NotAllTaken,
     Refused,
     Reply,
     Request,
@@ -37,10 +31,7 @@ from web.upload_requests import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from appliance.settings import Settings
-    from storage.uploads import Slot
     from web.auth import Principal
 
 EXTENSIONS = "creation,creation-with-upload,expiration,termination"
@@ -55,8 +46,8 @@ class Tus:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.store = Store(settings, Layout(settings.data))
-        self.slots = Slots()
+        self.desk = UploadDesk(settings)
+        self.store = self.desk.store
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
@@ -79,7 +70,7 @@ class Tus:
         if request.method == "OPTIONS":
             return self._options()
         if request.method == "PUT":
-            return await plain_put.put(self, request)
+            return await plain_put.put(self.desk, request)
         if request.headers.get("tus-resumable") != TUS_VERSION:
             raise Refused(
                 412,
@@ -121,9 +112,9 @@ class Tus:
             raise Refused(415, f"First bytes must be sent as {BYTES}.")
         created = await in_thread(lambda: self.store.create(asker.user, new))
         location = ("Location", upload_path(created.upload_id, created.token))
-        async with self.take_up(created.upload_id, created.token) as (held, slot):
+        async with self.desk.take_up(created.upload_id, created.token) as (held, slot):
             if with_bytes:
-                await self.append(held, slot, request)
+                await self.desk.append(held, slot, request)
             elif held.all_here:  # an empty file is complete at once
                 await in_thread(lambda: self.store.finish(held))
             return Reply(201, [location, *facts(held)])
@@ -146,7 +137,7 @@ class Tus:
         )
 
     async def _look(self, request: Request) -> Reply:
-        async with self.take_up(*request.address()) as (held, _):
+        async with self.desk.take_up(*request.address()) as (held, _):
             if held.all_here:
                 await in_thread(lambda: self.store.finish(held))
             elif held.offset > held.row.durable_offset:
@@ -166,55 +157,16 @@ class Tus:
         if offset is None:
             raise Refused(400, "The header Upload-Offset is missing.")
         request.number("Content-Length")
-        async with self.take_up(*address) as (held, slot):
+        async with self.desk.take_up(*address) as (held, slot):
             if offset != held.offset:
                 raise WrongOffset(held.offset)
-            await self.append(held, slot, request)
+            await self.desk.append(held, slot, request)
             return Reply(204, facts(held))
 
     async def _terminate(self, request: Request) -> Reply:
-        async with self.take_up(*request.address()) as (held, _):
+        async with self.desk.take_up(*request.address()) as (held, _):
             await in_thread(lambda: self.store.terminate(held))
         return Reply(204, [])
-
-    @asynccontextmanager
-    async def take_up(self, upload_id: str, token: str) -> AsyncIterator[tuple[Held, Slot]]:
-        """The upload, for this request alone. Raises NotFound, UploadGone, UploadBusy."""
-        if self.slots.is_held(upload_id):
-            # Strangers don't wait for their turn: that would tell them that the id exists.
-            await in_thread(lambda: self.store.check(upload_id, token))
-        async with self.slots.hold(upload_id) as slot:
-            held = await self._open(upload_id, token)
-            try:
-                yield held, slot
-            finally:
-                held.close()
-
-    async def _open(self, upload_id: str, token: str) -> Held:
-        """Another process may hold the file for a moment: the sweep, say."""
-        deadline = time.monotonic() + WAIT_S
-        while True:
-            try:
-                return await in_thread(lambda: self.store.open(upload_id, token))
-            except UploadBusy:
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(0.02)
-
-    async def append(self, held: Held, slot: Slot, request: Request) -> None:
-        """Put the body at the offset; finish when it was the last. Raises NotAllTaken, BodyCut."""
-        size, length = request.number("Content-Length"), held.row.length
-        try:
-            if size is not None and length is not None and size > length - held.offset:
-                raise TooLarge(
-                    f"The body has {size} bytes, but only {length - held.offset} are missing."
-                )
-            if held.all_here:  # the same once more, because the last answer was lost
-                await in_thread(lambda: self.store.finish(held))
-            else:
-                await take_in(self.store, held, slot, request.body)
-        except (TooLarge, StorageFull, BodyStalled) as exc:
-            raise NotAllTaken(held.offset) from exc
 
 
 def tus_app(settings: Settings) -> Tus:

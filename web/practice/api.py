@@ -19,7 +19,7 @@ from web.auth import PUBLIC
 from web.practice.faults import FAULTS
 
 if TYPE_CHECKING:
-    from web.practice.app import Practice
+    from web.practice.platform import Practice
     from web.practice.store import Media
 
 # The platform has its own sign-in: whoever has its token. Forms of other sites can't send one.

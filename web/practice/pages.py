@@ -28,7 +28,7 @@ from web.sendfile import SendFile, content_disposition
 
 if TYPE_CHECKING:
     from appliance.models import User
-    from web.practice.app import Practice
+    from web.practice.platform import Practice
     from web.practice.store import Media
 
 SEE = needs(Role.VIEWER, Scope.READ)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.settings import Settings
-    from web.practice.app import Practice
+    from web.practice.platform import Practice
     from web.practice.store import Media
 
 
