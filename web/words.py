@@ -196,10 +196,10 @@ def ago(when: datetime, now: datetime) -> str:
         return _ahead(-seconds, when, now)
     if seconds < 45:
         return _("just now")
-    if seconds < 3600:
+    if round(seconds / 60) < 60:
         return _("{n} min ago", n=max(1, round(seconds / 60)))
-    if seconds < 24 * 3600:
-        return _("{n} h ago", n=round(seconds / 3600))
+    if round(seconds / 3600) < 24:
+        return _("{n} h ago", n=max(1, round(seconds / 3600)))
     if seconds < 7 * 24 * 3600:
         days = max(1, round(seconds / 86400))
         return _("yesterday") if days == 1 else _("{n} days ago", n=days)
@@ -207,10 +207,10 @@ def ago(when: datetime, now: datetime) -> str:
 
 
 def _ahead(seconds: float, when: datetime, now: datetime) -> str:
-    if seconds < 3600:
+    if round(seconds / 60) < 60:
         return _("in {n} min", n=max(1, round(seconds / 60)))
-    if seconds < 24 * 3600:
-        return _("in {n} h", n=round(seconds / 3600))
+    if round(seconds / 3600) < 24:
+        return _("in {n} h", n=max(1, round(seconds / 3600)))
     if seconds < 7 * 24 * 3600:
         return _("in {n} days", n=max(1, round(seconds / 86400)))
     return day(when, now)

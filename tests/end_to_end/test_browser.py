@@ -166,6 +166,32 @@ def test_paused_upload_goes_on_and_a_cancelled_one_can_be_undone(
     box.wait_video(_video_id(page), "ready")
 
 
+def test_upload_goes_on_while_its_sender_looks_at_other_pages(
+    box: Box, watched: Watched, tmp_path: Path
+) -> None:
+    file = _padded(media.h264_aac(), tmp_path / "Look around.mp4", 8_000_000)
+    page = watched.open("/upload")
+    _slow(page, 1_500_000)
+    page.locator("input[type=file]").set_input_files(str(file))
+    row = page.locator("#uploads .uploads li")
+    expect(row).to_have_attribute("data-state", "sending")
+    page.get_by_role("link", name="Jobs").click()
+    expect(page.locator("h1")).to_have_text("Jobs")
+    expect(page).to_have_title("Jobs · Media Appliance")
+    assert page.url.endswith("/jobs")
+    page.get_by_role("link", name="Library", exact=True).click()
+    card = page.locator("#videos .card", has_text="Look around")
+    expect(card.locator(".badge")).to_contain_text("Uploading")
+    card.get_by_role("link").click()
+    expect(page.locator("h1")).to_have_text("Look around")
+    page.go_back()
+    expect(page.locator("h1")).to_have_text("Library")
+    expect(row).to_have_attribute("data-state", "sending")
+    expect(row).to_have_attribute("data-state", "done", timeout=30_000)
+    # The content that was put in its place is as live as the first one.
+    expect(card.locator(".badge")).to_have_text("Ready", timeout=60_000)
+
+
 def test_upload_waits_for_the_network_and_for_a_box_that_was_killed(
     box: Box, watched: Watched, tmp_path: Path
 ) -> None:

@@ -7,9 +7,8 @@ import "./parts/cards.js";
 import "./parts/drop.js";
 import "./parts/forms.js";
 import "./parts/grow.js";
+import "./parts/visit.js";
 import { startLive } from "./parts/live.js";
-
-// Error answers that carry no fragment of ours (a proxy's page, a crash) become a toast.
 import { toast } from "./parts/toasts.js";
 
 document.addEventListener("htmx:error", ({ detail }) => {
@@ -18,6 +17,11 @@ document.addEventListener("htmx:error", ({ detail }) => {
 });
 
 if (document.body.dataset.live) startLive(document.body.dataset.live);
-if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
+const player = () => {
+  if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
+};
+player();
+document.addEventListener("page:shown", player);
+document.addEventListener("htmx:after:swap", player);
 document.documentElement.dataset.ready = "";
 window.htmx = htmx;

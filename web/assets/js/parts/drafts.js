@@ -32,3 +32,4 @@ document.addEventListener("submit", ({ target }) => {
 });
 
 restoreDrafts(document);
+document.addEventListener("page:shown", ({ detail }) => restoreDrafts(detail));

@@ -1,7 +1,7 @@
 // Files may be dropped anywhere. The upload code (and its library) is loaded when it is needed:
-// by a drop, by the Upload button, or because uploads are unfinished.
+// by a drop, on the upload page, or because uploads are unfinished.
 const panel = document.querySelector("upload-panel");
-const UNFINISHED = /^tus::|^upload::/;
+const UNFINISHED = /^tus::/;
 let loading;
 
 /** The <upload-panel>, ready to take files. */
@@ -41,14 +41,6 @@ function start() {
       .filter((item) => item.kind === "file")
       .map((item) => ({ file: item.getAsFile(), handle: item.getAsFileSystemHandle?.() }));
     (await load()).take(chosen);
-  });
-
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest("a[data-upload]");
-    if (!button || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    if (location.pathname === "/upload") return;
-    event.preventDefault();
-    (await load()).choose();
   });
 
   document.addEventListener("change", async (event) => {

@@ -45,16 +45,15 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (copy.textContent = label), 2000);
 });
 
-// After an error answer, the list of problems takes the focus.
-const problems = document.querySelector("[data-autofocus]");
-problems?.focus();
-document.addEventListener("htmx:after:swap", () => {
-  const fresh = document.querySelector("[data-autofocus]:not([data-focused])");
-  if (fresh) {
-    fresh.dataset.focused = "";
-    fresh.focus();
-  }
-});
+/** What a fresh piece of page needs: the list of problems takes the focus; buttons that only work
+ * with script, and are hidden in the markup, appear. */
+function prepare(root) {
+  for (const element of root.querySelectorAll("[data-script-only]")) element.hidden = false;
+  const problems = root.querySelector("[data-autofocus]:not([data-focused])");
+  if (problems) problems.dataset.focused = "";
+  problems?.focus();
+}
 
-// Buttons that only work with script are hidden in the markup.
-for (const element of document.querySelectorAll("[data-script-only]")) element.hidden = false;
+prepare(document);
+document.addEventListener("page:shown", ({ detail }) => prepare(detail));
+document.addEventListener("htmx:after:swap", () => prepare(document));

@@ -5,8 +5,10 @@ import htmx from "htmx.org";
 
 const SCROLLED_PX = 240;
 
-for (const list of document.querySelectorAll("[data-grows]")) {
-  document.body.addEventListener(list.dataset.grows, () => grow(list));
+for (const name of ["live:videos", "live:jobs", "live:posts"]) {
+  document.body.addEventListener(name, () => {
+    for (const list of document.querySelectorAll(`[data-grows="${name}"]`)) grow(list);
+  });
 }
 
 let button;
