@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import peewee
 
 from appliance import jobs
 from appliance.db import database, transaction
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
     from appliance.models import Job
     from appliance.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # Design §10: progress is at most four rows a second for each job.
 _REPORT_EVERY_S = 0.25
@@ -61,6 +66,7 @@ class Context:
         self.lost = threading.Event()
         self.cancel_requested = threading.Event()
         self._stage = ""
+        self._stage_began_at = 0.0  # the fraction at which the stage began, and when
         self._stage_began_s = self._reported_s = time.monotonic()
 
     @cached_property
@@ -126,13 +132,15 @@ class Context:
         if stage == self._stage and now_s - self._reported_s < _REPORT_EVERY_S:
             return
         if stage != self._stage:
-            self._stage, self._stage_began_s, self._began_at = stage, now_s, fraction
+            self._stage, self._stage_began_s, self._stage_began_at = stage, now_s, fraction
         self._reported_s = now_s
-        eta_s = estimate_eta(now_s - self._stage_began_s, self._began_at, fraction)
-        with database.connection_context():
-            jobs.report(self.job, stage=stage, progress=fraction, eta_s=eta_s)
-
-    _began_at = 0.0
+        eta_s = estimate_eta(now_s - self._stage_began_s, self._stage_began_at, fraction)
+        try:
+            with database.connection_context():
+                jobs.report(self.job, stage=stage, progress=fraction, eta_s=eta_s)
+        except peewee.OperationalError as exc:
+            # Busy or full: no reason to give up an encode that goes well.
+            log.warning("progress of %s was not written: %s", self.job.public_id, exc)
 
     def clean_up(self) -> None:
         if "folder" in self.__dict__:

@@ -56,7 +56,9 @@ def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None
     video = Video.get_by_id(video.id)
     make_poster(video)
     rendition = _rendition(video, SOCIAL)
-    if settings.auto_renditions or rendition.wanted:
+    if _is_current(rendition):  # somebody had an old look repeated
+        _move_video(video, VideoState.READY)
+    elif settings.auto_renditions or rendition.wanted:
         _start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
 
 
@@ -99,7 +101,7 @@ def want_rendition(
         if video.facts is None and video.state is VideoState.FAILED:
             raise Conflict(video.error or "The file could not be used.", code="unusable")
         rendition = _rendition(video, spec)
-        if rendition.state is RenditionState.READY and rendition.profile_version == spec.version:
+        if _is_current(rendition):
             return rendition
         if rendition.wanted < priority:
             Rendition.update(wanted=int(priority)).where(Rendition.id == rendition.id).execute()
@@ -110,6 +112,11 @@ def want_rendition(
         else:
             _restart(rendition, video, priority)
         return Rendition.get_by_id(rendition.id)
+
+
+def _is_current(rendition: Rendition) -> bool:
+    version = PROFILES[rendition.profile].version
+    return rendition.state is RenditionState.READY and rendition.profile_version == version
 
 
 def _restart(rendition: Rendition, video: Video, priority: Priority) -> None:
@@ -183,10 +190,13 @@ def rendition_started(rendition: Rendition, profile: Profile) -> None:
         _move_rendition(fresh, RenditionState.PROCESSING, profile_version=profile.version)
 
 
-def hand_to_encoder(job: Job, rendition: Rendition, reasons: tuple[str, ...]) -> None:
-    """Repacking wasn't enough: the same rendition by an encode, in the other queue."""
+def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
+    """Repacking wasn't enough: the same rendition by an encode, in the other queue.
+
+    ``fault``: what was wrong with the repacked file; then the picture is encoded in any case.
+    """
     video = Video.get_by_id(rendition.video_id)
-    payload = {"anyway": "; ".join(reasons)}
+    payload = {"anyway": fault} if fault else None
     _make_job("encode", rendition, video, Priority(job.priority), payload)
 
 
@@ -233,6 +243,10 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
     if job.kind == "poster":
         _ready_without_rendition(video)
         return
+    if video.state is VideoState.TRASHED:
+        # Its files were moved away under the job. A restore goes on from here, by the sweep.
+        _take_back_rendition(job)
+        return
     error, detail = failure.message, failure.detail or None
     if job.kind == "probe":
         _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
@@ -243,6 +257,12 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         # Made on demand for a video that is in use already: that one stays usable.
         if video.state is not VideoState.READY:
             _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+
+
+def _take_back_rendition(job: Job) -> None:
+    rendition = job.rendition
+    if rendition is not None and rendition.state is RenditionState.PROCESSING:
+        _move_rendition(rendition, RenditionState.PENDING)
 
 
 def settle_cancel(job: Job) -> None:

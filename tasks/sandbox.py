@@ -124,9 +124,18 @@ def run(
         process_group=0,  # Ctrl-C is for the worker; and all of it can be killed together
     )
     try:
-        return _follow(process, check, timeout_s, on_line)
+        ended = _follow(process, check, timeout_s, on_line)
     finally:
         _end(process)
+    if ended.code != 0 and ended.words.startswith("bwrap: "):
+        raise JobFailed(
+            "The file could not be opened safely; that is a fault of this machine, not of the "
+            "file. `appliance doctor` says more.",
+            permanent=False,
+            code="sandbox_failed",
+            detail=ended.words,
+        )
+    return ended
 
 
 def _follow(

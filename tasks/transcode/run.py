@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tasks.profiles import Targets
     from tasks.transcode.plan import Plan
 
-# 8K in several threads takes 2.5 GiB of address space; a bomb hits the wall.
-MEMORY_BYTES = 4096 * MIB
+# Address space. 8K takes 2.5 GiB, and each thread some pictures of its own; a bomb hits the wall.
+MEMORY_BYTES, MEMORY_PER_THREAD_BYTES = 4096 * MIB, 256 * MIB
 STAGES = {
     Method.LEAVE: "Linking",
     Method.REMUX: "Repacking",
@@ -65,7 +65,7 @@ def make(
         folder=context.folder,
         reads=(original, ffmpeg),
         limits=Limits(
-            memory_bytes=MEMORY_BYTES,
+            memory_bytes=MEMORY_BYTES + thread_count() * MEMORY_PER_THREAD_BYTES,
             cpu_s=3600 + int(probe.duration_s * 60 * thread_count()),
             file_bytes=limit_bytes + 64 * MIB,  # ffmpeg's own limit comes first
         ),

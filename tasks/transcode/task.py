@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHEAP = (Method.LEAVE, Method.REMUX)
-# How far the length of a result may be off: the last picture, the last piece of sound.
-_LENGTH_SLACK_S = 0.5
+# How far the length of a result may be off: the last picture, the last piece of sound, and what
+# containers without an index only estimate.
+_SLACK_S = 0.5
+_SLACK = {True: 0.02, False: 0.1}
 _MAKING_SHARE = 0.95
 
 
@@ -60,13 +62,13 @@ def _make(job: Job, context: Context, *, may_encode: bool) -> Outcome:
     facts = Probe.from_dict(video.facts)
     chosen = _choose(facts, profile, job)
     if chosen.method not in CHEAP and not may_encode:
-        return lambda: pipeline.hand_to_encoder(job, rendition, chosen.reasons)
+        return lambda: pipeline.hand_to_encoder(job, rendition)
     made = run.make(original, facts, chosen, profile.targets, context, share=_MAKING_SHARE)
     result, fault = _verify(made, facts, chosen, profile, context)
     if fault and chosen.method is not Method.TRANSCODE:
         log.warning("%s of %s gave a file that %s", chosen.method, video.public_id, fault)
         if not may_encode:
-            return lambda: pipeline.hand_to_encoder(job, rendition, (fault,))
+            return lambda: pipeline.hand_to_encoder(job, rendition, fault)
         chosen = encode_anyway(facts, profile, fault)
         made = run.make(original, facts, chosen, profile.targets, context, share=_MAKING_SHARE)
         result, fault = _verify(made, facts, chosen, profile, context)
@@ -104,7 +106,8 @@ def _verify(
     result = look(made, context)
     if result.video is None or not result.video.decodes:
         return result, "can't be read"
-    if abs(result.duration_s - facts.duration_s) > _LENGTH_SLACK_S + 0.02 * facts.duration_s:
+    exact = facts.format.startswith(("mov,", "matroska,"))
+    if abs(result.duration_s - facts.duration_s) > _SLACK_S + _SLACK[exact] * facts.duration_s:
         return result, (
             f"lasts {result.duration_s:.1f} s instead of {facts.duration_s:.1f} s: "
             "the original is damaged in the middle"

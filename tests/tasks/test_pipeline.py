@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from appliance.errors import Conflict
+from appliance import jobs, videos
+from appliance.db import transaction
+from appliance.errors import Conflict, JobFailed
 from appliance.models import Event, Job, Method, Priority, Video
 from appliance.settings import Settings
 from appliance.states import JobState, RenditionState, VideoState
-from tasks import pipeline
+from tasks import pipeline, runner
 from tasks.probe.facts import Edits, Probe
 from tasks.profiles import SOCIAL
 from tasks.transcode.plan import plan
 from tests import media
+from tests.factories import make_user
 from tests.tasks.doing import again, bring_in, job_of, rendition_of, run_all, run_one
 
 if TYPE_CHECKING:
@@ -171,6 +174,33 @@ def test_same_bytes_are_found_not_made_again(db: None, settings: Settings, layou
     assert one.st_ino == two.st_ino
 
 
+def test_a_twin_whose_file_is_gone_is_no_help_and_no_harm(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    first = bring_in(settings, media.webm_vp9())
+    run_all(settings)
+    layout.rendition(first.public_id, "social").unlink()
+    second = bring_in(settings, media.webm_vp9())
+    run_all(settings)
+    kinds = [job.kind for job in Job.select().where(Job.video == second).order_by(Job.id)]
+    assert sorted(kinds) == ["encode", "poster", "probe", "remux"]
+    assert rendition_of(second).method is Method.TRANSCODE
+    assert again(second).state is VideoState.READY
+
+
+def test_a_copy_that_was_refused_is_encoded(db: None, settings: Settings) -> None:
+    video = bring_in(settings, media.index_last())
+    only_probe(settings)
+    job = job_of(video, "remux")
+    with transaction():
+        pipeline.hand_to_encoder(job, rendition_of(video), "isn't taken")
+        Job.delete().where(Job.id == job.id).execute()
+    run_all(settings)
+    made = rendition_of(video)
+    assert (made.state, made.method) == (RenditionState.READY, Method.TRANSCODE)
+    assert made.facts["reasons"] == ["isn't taken"]
+
+
 def on_demand(settings: Settings) -> Settings:
     return settings.model_copy(update={"auto_renditions": False})
 
@@ -270,9 +300,6 @@ def test_cancelled_work_ends_in_a_state_with_retry(kind: str, db: None, settings
 def test_a_video_in_the_bin_is_left_alone_and_goes_on_after_its_return(
     db: None, settings: Settings
 ) -> None:
-    from appliance import videos
-    from tests.factories import make_user
-
     video = bring_in(settings, media.webm_vp9())
     only_probe(settings)
     actor = make_user()
@@ -285,6 +312,28 @@ def test_a_video_in_the_bin_is_left_alone_and_goes_on_after_its_return(
     pipeline.sweep(settings)
     run_all(settings)
     assert again(video).state is VideoState.READY
+
+
+def test_a_failure_of_a_video_in_the_bin_waits_for_its_return(db: None, settings: Settings) -> None:
+    """Its files were moved away under the job."""
+    video = bring_in(settings, media.webm_vp9())
+    only_probe(settings)
+    pipeline.rendition_started(rendition_of(video), SOCIAL)
+    videos.trash(again(video), actor=make_user())
+    pipeline.settle_failure(job_of(video, "encode"), JobFailed("No such file.", permanent=True))
+    assert rendition_of(video).state is RenditionState.PENDING
+    assert again(video).state_before_trash == VideoState.PROCESSING
+
+
+def test_an_old_look_that_is_repeated_leaves_a_ready_video_ready(
+    db: None, settings: Settings
+) -> None:
+    video = bring_in(settings, media.h264_aac())
+    run_all(settings)
+    jobs.create("probe", "again", video=video)
+    run_all(settings)
+    assert again(video).state is VideoState.READY
+    assert Job.select().where(Job.kind == "remux").count() == 1
 
 
 def test_events_tell_the_story_in_order(db: None, settings: Settings) -> None:
@@ -303,9 +352,6 @@ def test_events_tell_the_story_in_order(db: None, settings: Settings) -> None:
 
 
 def test_every_kind_of_job_has_its_handler() -> None:
-    from appliance import jobs
-    from tasks import runner
-
     assert set(runner.HANDLERS) == set(jobs.KINDS)
     for kind in jobs.KINDS:
         assert callable(runner.handler(kind))
