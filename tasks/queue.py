@@ -95,7 +95,7 @@ class Bells:
         try:
             self.queues[jobs.QUEUES[0]].storage.queue_size()
         except sqlite3.DatabaseError as exc:
-            return any(word in str(exc) for word in _BROKEN)
+            return _means_broken(exc)
         return False
 
     def _inode_now(self) -> int | None:
@@ -108,7 +108,13 @@ class Bells:
         if self._inode_now() is None:
             self._remove()  # a -wal that outlived its file would be taken for the new one's
         # The constructor makes the tables where they are missing.
-        self._make("schema").storage.close()
+        try:
+            self._make("schema").storage.close()
+        except sqlite3.DatabaseError as exc:
+            if not _means_broken(exc):
+                raise
+            self._remove()  # somebody put another file there
+            self._make("schema").storage.close()
 
     def _remove(self) -> None:
         for ending in ("", "-wal", "-shm"):
@@ -119,6 +125,10 @@ class Bells:
         with self.path.with_name(self.path.name + ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _means_broken(error: sqlite3.DatabaseError) -> bool:
+    return any(word in str(error) for word in _BROKEN)
 
 
 def connect(settings: Settings) -> Bells:

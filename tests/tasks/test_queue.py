@@ -66,6 +66,23 @@ def test_a_broken_file_is_made_anew(path: Path) -> None:
     assert heard(there) == 1
 
 
+def test_another_file_in_its_place_is_made_anew(path: Path) -> None:
+    here, there = Bells(path), Bells(path)
+    garbage = path.with_name("garbage")
+    garbage.write_bytes(b"no database " * 1000)
+    garbage.rename(path)
+    here.ring("quick")
+    there.mend()
+    assert heard(there) == 1
+
+
+def test_a_start_mends_a_broken_file(path: Path) -> None:
+    path.write_bytes(b"no database " * 1000)
+    bells = Bells(path)
+    bells.ring("quick")
+    assert heard(bells) == 1
+
+
 def test_a_bell_that_cannot_ring_is_logged_and_not_raised(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
