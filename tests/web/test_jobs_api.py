@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from appliance import jobs
+from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
 from appliance.models import Job, Priority, Role, User, Visibility
@@ -150,6 +151,14 @@ def test_viewers_press_nothing(box: Box) -> None:
     job = box.job("poster")
     for what in ("cancel", "retry"):
         assert box.post(box.viewer, f"/api/v1/jobs/{job.public_id}/{what}").status_code == 403
+
+
+@pytest.mark.parametrize("what", ["cancel", "retry"])
+def test_token_that_may_not_post_leaves_posts_alone(box: Box, what: str) -> None:
+    job = box.job("publish", state=JobState.QUEUED if what == "cancel" else JobState.FAILED)
+    with script(box.url, box.editor, [Scope.READ, Scope.WRITE]) as client:
+        answer = client.post(f"/api/v1/jobs/{job.public_id}/{what}")
+    assert (answer.status_code, "“post”" in answer.json()["detail"]) == (403, True)
 
 
 @pytest.mark.parametrize("query", ["state=x", "kind=x", "limit=0", "cursor=x"])

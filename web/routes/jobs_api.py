@@ -18,7 +18,7 @@ from appliance.models import Job, Role, Video
 from appliance.states import JobState
 from tasks import pipeline
 from web.api_shapes import JobList, JobShape, load_jobs
-from web.auth import needs, principal
+from web.auth import Principal, needs, principal
 from web.cursors import take_page
 
 READ = needs(Role.VIEWER, Scope.READ)
@@ -125,9 +125,10 @@ def show_job(request: Request[None, None, State], job_id: FromPath[str]) -> JobS
     sync_to_thread=True,
 )
 def retry_job(request: Request[None, None, State], job_id: FromPath[str]) -> JobShape:
-    user = principal(request).user
+    asker = principal(request)
+    user = asker.user
     with database.connection_context():
-        pipeline.retry_job(access.get_job(user, job_id), user)
+        pipeline.retry_job(_pressable(asker, job_id), user)
         return load_jobs([access.get_job(user, job_id)])[0]
 
 
@@ -140,7 +141,19 @@ def retry_job(request: Request[None, None, State], job_id: FromPath[str]) -> Job
     sync_to_thread=True,
 )
 def cancel_job(request: Request[None, None, State], job_id: FromPath[str]) -> JobShape:
-    user = principal(request).user
+    asker = principal(request)
+    user = asker.user
     with database.connection_context():
-        pipeline.cancel_job(access.get_job(user, job_id), user)
+        pipeline.cancel_job(_pressable(asker, job_id), user)
         return load_jobs([access.get_job(user, job_id)])[0]
+
+
+def _pressable(asker: Principal, job_id: str) -> Job:
+    """A job that they may retry or cancel. Raises NotFound, Forbidden.
+
+    A ``publish`` job is its post: a token that may not post may not send it again either.
+    """
+    job = access.get_job(asker.user, job_id)
+    if job.kind == "publish":
+        asker.need(Scope.POST, Role.EDITOR)
+    return job
