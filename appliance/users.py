@@ -280,6 +280,7 @@ def set_role(user: User, role: Role, *, actor: User | None, address: str = "") -
         if role is not Role.OWNER:
             _keep_an_owner(fresh)
         User.update(role=role).where(User.id == user.id).execute()
+        _end_links(user, still_admin=role in (Role.ADMIN, Role.OWNER))
         sessions.revoke_all(user)
         events.audit(
             actor,
@@ -301,8 +302,22 @@ def deactivate(user: User, *, actor: User | None, address: str = "") -> None:
             return
         _keep_an_owner(fresh)
         User.update(deactivated_at=now()).where(User.id == user.id).execute()
+        _end_links(user, still_admin=False)
         sessions.revoke_all(user)
         events.audit(actor, "user.deactivate", f"user:{user.public_id}", address=address)
+
+
+def _end_links(user: User, *, still_admin: bool) -> None:
+    """Unused links to this account: an admin who kept one would walk in with the new role.
+
+    And, unless ``still_admin``, those that they made themselves: they could come back by one.
+    """
+    theirs = Invite.user == user
+    if not still_admin:
+        theirs |= Invite.created_by == user
+    Invite.update(revoked_at=now()).where(
+        theirs, Invite.used_at.is_null(), Invite.revoked_at.is_null()
+    ).execute()
 
 
 def reactivate(user: User, *, actor: User | None, address: str = "") -> None:

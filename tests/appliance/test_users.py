@@ -233,6 +233,31 @@ def test_newer_reset_link_and_new_password_end_older_links(owner: User, settings
         invites.find(InviteKind.RESET, newer)
 
 
+def test_reset_link_does_not_outlive_the_role_it_was_made_for(
+    owner: User, admin: User, settings: Settings
+) -> None:
+    editor = make_user()
+    kept = users.reset_link(editor, settings, actor=admin).rpartition("/")[2]
+    users.set_role(editor, Role.OWNER, actor=owner)
+    with pytest.raises(NotFound):
+        users.reset_password(kept, WORDS)
+
+
+@pytest.mark.parametrize("how", ["deactivated", "no admin any more"])
+def test_who_is_no_admin_any_more_does_not_come_back_by_an_invite(
+    owner: User, admin: User, how: str
+) -> None:
+    _, kept = users.invite(admin, role=Role.ADMIN)
+    _, other = users.invite(owner, role=Role.EDITOR)
+    if how == "deactivated":
+        users.deactivate(admin, actor=owner)
+    else:
+        users.set_role(admin, Role.EDITOR, actor=owner)
+    with pytest.raises(NotFound):
+        invites.find(InviteKind.INVITE, kept)
+    assert invites.find(InviteKind.INVITE, other).role is Role.EDITOR
+
+
 def test_same_address_twice_is_refused(owner: User) -> None:
     with pytest.raises(Conflict):
         users.add_user(" OWNER@example.org", role=Role.VIEWER)
