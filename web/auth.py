@@ -203,9 +203,17 @@ def _check_same_origin(headers: Headers, base_url: str) -> bool:
     if site is not None:
         ours = site in ("same-origin", "none")
     elif origin is not None:
-        ours = origin == base_url or urlsplit(origin).netloc == headers.get("host")
+        ours = origin == base_url or _host_of(origin) == headers.get("host")
     else:
         return False
     if not ours:
         raise Forbidden("This was sent from another site, so nothing was changed.")
     return True
+
+
+def _host_of(origin: str) -> str | None:
+    """With its port; None for what is no address ("http://[")."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

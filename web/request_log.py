@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("appliance.web")
 
 # The part after these is a capability: whoever reads it in a log could use it.
-_CAPABILITY = re.compile(r"^/(files|public|setup|invite|reset|upload)/[^/]+")
+# The router takes several slashes for one.
+_CAPABILITY = re.compile(r"^/+(files|public|setup|invite|reset|upload)/+[^/]+")
 _HARMLESS = re.compile(r"[^A-Za-z0-9/_.~!$&'()*+,:;@-]")
 
 

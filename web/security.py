@@ -5,6 +5,7 @@ What a route sets itself stands (media files bring a stricter policy of their ow
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
 PERMISSIONS_POLICY = "display-capture=(self), microphone=(self), camera=()"
 # Pages whose address is itself a secret; it must not travel in a Referer.
 CAPABILITY_PAGES = ("/setup/", "/invite/", "/reset/", "/public/", "/files/", "/upload/")
+# The router takes several slashes for one.
+_SLASHES = re.compile("/+")
 _ONE_YEAR_S = 31_536_000
 
 
@@ -59,7 +62,7 @@ class SecurityHeaders:
 
 def headers_for(path: str, *, https: bool) -> list[tuple[bytes, bytes]]:
     """Names in lower case, as ASGI wants them."""
-    secret = path.startswith(CAPABILITY_PAGES)
+    secret = _SLASHES.sub("/", path).startswith(CAPABILITY_PAGES)
     values = {
         "content-security-policy": CONTENT_SECURITY_POLICY,
         "x-content-type-options": "nosniff",

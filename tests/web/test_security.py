@@ -62,7 +62,9 @@ def test_policy_allows_nothing_inline_or_foreign() -> None:
     assert "http" not in CONTENT_SECURITY_POLICY
 
 
-@pytest.mark.parametrize("path", ["/setup/x", "/invite/x", "/reset/x", "/public/x/y.mp4"])
+@pytest.mark.parametrize(
+    "path", ["/setup/x", "/invite/x", "/reset/x", "/public/x/y.mp4", "//public//x/y"]
+)
 def test_addresses_that_are_secrets_do_not_travel(path: str) -> None:
     assert (b"referrer-policy", b"no-referrer") in headers_for(path, https=False)
 
@@ -97,6 +99,7 @@ UPLOAD = {"Tus-Resumable": "1.0.0", "Upload-Length": "5", "Upload-Metadata": "fi
         ("/invite/secret", "/invite/…"),
         ("/reset/secret", "/reset/…"),
         ("/upload/secret", "/upload/…"),
+        ("//public//secret/clip.mp4", "/public/…/clip.mp4"),
         ("/videos/01abc", "/videos/01abc"),
         ("/a b\nrequest id=forged", "/a%20b%0Arequest%20id%3Dforged"),
         ("/\x1b[31mred", "/%1B%5B31mred"),

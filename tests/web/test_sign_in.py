@@ -303,8 +303,9 @@ def test_guessing_links_is_slowed_down(client: httpx.Client) -> None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "", "Origin": "http://["},
     ],
-    ids=["cross-site", "sister site", "old browser"],
+    ids=["cross-site", "sister site", "old browser", "no address"],
 )
 def test_form_of_another_site_changes_nothing(box: str, headers: dict[str, str]) -> None:
     user = add_user("a@example.org")
