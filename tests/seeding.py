@@ -398,6 +398,7 @@ def _job(
     began = now() - timedelta(seconds=started_s) if started_s is not None else None
     job = Job.create(
         kind=kind, queue=queue, key=f"{kind}:{video.public_id}:{state}", video=video, state=state,
+        created_at=(began or now()) - timedelta(seconds=2),
         started_at=began,
         finished_at=began + timedelta(seconds=took_s) if began and took_s is not None else None,
         **({"lease_owner": "x", "lease_until": boottime_s() + 1e6, "lease_boot": boot_id()}

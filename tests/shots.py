@@ -161,7 +161,10 @@ def _picture(page: Page, path: Path, *, whole: bool) -> None:
     tall = page.evaluate("() => document.documentElement.scrollHeight")
     # A window as tall as the page, so that pictures which load when seen are seen.
     page.set_viewport_size({"width": width, "height": max(height, min(tall, MOST_PX))})
-    page.wait_for_function("() => [...document.images].every((i) => i.complete)")
+    page.wait_for_function(
+        "() => [...document.images].every("
+        "(i) => i.complete || i.getBoundingClientRect().top > innerHeight)"
+    )
     page.screenshot(path=path)
     page.set_viewport_size({"width": width, "height": height})
 
