@@ -249,6 +249,8 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         return
     error, detail = failure.message, failure.detail or None
     if job.kind == "probe":
+        if video.state is VideoState.READY:
+            return  # an old look that was repeated; what was found out before still holds
         _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
         for rendition in Rendition.select().where(Rendition.video == video):
             _fail_rendition(rendition, error, failure.detail)

@@ -17,7 +17,7 @@ import peewee
 from appliance import jobs
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
-from appliance.errors import JobFailed
+from appliance.errors import ApplianceError, JobFailed
 from appliance.jobs import MAX_CRASHES, LeaseLost
 from appliance.models import Event, IdempotencyKey, Job, Setting, Video
 from appliance.states import JobState, VideoState
@@ -126,6 +126,8 @@ def sweep(settings: Settings) -> None:
             step()
         except (peewee.OperationalError, OSError) as exc:
             log.warning("A step of the sweep failed (%s); the next sweep tries again.", exc)
+        except Exception:
+            log.exception("A step of the sweep made a mistake; the others go on.")
 
 
 def take_back_expired() -> int:
@@ -138,6 +140,8 @@ def take_back_expired() -> int:
                 _give_up(job)
         except LeaseLost:
             continue  # its worker came back, or was faster
+        except ApplianceError:
+            log.exception("%s %s could not be taken back", job.kind, job.public_id)
     return len(found)
 
 

@@ -336,6 +336,26 @@ def test_an_old_look_that_is_repeated_leaves_a_ready_video_ready(
     assert Job.select().where(Job.kind == "remux").count() == 1
 
 
+def test_a_repeated_look_that_fails_leaves_a_ready_video_ready(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    video = bring_in(settings, media.h264_aac())
+    run_all(settings)
+    layout.original(video.public_id).unlink()
+    jobs.create("probe", "again", video=video)
+    assert run_one(settings, "quick").state is JobState.FAILED
+    assert again(video).state is VideoState.READY
+    assert rendition_of(video).state is RenditionState.READY
+
+
+def test_a_repeated_look_can_be_cancelled(db: None, settings: Settings) -> None:
+    video = bring_in(settings, media.h264_aac())
+    run_all(settings)
+    job = jobs.create("probe", "again", video=video)
+    assert pipeline.cancel_job(job, None) is JobState.CANCELLED
+    assert again(video).state is VideoState.READY
+
+
 def test_events_tell_the_story_in_order(db: None, settings: Settings) -> None:
     video = bring_in(settings, media.h264_aac())
     run_all(settings)

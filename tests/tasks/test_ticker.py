@@ -9,6 +9,7 @@ import pytest
 
 from appliance import jobs, videos
 from appliance.clock import now
+from appliance.errors import InvalidTransition
 from appliance.models import Event, IdempotencyKey, Job, Post, Setting, Video
 from appliance.states import JobState
 from tasks import ticker
@@ -89,6 +90,27 @@ def test_folders_of_claims_that_are_gone_are_swept(settings: Settings, layout: L
         folder.mkdir()
     ticker.sweep(settings)
     assert lives.exists() and not old.exists()
+
+
+def test_a_job_that_cannot_be_ended_holds_up_no_other(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose end breaks a rule of the states, say: the sweep must not stop at it for ever."""
+    stuck = jobs.create("probe", "stuck", video=make_video())
+    jobs.create("probe", "other", video=make_video())
+    for _ in range(2):
+        assert jobs.claim("quick", "dead", lease_s=-1)
+    Job.update(crashes=jobs.MAX_CRASHES).where(Job.id == stuck.id).execute()
+
+    def refuse(job: Job, failure: object) -> None:
+        raise InvalidTransition("This can't go there.")
+
+    monkeypatch.setattr("tasks.pipeline.settle_failure", refuse)
+    old = Event.create(type="job.progress", subject="x", at=now() - timedelta(days=1))
+    ticker.sweep(settings)
+    assert Job.get(Job.key == "other").state is JobState.QUEUED
+    assert Job.get_by_id(stuck.id).state is JobState.RUNNING
+    assert Event.get_or_none(Event.id == old.id) is None
 
 
 def test_the_bin_is_emptied_after_a_week(settings: Settings, layout: Layout) -> None:
