@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance.models import AuditEntry, Event, Visibility
+from appliance.models import AuditEntry, Event, Video, Visibility
 
 if TYPE_CHECKING:
-    from appliance.models import User, Video
+    from appliance.models import User
 
 
 def record(
@@ -24,8 +24,12 @@ def record(
 
     Events of a private video go to its owner and the admins; so do those with ``only_user_id``.
     """
-    if video is not None and video.visibility is Visibility.PRIVATE and only_user_id is None:
-        only_user_id, admins_only = video.owner_id, video.owner_id is None
+    if video is not None and only_user_id is None:
+        # Who may see it now: a row in hand may be as old as the encode or the upload under way.
+        private = Video.visibility == Visibility.PRIVATE
+        fresh = Video.select(Video.owner).where(Video.id == video.id, private).first()
+        if fresh is not None:
+            only_user_id, admins_only = fresh.owner_id, fresh.owner_id is None
     event = Event.create(
         type=type,
         subject=subject,

@@ -91,6 +91,9 @@ def edit(
         changes[Video.description] = clean_text(description)
     if visibility is not None:
         changes[Video.visibility] = visibility
+        if visibility is Visibility.PRIVATE and video.visibility is not visibility:
+            # Signed links were shown to everybody who could see it until now.
+            changes[Video.link_generation] = Video.link_generation + 1
     if changes:
         with transaction():
             Video.update(changes).where(Video.id == video.id).execute()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance import videos
+from appliance import events, videos
 from appliance.errors import InvalidInput, InvalidTransition
 from appliance.models import AuditEntry, Event, Source, Video, Visibility
 from appliance.states import VideoState
@@ -79,6 +79,24 @@ def test_events_of_a_private_video_go_to_its_owner_alone() -> None:
     videos.tell(make_video(owner), "video.x")
     told = [(e.only_user_id, e.admins_only) for e in Event.select().order_by(Event.id)]
     assert told == [(owner.id, False), (None, True), (None, False)]
+
+
+def test_work_that_began_before_a_video_became_private_tells_nobody_else() -> None:
+    owner = make_user()
+    in_hand = make_video(owner)  # by the upload, or the encode
+    videos.edit(Video.get_by_id(in_hand.id), actor=owner, visibility=Visibility.PRIVATE)
+    events.record("upload.progress", "video:x", video=in_hand)
+    told = Event.select().order_by(Event.id.desc()).first()
+    assert (told.type, told.only_user_id) == ("upload.progress", owner.id)
+
+
+def test_links_that_were_shown_to_the_team_die_when_a_video_becomes_private() -> None:
+    owner = make_user()
+    video = make_video(owner)
+    private = videos.edit(video, actor=owner, visibility=Visibility.PRIVATE)
+    assert private.link_generation == video.link_generation + 1
+    same = videos.edit(private, actor=owner, visibility=Visibility.PRIVATE)
+    assert same.link_generation == private.link_generation
 
 
 @pytest.mark.parametrize("state", [VideoState.RECEIVED, VideoState.READY, VideoState.FAILED])
