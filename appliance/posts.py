@@ -8,10 +8,10 @@ what makes jobs, is in tasks/publish.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
-from appliance import access, events
+from appliance import access, events, users
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -72,7 +72,7 @@ def create(
             title=_title(title, field="title") or video.title,
             description=_description(description, field="description") or video.description,
             publish_at=_publish_at(publish_at),
-            time_zone=time_zone,
+            time_zone=users.check_time_zone(time_zone),
             state=PostState.DRAFT if draft else PostState.PENDING,
         )
         for account, changes in _overrides(chosen, overrides or {}):
@@ -150,6 +150,10 @@ def _publish_at(when: datetime | None) -> datetime | None:
         raise InvalidInput(
             "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field="publish_at"
         )
+    try:
+        when = when.astimezone(UTC)
+    except OverflowError as exc:
+        raise InvalidInput("No calendar goes that far.", field="publish_at") from exc
     if when < now() - CLOCK_SKEW:
         raise InvalidInput(
             "This time has passed. Choose a later one, or leave it empty to post now.",
@@ -371,9 +375,10 @@ def settle_by_person(target: PostTarget, *, there: bool, actor: User | None) -> 
     (tasks.publish.dispatch.send_off); the old one stays in the record. The target to show.
     Raises Conflict when nobody has to look any more.
     """
-    if target.state is not TargetState.NEEDS_PERSON:
-        raise Conflict("This was settled already; look again.", code="not_open")
     with transaction():
+        target = PostTarget.get_by_id(target.id)  # of two who answer, the second reads it here
+        if target.state is not TargetState.NEEDS_PERSON:
+            raise Conflict("This was settled already; look again.", code="not_open")
         if there:
             moved = move_target(
                 target,

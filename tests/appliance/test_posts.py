@@ -88,6 +88,8 @@ def test_overrides_of_the_account_win_over_those_of_its_platform(
         ({"description": "ä" * 10_001}, "description is longer"),
         ({"publish_at": datetime(2090, 1, 1)}, "no zone"),
         ({"publish_at": now() - timedelta(hours=1)}, "has passed"),
+        ({"publish_at": datetime.fromisoformat("9999-12-31T23:00:00-10:00")}, "goes that far"),
+        ({"time_zone": "../../etc/passwd"}, "time zone such as"),
         ({"overrides": {"nowhere": {"title": "x"}}}, "none of the chosen"),
         ({"overrides": {"practice": {"price": "x"}}}, "can't change"),
         ({"overrides": {"practice": {"title": 3}}}, "wrong type"),
@@ -239,6 +241,14 @@ def test_send_again_is_a_new_generation(open_question: PostTarget, author: User)
     post = Post.get_by_id(open_question.post_id)
     assert post.state is PostState.PENDING
     assert [t.id for t in posts.latest_targets(post)] == [again.id]
+
+
+def test_of_two_who_send_again_one_does(open_question: PostTarget, author: User) -> None:
+    same = PostTarget.get_by_id(open_question.id)
+    posts.settle_by_person(open_question, there=False, actor=author)
+    with pytest.raises(Conflict, match="settled already"):
+        posts.settle_by_person(same, there=False, actor=author)
+    assert PostTarget.select().count() == 2
 
 
 def test_a_draft_waits_for_its_author(author: User, video: Video, channels: list[Account]) -> None:
