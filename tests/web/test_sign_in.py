@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from litestar import Request
 
 from appliance import users
 from appliance.clock import now
 from appliance.db import database
+from appliance.errors import NotFound
 from appliance.models import AuditEntry, Invite, Role, Session, Throttle, User
 from tests.web.serving import PASSWORD, add_user, browser, prepare, send_form, serving
+from web.routes.sign_in import _guess_counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -292,6 +295,15 @@ def test_reset_link_sets_the_password_and_signs_out_everywhere(
 def test_guessing_links_is_slowed_down(client: httpx.Client) -> None:
     statuses = {client.get(f"/invite/{'x' * 30}{n:02}").status_code for n in range(40)}
     assert statuses == {404, 429}
+
+
+def test_guesses_from_nowhere_lock_nobody_out(box: str) -> None:
+    """Behind a socket, without a proxy's word, everybody has the same address: none."""
+    request: Request[Any, Any, Any] = Request({"type": "http", "client": None})
+    with database.connection_context():
+        for _ in range(40):
+            with pytest.raises(NotFound), _guess_counted(request):
+                raise NotFound("no such link")
 
 
 # Sent by somebody else's page
