@@ -60,7 +60,10 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "edit": (f"/videos/{made.videos['ready']}", _open_edit),
         "not-found": ("/videos/nothing", None),
         "settings": ("/settings", None),
+        "settings-tokens": ("/settings/tokens", None),
+        "settings-system": ("/settings/system", None),
         "people": ("/people", None),
+        "practice": ("/practice", None),
     }
     found |= {f"video-{name}": (f"/videos/{id}", None) for name, id in made.videos.items()}
     found |= {f"job-{name}": (f"/jobs/{id}", None) for name, id in made.jobs.items()}
