@@ -21,6 +21,11 @@ from av.container import InputContainer
 LOOK_PACKETS = 4000
 LOOK_PICTURES = 900
 MATRICES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 9: "bt2020nc", 10: "bt2020c"}
+# Those at the top of an MP4 that may be cut off, and so tell how long the file was to be.
+TOP_BOXES = frozenset(
+    (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"free", b"skip", b"wide")
+    + (b"uuid", b"meta", b"udta", b"pdin", b"emsg", b"prft")
+)
 TRANSFERS = {1: "bt709", 6: "smpte170m", 13: "srgb", 14: "bt2020", 16: "pq", 18: "hlg"}
 UPRIGHT = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
 
@@ -241,7 +246,8 @@ def boxes(file: IO[bytes], start: int, end: int) -> list[tuple[bytes, int, int]]
 
 
 def shape_of_mp4(file: IO[bytes], size: int) -> dict[str, Any]:
-    top = boxes(file, 0, size)
+    # What phones and editors append is no box: its "length" says nothing about the film.
+    top = [box for box in boxes(file, 0, size) if box[2] <= size or box[0] in TOP_BOXES]
     kinds = [kind for kind, _, _ in top]
     shape: dict[str, Any] = {
         "declared_size": max((end for _, _, end in top), default=size),

@@ -135,7 +135,7 @@ def _ends_early(probe: Probe) -> Refusal | None:
     if probe.has_index and missing <= 8:
         return None
     if missing > 8 and declared > 0:
-        how_much = f"at least {100 * missing / declared:.0f} % of it is missing"
+        how_much = f"at least {100 * missing // declared} % of it is missing"
         if missing * 100 < declared:
             how_much = f"its last {missing:,} bytes are missing"
     elif probe.fragmented:

@@ -13,6 +13,8 @@ from tests import media
 from tests.tasks.test_sandbox import context
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from appliance.settings import Settings
 
 
@@ -45,6 +47,19 @@ def test_pace(steps: list[float], variable: bool, fps: float | None) -> None:
     varies, seen = pace(steps, 0.001)
     assert varies is variable
     assert seen == (None if fps is None else pytest.approx(fps, rel=1e-4))
+
+
+def test_what_is_appended_to_an_mp4_is_no_missing_part(tmp_path: Path) -> None:
+    """Phones do that (a still picture, their own notes)."""
+    film = media.h264_aac().read_bytes()
+    longer = tmp_path / "appended.mp4"
+    longer.write_bytes(film + b"\xf3\x91\x02\x55\x00\x00SEFT")
+    with longer.open("rb") as file:
+        assert shape_of(file, len(film) + 10)["declared_size"] == len(film)
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(film[:-100])
+    with cut.open("rb") as file:
+        assert shape_of(file, len(film) - 100)["declared_size"] == len(film)
 
 
 def test_shape_of_mp4() -> None:
