@@ -301,6 +301,17 @@ def test_a_form_that_is_none(url: str, action: str) -> None:
     assert broken.status_code == 422
 
 
+def test_a_form_of_unknown_length_finds_no_way_around_the_reserve(url: str, action: str) -> None:
+    part = b"--b\r\nContent-Disposition: form-data; name=file; filename=a.mp4\r\n\r\nabc\r\n--b--"
+    answer = httpx.post(
+        url + action,
+        content=iter([part]),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
+    )
+    assert (answer.status_code, "Content-Length" in answer.text) == (422, True)
+    assert Video.select().count() == 0
+
+
 def test_a_cut_form_leaves_nothing(url: str, action: str, layout: Layout) -> None:
     parts = urlsplit(url)
     head = (

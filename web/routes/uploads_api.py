@@ -206,12 +206,15 @@ async def upload_form(request: Request[Any, Any, State], capability: FromPath[st
     state = request.app.state
     user = await in_thread(lambda: sender_of(state.vault, capability))
     length = request.headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit() and len(length) < 17):
+        # All browsers say it; without it nobody could tell whether there is room.
+        raise InvalidInput("Say in Content-Length how many bytes come.")
     try:
         made = await take_form(
             Store(state.settings, state.layout),
             user,
             request.headers.get("content-type", ""),
-            int(length) if length.isascii() and length.isdigit() and len(length) < 17 else 0,
+            int(length),
             Body(request.receive),
         )
     except (BodyCut, BodyStalled) as exc:
