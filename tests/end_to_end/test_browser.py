@@ -221,15 +221,17 @@ def test_upload_waits_for_the_network_and_for_a_box_that_was_killed(
 def test_files_that_are_no_videos_are_refused_before_a_byte_is_sent(
     watched: Watched, tmp_path: Path
 ) -> None:
-    (tmp_path / "notes.txt").write_text("no video")
+    notes = tmp_path / f"notes with a {'very ' * 30}long name.txt"
+    notes.write_text("no video")
     (tmp_path / "empty.mp4").touch()
     page = watched.open("/")
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url) if "/files" in r.url else None)
-    _drop(page, tmp_path / "notes.txt", tmp_path / "empty.mp4")
+    _drop(page, notes, tmp_path / "empty.mp4")
     rows = page.locator("#uploads .uploads li")
     expect(rows.nth(0)).to_contain_text("This is no video file")
     expect(rows.nth(1)).to_contain_text("This file is empty")
+    assert rows.nth(0).evaluate("(row) => row.scrollWidth <= row.clientWidth")
     assert asked == []
 
 

@@ -32,6 +32,7 @@ function close() {
   stop?.abort();
   stop = undefined;
   clearTimeout(pillTimer);
+  pillTimer = undefined;
 }
 
 async function open() {
@@ -150,6 +151,7 @@ function resync() {
   for (const element of document.querySelectorAll("[hx-trigger*='live:']")) {
     for (const [name] of element.getAttribute("hx-trigger").matchAll(/live:[\w-]+/g)) names.add(name);
   }
+  for (const list of document.querySelectorAll("[data-grows]")) names.add(list.dataset.grows);
   for (const name of names) dispatch(name);
 }
 

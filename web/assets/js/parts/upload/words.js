@@ -1,6 +1,6 @@
 // How amounts are written; the same rules as web/words.py.
 export function size(bytes) {
-  if (bytes < 1000) return `${bytes} bytes`;
+  if (bytes < 1000) return bytes === 1 ? "1 byte" : `${Math.round(bytes)} bytes`;
   let amount = bytes;
   for (const unit of ["kB", "MB", "GB"]) {
     amount /= 1000;
