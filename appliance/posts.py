@@ -327,9 +327,13 @@ def _cancel_target(target: PostTarget) -> bool:
         return False
     if not move_target(target, TargetState.CANCELLED, stage=""):
         return False
+    drop_queued_jobs(target)
+    return True
+
+
+def drop_queued_jobs(target: PostTarget) -> None:
     for job in Job.select().where(Job.target == target, Job.state == JobState.QUEUED):
         move(Job, job.id, JobState.QUEUED, JobState.CANCELLED, finished_at=now())
-    return True
 
 
 def retry_failed(post: Post, *, actor: User | None = None) -> list[PostTarget]:

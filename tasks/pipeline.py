@@ -290,6 +290,17 @@ def cancel_job(job: Job, actor: User | None) -> JobState:
     return state
 
 
+def stop_work(video: Video) -> None:
+    """Nobody waits for it any more: end what is queued and what runs. ``sweep`` begins again
+    with what is missing if the video comes back."""
+    with transaction():
+        for job in Job.select().where(
+            Job.video == video, Job.kind != "publish", Job.state.in_(_LIVE)
+        ):
+            if jobs.cancel(job) is JobState.CANCELLED:
+                settle_cancel(Job.get_by_id(job.id))
+
+
 def retry_job(job: Job, actor: User | None) -> None:
     """Start it again, with all attempts. Raises Conflict when that makes no sense any more."""
     with transaction():
@@ -366,8 +377,11 @@ def sweep(settings: Settings) -> int:
     mended = 0
     waiting = [VideoState.RECEIVED, VideoState.PROCESSING]
     with transaction():
-        idle = Job.select(Job.video).where(Job.state.in_(_LIVE), Job.video.is_null(False))
-        for video in Video.select().where(Video.state.in_(waiting), Video.id.not_in(idle)):
+        # A post that waits for its time makes no video ready.
+        busy = Job.select(Job.video).where(
+            Job.state.in_(_LIVE), Job.video.is_null(False), Job.kind != "publish"
+        )
+        for video in Video.select().where(Video.state.in_(waiting), Video.id.not_in(busy)):
             log.warning("video %s has no job: it goes on", video.public_id)
             _go_on(video, settings)
             mended += 1

@@ -1,7 +1,7 @@
 """Into the bin and out of it: the row first, then the files.
 
-Work under way isn't cancelled: each task looks whether its video is still there, and what it
-made is kept with the rest, so that Undo brings back all of it.
+Work under way ends, so that a deleted film keeps no worker busy, and posts that wait for the video
+fail with a sentence. A task that ends before it hears of it keeps what it made with the rest.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance import access, videos
+from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden
 from appliance.states import VideoState
 from storage.media import move_from_trash, move_to_trash
+from tasks import pipeline
+from tasks.publish import dispatch
 
 if TYPE_CHECKING:
     from appliance.models import User, Video
@@ -22,7 +25,10 @@ def throw_away(video: Video, actor: User, layout: Layout) -> None:
     """Raises Forbidden, InvalidTransition."""
     if not access.may_delete(actor, video):
         raise Forbidden("Only its owner and admins delete a video.")
-    videos.trash(video, actor=actor)
+    with transaction():
+        videos.trash(video, actor=actor)
+        dispatch.video_trashed(video)
+        pipeline.stop_work(video)
     move_to_trash(layout, video.public_id)
 
 

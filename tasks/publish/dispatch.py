@@ -184,6 +184,9 @@ def _want(target: PostTarget, priority: Priority) -> bool:
 
 # The original is what goes out: of a platform that takes anything, when no rendition can be made.
 ORIGINAL = "original"
+VIDEO_DELETED = (
+    "The video was deleted before it could be posted. Restore it from the bin, then press Retry."
+)
 
 
 def media_of(video: Video, platform: str) -> Rendition | str | None:
@@ -288,6 +291,14 @@ def settle(target: PostTarget, *, there: bool, actor: User | None) -> PostTarget
     return shown
 
 
+def video_trashed(video: Video) -> None:
+    """What hasn't gone out stops now; after a restore, Retry sends it. It never goes by itself:
+    somebody who looks into the bin a week later doesn't expect a post."""
+    for target in _waiting(PostTarget.post.in_(_posts_of(video.id))):
+        posts.drop_queued_jobs(target)
+        fail_target(target, VIDEO_DELETED, code="no_video")
+
+
 def account_settled(account: Account) -> None:
     """The account is connected again: what waited for it goes on."""
     with transaction():
@@ -390,7 +401,7 @@ def _go_on(target: PostTarget) -> bool:
         return True
     video = target.post.video
     if video.state is VideoState.TRASHED:
-        fail_target(target, "The video was deleted before it could be posted.", code="no_video")
+        fail_target(target, VIDEO_DELETED, code="no_video")
         return True
     later = target.post.publish_at is not None and target.post.publish_at > now()
     if later or media_of(video, target.account.platform) is not None:

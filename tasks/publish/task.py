@@ -214,7 +214,7 @@ def _not_yet(target: PostTarget) -> Stop | None:
     if post.publish_at is not None and post.publish_at > now():
         return Stop(PutBack(post.publish_at))
     if video.state is VideoState.TRASHED:
-        _fail(target, "The video was deleted before it could be posted.", "no_video")
+        _fail(target, dispatch.VIDEO_DELETED, "no_video")
     if dispatch.media_of(video, target.account.platform) is None:
         dispatch.wait_for_video(target)
         if target.state is TargetState.FAILED:
@@ -227,7 +227,7 @@ def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | N
     """Before each creating step: is the video still there, and would the platform take it?"""
     video = target.post.video
     if video.state is VideoState.TRASHED:
-        _fail(target, "The video was deleted before it could be posted.", "no_video")
+        _fail(target, dispatch.VIDEO_DELETED, "no_video")
     if act is not Act.STAGE:
         return None
     media = dispatch.media_of(video, target.account.platform)

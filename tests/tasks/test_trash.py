@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance import accounts, jobs
 from appliance.errors import Conflict, Forbidden
-from appliance.models import Role, Video
-from appliance.states import VideoState
+from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, User, Video
+from appliance.states import JobState, RenditionState, TargetState, VideoState
+from appliance.vault import open_vault
 from storage.media import settle_trash
-from tasks import trash
+from tasks import pipeline, trash
+from tasks.publish import dispatch
+from tests import media
 from tests.factories import make_user, make_video
+from tests.tasks.doing import again, bring_in, job_of, rendition_of, run_all, run_one
 
 if TYPE_CHECKING:
+    from appliance.settings import Settings
     from storage.layout import Layout
 
 
@@ -68,3 +74,54 @@ def test_video_that_never_arrived_has_nothing_to_restore(db: None, layout: Layou
     trash.throw_away(video, video.owner, layout)
     with pytest.raises(Conflict):
         trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+
+
+def encoding(layout: Layout) -> tuple[Video, Rendition, Job]:
+    video = with_original(layout, state=VideoState.PROCESSING, poster_version=1)
+    rendition = Rendition.create(
+        video=video, profile="social", profile_version=1, state=RenditionState.PROCESSING
+    )
+    job = jobs.create("encode", f"encode:{rendition.public_id}", video=video, rendition=rendition)
+    return video, rendition, job
+
+
+def test_queued_work_of_a_deleted_video_ends_and_begins_again_after_undo(
+    db: None, layout: Layout, settings: Settings
+) -> None:
+    video = bring_in(settings, media.webm_vp9())
+    run_one(settings, "quick")
+    trash.throw_away(again(video), video.owner or make_user(role=Role.ADMIN), layout)
+    assert job_of(video, "encode").state is JobState.CANCELLED
+    assert rendition_of(video).state is RenditionState.PENDING
+    trash.take_out(again(video), video.owner or User.get(), layout)
+    assert pipeline.sweep(settings) == 1
+    run_all(settings)
+    assert again(video).state is VideoState.READY
+
+
+def test_running_work_of_a_deleted_video_is_told_to_stop(db: None, layout: Layout) -> None:
+    video, rendition, _ = encoding(layout)
+    claimed = jobs.claim("media", "me", lease_s=30)
+    assert claimed is not None
+    trash.throw_away(video, video.owner, layout)
+    assert jobs.beat(claimed, lease_s=30).cancel_requested
+    jobs.cancelled(claimed)
+    pipeline.settle_cancel(Job.get_by_id(claimed.id))
+    assert Rendition.get_by_id(rendition.id).state is RenditionState.PENDING
+    assert Video.get_by_id(video.id).state is VideoState.TRASHED
+
+
+def test_a_post_that_waits_for_a_deleted_video_says_so_at_once_and_can_be_retried(
+    db: None, layout: Layout, settings: Settings
+) -> None:
+    accounts.ensure_builtin(settings, open_vault(settings))
+    video, _, _ = encoding(layout)
+    practice = Account.get(Account.platform == "practice")
+    post = dispatch.create(settings, video, [practice], author=video.owner)
+    trash.throw_away(video, video.owner, layout)
+    target = PostTarget.get(PostTarget.post == post)
+    assert (target.state, target.error_code) == (TargetState.FAILED, "no_video")
+    assert "Restore it" in target.error
+    trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+    dispatch.retry_failed(Post.get_by_id(post.id), actor=video.owner)
+    assert PostTarget.get_by_id(target.id).state is TargetState.WAITING

@@ -361,6 +361,8 @@ def test_status_is_right_without_the_job_row(box: Box) -> None:
     path.write_bytes(b"whole")
     found, _ = status(box, video)
     assert (found["social_ready_status"], found["social_ready_progress"]) == ("ready", 1.0)
+    # The row follows soon, with the link: whoever polls is asked to come back for it.
+    assert (found["social_ready_url"], found["poll_after_s"]) == (None, 3)
 
 
 # Who may

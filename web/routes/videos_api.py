@@ -244,7 +244,12 @@ def _status(shape: VideoShape, live: list[Job], *, has_file: bool) -> VideoStatu
         social, progress = RenditionState.READY.value, 1.0
     elif social == RenditionState.PROCESSING and not live:
         social = RenditionState.PENDING.value
-    under_way = bool(live) or shape.state in (VideoState.UPLOADING, VideoState.RECEIVED)
+    # One that is being processed without a job is mended by the sweep: worth another look.
+    under_way = bool(live) or shape.state in (
+        VideoState.UPLOADING,
+        VideoState.RECEIVED,
+        VideoState.PROCESSING,
+    )
     return VideoStatus(
         video_id=shape.video_id,
         state=shape.state,
