@@ -103,7 +103,7 @@ class Settings(BaseModel):
         "Default: http:// and the address listened on.",
     )
     development: bool = Field(
-        False, description="Shows the components page `/_ui` and prints tracebacks."
+        False, description="Shows the components page `/_ui`, and reads changed templates anew."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."
