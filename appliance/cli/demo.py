@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from appliance.errors import ApplianceError
 from appliance.settings import load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from appliance.cli.remote import Box
 
 TITLE = "Media Appliance demo"
@@ -32,20 +35,20 @@ def demo(seconds: int, box: Box, as_json: bool) -> int:
     clock = _Clock()
     with tempfile.TemporaryDirectory(prefix="appliance-demo-") as folder:
         film = Path(folder, "demo.webm")
-        make_film(film, seconds)
-        clock.lap("Make the film")
+        with clock.lap("Make the film"):
+            make_film(film, seconds)
         from appliance.cli.sending import send_file
 
-        video_id = send_file(box, film, title=TITLE)
-        clock.lap("Upload it")
-    video = wait_for_video(box, video_id)
-    clock.lap("Wait until it is ready")
+        with clock.lap("Upload it"):
+            video_id = send_file(box, film, title=TITLE)
+    with clock.lap("Wait until it is ready"):
+        video = wait_for_video(box, video_id)
     if video["state"] == "failed":
         raise ApplianceError(f"The film could not be made ready: {video['error']}")
     accounts = box.get("/api/v1/accounts")["items"]
-    created = send(box, {"video_id": video_id, "accounts": choose(accounts, ["practice"])})
-    post = wait_for_post(box, created["post_id"])
-    clock.lap("Post it to Practice")
+    with clock.lap("Post it to Practice"):
+        created = send(box, {"video_id": video_id, "accounts": choose(accounts, ["practice"])})
+        post = wait_for_post(box, created["post_id"])
     phases = [*clock.laps, *_jobs(box, video_id)]
     if as_json:
         print_json({"video": video, "post": post, "phases": phases})
@@ -56,14 +59,17 @@ def demo(seconds: int, box: Box, as_json: bool) -> int:
 
 
 class _Clock:
+    """Says on stderr what is begun, since some of it takes a while, and notes how long it took."""
+
     def __init__(self) -> None:
         self.laps: list[dict[str, Any]] = []
-        self._last_s = time.monotonic()
 
-    def lap(self, phase: str) -> None:
-        at_s = time.monotonic()
-        self.laps.append({"phase": phase, "took_s": round(at_s - self._last_s, 2)})
-        self._last_s = at_s
+    @contextmanager
+    def lap(self, phase: str) -> Iterator[None]:
+        click.echo(f"{phase} …", err=True)
+        started_s = time.monotonic()
+        yield
+        self.laps.append({"phase": phase, "took_s": round(time.monotonic() - started_s, 2)})
 
 
 def make_film(path: Path, seconds: int) -> None:
@@ -79,7 +85,8 @@ def make_film(path: Path, seconds: int) -> None:
             *(ffmpeg, "-nostdin", "-v", "error", "-y"),
             *("-f", "lavfi", "-i", f"gradients=s=1280x720:r=30:d={seconds}:speed=0.02:n=4:seed=7"),
             *("-f", "lavfi", "-i", f"sine=frequency=440:duration={seconds}"),
-            *("-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline", "realtime", "-b:v", "2M"),
+            *("-pix_fmt", "yuv420p", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"),
+            *("-b:v", "2M"),
             *("-c:a", "libopus", "-shortest", str(path)),
         ],
         capture_output=True,
