@@ -121,17 +121,19 @@ class Live:
                     sent_id = event.id
                     yield message(event)
             stream.known_id = sent_id  # what waits and isn't newer came in the look back
-            said_s = time.monotonic()
+            said_s = checked_s = time.monotonic()
             while not self._ended.is_set():
                 await stream.wait(said_s + COMMENT_S)
                 if self._ended.is_set():
                     return
                 silent = time.monotonic() - said_s >= COMMENT_S
-                if stream.doubtful or silent:
+                # Also on a line that is never silent: sessions and tokens end by themselves, too.
+                if stream.doubtful or time.monotonic() - checked_s >= COMMENT_S:
                     found = await anyio.to_thread.run_sync(_again, stream.who, self.settings)
                     if found is None:
                         return
                     stream.who, stream.doubtful = found, False
+                    checked_s = time.monotonic()
                 if stream.lost:
                     stream.clear()
                     stream.known_id = sent_id = self.last_id

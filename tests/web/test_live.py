@@ -13,6 +13,7 @@ import pytest
 
 from appliance import events, sessions, tokens, users, videos
 from appliance.access import Scope
+from appliance.clock import now
 from appliance.db import database
 from appliance.models import ApiToken, Event, Role, Session, Source, Visibility
 from tests.web.serving import (
@@ -186,6 +187,23 @@ def test_stream_ends_when_the_user_is_deactivated(box: str) -> None:
         with database.connection_context():
             users.deactivate(editor, actor=owner)
         assert reader.ended.wait(10), "the stream went on"
+
+
+def test_stream_with_much_to_say_ends_with_its_token(
+    box: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.live.COMMENT_S", 0.5)
+    owner = add_user()
+    with script(box, owner) as client:
+        reader = Reader(client)
+        with database.connection_context():
+            ApiToken.update(expires_at=now()).where(ApiToken.user == owner).execute()
+
+        def ended() -> bool:
+            record("test.more")
+            return reader.ended.is_set()
+
+        wait_until("the stream ends", ended, seconds=10)
 
 
 def test_token_without_read_gets_no_stream(box: str) -> None:
