@@ -54,6 +54,10 @@ function prepare(root) {
   problems?.focus();
 }
 
+// Somebody new is most likely in the zone that the browser is in.
+const zone = document.querySelector('.plain input[name="time_zone"][value="UTC"]');
+if (zone) zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
 prepare(document);
 document.addEventListener("page:shown", ({ detail }) => prepare(detail));
 document.addEventListener("htmx:after:swap", () => prepare(document));
