@@ -19,21 +19,19 @@ from appliance import events, jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
-from appliance.models import Job, Method, Priority, Rendition, Video
-from appliance.states import JobState, RenditionState, VideoState, move
-from tasks.probe.facts import Probe
-from tasks.profiles import PROFILES, SOCIAL, Profile
+from appliance.models import Job, Priority, Rendition, Video
+from appliance.states import JobState, RenditionState, VideoState
+from tasks import renditions
+from tasks.profiles import SOCIAL
 from tasks.publish import dispatch
-from tasks.transcode.plan import plan
 
 if TYPE_CHECKING:
     from appliance.models import User
     from appliance.settings import Settings
+    from tasks.probe.facts import Probe
+    from tasks.profiles import Profile
 
 log = logging.getLogger(__name__)
-
-_LIVE = [JobState.QUEUED, JobState.RUNNING]
-_RENDITION_KINDS = ("remux", "encode")
 
 
 # After a look
@@ -52,14 +50,14 @@ def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None
         "error": None,
         "error_detail": None,
     }
-    _move_video(video, VideoState.PROCESSING, **columns)
+    renditions.move_video(video, VideoState.PROCESSING, **columns)
     video = Video.get_by_id(video.id)
     make_poster(video)
-    rendition = _rendition(video, SOCIAL)
-    if _is_current(rendition):  # somebody had an old look repeated
-        _move_video(video, VideoState.READY)
+    rendition = renditions.row_for(video, SOCIAL)
+    if renditions.is_current(rendition):  # somebody had an old look repeated
+        renditions.move_video(video, VideoState.READY)
     elif settings.auto_renditions or rendition.wanted:
-        _start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+        renditions.start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
 
 
 def make_poster(video: Video) -> None:
@@ -75,110 +73,15 @@ def poster_taken(video: Video) -> None:
 def _ready_without_rendition(video: Video) -> None:
     """With renditions on demand, a video that has been looked at is ready to be used."""
     video = Video.get_by_id(video.id)
-    if video.state is VideoState.PROCESSING and not _live_jobs(video, _RENDITION_KINDS):
+    if video.state is VideoState.PROCESSING and not renditions.live_jobs(video, renditions.KINDS):
         settled = Rendition.select().where(
             Rendition.video == video, Rendition.state == RenditionState.PENDING
         )
         if settled.exists():
-            _move_video(video, VideoState.READY, ready_at=now())
+            renditions.move_video(video, VideoState.READY, ready_at=now())
 
 
 # Renditions
-
-
-def want_rendition(
-    video: Video, profile: str = SOCIAL.name, priority: Priority = Priority.NORMAL
-) -> Rendition:
-    """The rendition, made if it isn't there, sooner if ``priority`` is higher. Safe to call often.
-
-    Raises Conflict when there is nothing that it could be made of.
-    """
-    spec = PROFILES[profile]
-    with transaction():
-        video = Video.get_by_id(video.id)
-        if video.state is VideoState.TRASHED:
-            raise Conflict("The video is in the bin. Restore it first.", code="trashed")
-        if video.facts is None and video.state is VideoState.FAILED:
-            raise Conflict(video.error or "The file could not be used.", code="unusable")
-        rendition = _rendition(video, spec)
-        if _is_current(rendition):
-            return rendition
-        if rendition.wanted < priority:
-            Rendition.update(wanted=int(priority)).where(Rendition.id == rendition.id).execute()
-        if video.facts is None:
-            # Nobody has looked at it yet; after_probe goes on from ``wanted``.
-            for job in _live_jobs(video, ("probe",)):
-                jobs.lift(job, priority)
-        else:
-            _restart(rendition, video, priority)
-        return Rendition.get_by_id(rendition.id)
-
-
-def _is_current(rendition: Rendition) -> bool:
-    version = PROFILES[rendition.profile].version
-    return rendition.state is RenditionState.READY and rendition.profile_version == version
-
-
-def _restart(rendition: Rendition, video: Video, priority: Priority) -> None:
-    if rendition.state in (RenditionState.FAILED, RenditionState.READY):
-        _move_rendition(rendition, RenditionState.PENDING, error=None, error_detail=None)
-    if video.state is VideoState.FAILED:
-        _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
-    _start(rendition, video, priority)
-
-
-def _rendition(video: Video, profile: Profile) -> Rendition:
-    """The row of it, made if needed. Inside a transaction, so nobody else makes it meanwhile."""
-    known: Rendition | None = Rendition.get_or_none(
-        Rendition.video == video, Rendition.profile == profile.name
-    )
-    return known or Rendition.create(
-        video=video, profile=profile.name, profile_version=profile.version
-    )
-
-
-def _start(rendition: Rendition, video: Video, priority: Priority) -> None:
-    """One live job for it, in the queue that its plan belongs to."""
-    if live := _live_jobs(video, _RENDITION_KINDS):
-        for job in live:
-            jobs.lift(job, priority)
-        return
-    profile = PROFILES[rendition.profile]
-    chosen = plan(Probe.from_dict(video.facts), profile)
-    cheap = chosen.method in (Method.LEAVE, Method.REMUX)
-    kind = "remux" if cheap or find_twin(video, profile) else "encode"
-    _make_job(kind, rendition, video, priority)
-
-
-def _make_job(
-    kind: str,
-    rendition: Rendition,
-    video: Video,
-    priority: Priority,
-    payload: dict[str, Any] | None = None,
-) -> None:
-    key = f"{kind}:{rendition.public_id}"
-    jobs.create(kind, key, video=video, rendition=rendition, priority=priority, payload=payload)
-
-
-def find_twin(video: Video, profile: Profile) -> Rendition | None:
-    """The finished rendition of another video with the very same bytes; None: there is none."""
-    if video.sha256 is None:
-        return None
-    twin: Rendition | None = (
-        Rendition.select()
-        .join(Video)
-        .where(
-            Video.sha256 == video.sha256,
-            Video.id != video.id,
-            Video.state != VideoState.TRASHED,
-            Rendition.profile == profile.name,
-            Rendition.profile_version == profile.version,
-            Rendition.state == RenditionState.READY,
-        )
-        .first()
-    )
-    return twin
 
 
 def rendition_started(rendition: Rendition, profile: Profile) -> None:
@@ -186,8 +89,8 @@ def rendition_started(rendition: Rendition, profile: Profile) -> None:
     fresh = Rendition.get_by_id(rendition.id)
     if fresh.state is not RenditionState.PROCESSING:
         if fresh.state is not RenditionState.PENDING:
-            _move_rendition(fresh, RenditionState.PENDING, error=None, error_detail=None)
-        _move_rendition(fresh, RenditionState.PROCESSING, profile_version=profile.version)
+            renditions.move_rendition(fresh, RenditionState.PENDING, error=None, error_detail=None)
+        renditions.move_rendition(fresh, RenditionState.PROCESSING, profile_version=profile.version)
 
 
 def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
@@ -197,13 +100,13 @@ def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
     """
     video = Video.get_by_id(rendition.video_id)
     payload = {"anyway": fault} if fault else None
-    _make_job("encode", rendition, video, Priority(job.priority), payload)
+    renditions.make_job("encode", rendition, video, Priority(job.priority), payload)
 
 
 def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
     """Its file is in its place."""
     fresh = Rendition.get_by_id(rendition.id)
-    _move_rendition(
+    renditions.move_rendition(
         fresh,
         RenditionState.READY,
         ready_at=now(),
@@ -214,7 +117,9 @@ def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
     )
     video = Video.get_by_id(fresh.video_id)
     if video.state is not VideoState.READY:
-        _move_video(video, VideoState.READY, ready_at=now(), error=None, error_detail=None)
+        renditions.move_video(
+            video, VideoState.READY, ready_at=now(), error=None, error_detail=None
+        )
     dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
 
 
@@ -223,7 +128,7 @@ def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
     if fresh.state is RenditionState.READY:
         return
     if fresh.state is not RenditionState.FAILED:
-        _move_rendition(
+        renditions.move_rendition(
             fresh, RenditionState.FAILED, error=error, error_detail=detail or None, wanted=0
         )
     dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
@@ -251,20 +156,20 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
     if job.kind == "probe":
         if video.state is VideoState.READY:
             return  # an old look that was repeated; what was found out before still holds
-        _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+        renditions.move_video(video, VideoState.FAILED, error=error, error_detail=detail)
         for rendition in Rendition.select().where(Rendition.video == video):
             _fail_rendition(rendition, error, failure.detail)
     elif job.rendition is not None:
         _fail_rendition(job.rendition, error, failure.detail)
         # Made on demand for a video that is in use already: that one stays usable.
         if video.state is not VideoState.READY:
-            _move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+            renditions.move_video(video, VideoState.FAILED, error=error, error_detail=detail)
 
 
 def _take_back_rendition(job: Job) -> None:
     rendition = job.rendition
     if rendition is not None and rendition.state is RenditionState.PROCESSING:
-        _move_rendition(rendition, RenditionState.PENDING)
+        renditions.move_rendition(rendition, RenditionState.PENDING)
 
 
 def settle_cancel(job: Job) -> None:
@@ -295,7 +200,7 @@ def stop_work(video: Video) -> None:
     with what is missing if the video comes back."""
     with transaction():
         for job in Job.select().where(
-            Job.video == video, Job.kind != "publish", Job.state.in_(_LIVE)
+            Job.video == video, Job.kind != "publish", Job.state.in_(renditions.LIVE)
         ):
             if jobs.cancel(job) is JobState.CANCELLED:
                 settle_cancel(Job.get_by_id(job.id))
@@ -311,7 +216,7 @@ def retry_job(job: Job, actor: User | None) -> None:
         if job.kind == "publish":
             _retry_publish(job, actor)
             return
-        if job.kind in ("probe", *_RENDITION_KINDS):
+        if job.kind in ("probe", *renditions.KINDS):
             _reopen(job)
         try:
             jobs.retry(job)
@@ -330,12 +235,14 @@ def _reopen(job: Job) -> None:
     video = Video.get_by_id(job.video_id)
     if video.state is VideoState.TRASHED:
         raise Conflict("The video is in the bin. Restore it first.", code="trashed")
-    if job.kind != "probe" and _live_jobs(video, _RENDITION_KINDS):
+    if job.kind != "probe" and renditions.live_jobs(video, renditions.KINDS):
         raise Conflict("A newer job does the same already.", code="superseded")
     if video.state is VideoState.FAILED:
-        _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
+        renditions.move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
     if job.rendition is not None and job.rendition.state is RenditionState.FAILED:
-        _move_rendition(job.rendition, RenditionState.PENDING, error=None, error_detail=None)
+        renditions.move_rendition(
+            job.rendition, RenditionState.PENDING, error=None, error_detail=None
+        )
 
 
 def retry_video(video: Video, actor: User | None) -> None:
@@ -352,19 +259,19 @@ def retry_video(video: Video, actor: User | None) -> None:
         events.audit(actor, "video.retry", f"video:{video.public_id}")
         if video.facts is None:
             if video.state is VideoState.FAILED:
-                _move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
+                renditions.move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
             for rendition in Rendition.select().where(Rendition.video == video):
                 if rendition.state is RenditionState.FAILED:
-                    _move_rendition(rendition, RenditionState.PENDING, error=None)
+                    renditions.move_rendition(rendition, RenditionState.PENDING, error=None)
             job = jobs.create("probe", f"probe:{video.public_id}", video=video)
             jobs.lift(job, Priority.HIGH)
             return
-        rendition = _rendition(video, SOCIAL)
+        rendition = renditions.row_for(video, SOCIAL)
         if rendition.wanted < Priority.HIGH:
             Rendition.update(wanted=int(Priority.HIGH)).where(
                 Rendition.id == rendition.id
             ).execute()
-        _restart(rendition, video, Priority.HIGH)
+        renditions.restart(rendition, video, Priority.HIGH)
         if video.poster_version == 0:
             make_poster(video)
 
@@ -379,7 +286,7 @@ def sweep(settings: Settings) -> int:
     with transaction():
         # A post that waits for its time makes no video ready.
         busy = Job.select(Job.video).where(
-            Job.state.in_(_LIVE), Job.video.is_null(False), Job.kind != "publish"
+            Job.state.in_(renditions.LIVE), Job.video.is_null(False), Job.kind != "publish"
         )
         for video in Video.select().where(Video.state.in_(waiting), Video.id.not_in(busy)):
             log.warning("video %s has no job: it goes on", video.public_id)
@@ -397,11 +304,11 @@ def _go_on(video: Video, settings: Settings) -> None:
         return
     if video.poster_version == 0:
         make_poster(video)
-    rendition = _rendition(video, SOCIAL)
+    rendition = renditions.row_for(video, SOCIAL)
     if rendition.state is RenditionState.READY:
-        _move_video(video, VideoState.READY, ready_at=now())
+        renditions.move_video(video, VideoState.READY, ready_at=now())
     elif settings.auto_renditions or rendition.wanted:
-        _restart(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+        renditions.restart(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
     elif video.poster_version:
         _ready_without_rendition(video)
 
@@ -417,31 +324,3 @@ def _without_hope() -> list[Rendition]:
             Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
         )
     )
-
-
-# Moves
-
-
-def _live_jobs(video: Video, kinds: tuple[str, ...]) -> list[Job]:
-    return list(Job.select().where(Job.video == video, Job.kind.in_(kinds), Job.state.in_(_LIVE)))
-
-
-def _move_video(video: Video, new: VideoState, **columns: Any) -> None:
-    """To ``new``, or (in the bin) to where a restore will bring it."""
-    fresh = Video.get_by_id(video.id)
-    if fresh.state is VideoState.TRASHED:
-        Video.update(state_before_trash=new, **columns).where(Video.id == fresh.id).execute()
-    elif fresh.state is new:
-        if columns:
-            Video.update(**columns).where(Video.id == fresh.id).execute()
-        videos.tell(fresh, f"video.{new.value}")
-    else:
-        videos.change_state(fresh, new, **columns)
-
-
-def _move_rendition(rendition: Rendition, new: RenditionState, **columns: Any) -> None:
-    if not move(Rendition, rendition.id, rendition.state, new, **columns):
-        raise Conflict("The rendition changed in between; look again.")
-    rendition.state = new
-    video = Video.get_by_id(rendition.video_id)
-    videos.tell(video, f"rendition.{new.value}", profile=rendition.profile)

@@ -23,6 +23,7 @@ from appliance.states import (
     TargetState,
     VideoState,
 )
+from tasks import renditions
 from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.registry import capabilities_of, publisher_for
 
@@ -171,11 +172,8 @@ def _make_job(target: PostTarget, *, run_after: datetime | None = None) -> None:
 
 def _want(target: PostTarget, priority: Priority) -> bool:
     """Have the rendition made, sooner for ``priority``; False: the target failed for that."""
-    # Imported here: the pipeline imports this module to tell of renditions.
-    from tasks import pipeline
-
     try:
-        pipeline.want_rendition(target.post.video, profile=PROFILE, priority=priority)
+        renditions.want_rendition(target.post.video, profile=PROFILE, priority=priority)
     except ApplianceError as exc:
         fail_target(target, f"The video can't be made ready: {exc.message}", code="no_rendition")
         return False

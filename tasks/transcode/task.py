@@ -13,7 +13,7 @@ from appliance.errors import JobFailed
 from appliance.models import Method, Rendition, Video
 from appliance.states import RenditionState, VideoState
 from storage.media import place
-from tasks import pipeline
+from tasks import pipeline, renditions
 from tasks.probe.facts import Probe
 from tasks.probe.look import look
 from tasks.profiles import PROFILES, Profile
@@ -49,7 +49,7 @@ def _make(job: Job, context: Context, *, may_encode: bool) -> Outcome:
         rendition = Rendition.get_by_id(job.rendition_id)
         video = Video.get_by_id(job.video_id)
         profile = PROFILES[rendition.profile]
-        twin = pipeline.find_twin(video, profile)
+        twin = renditions.find_twin(video, profile)
     current = rendition.profile_version == profile.version
     if video.state is VideoState.TRASHED or (rendition.state is RenditionState.READY and current):
         return None  # in the bin, or done before a crash: nothing is left to do

@@ -14,7 +14,7 @@ from appliance.errors import Conflict, JobFailed
 from appliance.models import Event, Job, Method, Priority, Video
 from appliance.settings import Settings
 from appliance.states import JobState, RenditionState, VideoState
-from tasks import pipeline, runner
+from tasks import pipeline, renditions, runner
 from tasks.probe.facts import Edits, Probe
 from tasks.profiles import SOCIAL
 from tasks.transcode.plan import plan
@@ -215,7 +215,7 @@ def test_without_auto_renditions_a_video_is_ready_and_its_rendition_waits(
     assert rendition_of(video).state is RenditionState.PENDING
     assert Job.select().where(Job.kind.in_(["remux", "encode"])).count() == 0
 
-    pipeline.want_rendition(again(video), priority=Priority.HIGH)
+    renditions.want_rendition(again(video), priority=Priority.HIGH)
     run_all(settings)
     assert rendition_of(video).state is RenditionState.READY
 
@@ -223,7 +223,7 @@ def test_without_auto_renditions_a_video_is_ready_and_its_rendition_waits(
 def test_a_wish_before_the_first_look_is_remembered(db: None, settings: Settings) -> None:
     settings = on_demand(settings)
     video = bring_in(settings, media.h264_aac())
-    pipeline.want_rendition(video, priority=Priority.HIGH)
+    renditions.want_rendition(video, priority=Priority.HIGH)
     run_all(settings)
     assert rendition_of(video).state is RenditionState.READY
     assert job_of(video, "remux").priority == Priority.HIGH
@@ -235,7 +235,7 @@ def test_a_wish_lifts_the_job_that_is_there_and_makes_no_second(
     video = bring_in(settings, media.webm_vp9())
     only_probe(settings)
     for _ in range(3):
-        pipeline.want_rendition(again(video), priority=Priority.HIGH)
+        renditions.want_rendition(again(video), priority=Priority.HIGH)
     made = list(Job.select().where(Job.kind == "encode"))
     assert [job.priority for job in made] == [Priority.HIGH]
 
@@ -248,7 +248,7 @@ def test_a_ready_rendition_is_not_made_again(db: None, settings: Settings) -> No
     video = bring_in(settings, media.h264_aac())
     run_all(settings)
     before = Job.select().count()
-    assert pipeline.want_rendition(again(video)).state is RenditionState.READY
+    assert renditions.want_rendition(again(video)).state is RenditionState.READY
     assert Job.select().count() == before
 
 
@@ -278,7 +278,7 @@ def test_no_rendition_can_be_wanted_of_what_is_no_video(db: None, settings: Sett
     video = bring_in(settings, media.not_a_video())
     run_all(settings)
     with pytest.raises(Conflict, match="text file"):
-        pipeline.want_rendition(again(video))
+        renditions.want_rendition(again(video))
 
 
 @pytest.mark.parametrize("kind", ["probe", "encode"])
