@@ -10,7 +10,7 @@ import tempfile
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from appliance import jobs
 from appliance.clock import now
@@ -33,26 +33,40 @@ WORKER = (
 
 
 @contextmanager
-def box(*workers: str) -> Iterator[Settings]:
-    """Settings of a running box; the database is bound."""
+def box(
+    *workers: str, sandbox: Literal["auto", "limits"] = "auto"
+) -> Iterator[tuple[Settings, dict[str, int]]]:
+    """Settings of a running box, and the process ids of its workers; the database is bound."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as stack:
-        settings = Settings(data=Path(folder, "data"))
+        settings = Settings(data=Path(folder, "data"), sandbox=sandbox)
         Layout(settings.data).make_folders()
         open_database(settings.database_path)
         migrate(settings)
         connect(settings)
-        for name in workers:
-            stack.enter_context(process([sys.executable, "-c", WORKER, name], settings))
+        pids = {
+            name: stack.enter_context(process([sys.executable, "-c", WORKER, name], settings))
+            for name in workers
+        }
         wait_for(lambda: read(lambda: Heartbeat.select().count()) == len(workers))
-        yield settings
+        yield settings, pids
+
+
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process and of its children that have ended. Source: proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def process(command: list[str], settings: Settings) -> Iterator[None]:
-    env = {**os.environ, "APPLIANCE_DATA": str(settings.data)}
+def process(command: list[str], settings: Settings) -> Iterator[int]:
+    env = {
+        **os.environ,
+        "APPLIANCE_DATA": str(settings.data),
+        "APPLIANCE_SANDBOX": settings.sandbox,
+    }
     running = subprocess.Popen(command, cwd=ROOT, env=env)
     try:
-        yield
+        yield running.pid
     finally:
         running.terminate()
         running.wait()

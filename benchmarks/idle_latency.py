@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--probes", type=int, default=4)
     asked = parser.parse_args()
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} before the start")
-    with box("quick") as settings:
+    with box("quick") as (settings, _):
         consumer = [sys.executable, "-m", "benchmarks.idle_latency", "--consume"]
         with process([*consumer, str(settings.data)], settings):
             huey = default_huey(settings.data)
