@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
+    from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -348,3 +348,45 @@ def test_live_updates_go_on_after_the_web_process_came_back(box: Box, watched: W
     expect(card.locator("h2")).to_have_text("After the restart", timeout=30_000)
     expect(page.locator("#connection")).to_be_hidden()
     watched.errors.clear()  # refused connections are the point of this test
+
+
+@pytest.mark.parametrize("how", ["refused", "broken"])
+def test_region_whose_fetch_failed_catches_up(box: Box, watched: Watched, how: str) -> None:
+    video = box.wait_video(box.upload(media.h264_aac(), name="Behind.mp4"), "ready")
+    page = watched.open("/")
+    page.locator("html[data-live=on]").wait_for()
+    card = page.locator(f"#video-{video['video_id']}")
+
+    def fail(route: Route) -> None:
+        if how == "broken":
+            route.fulfill(status=503, body="<p>The box is starting.</p>")
+        else:
+            route.abort("connectionrefused")
+
+    page.route("**/_card", fail)
+    with box.client() as client, page.expect_request("**/_card"):
+        client.patch(f"/api/v1/videos/{video['video_id']}", json={"title": "Missed"})
+    expect(page.locator("#connection")).to_be_visible()
+    expect(card.locator("h2")).to_have_text("Behind")  # old, but still there
+    page.unroute("**/_card")
+    # No other event comes: it must ask by itself.
+    expect(card.locator("h2")).to_have_text("Missed", timeout=20_000)
+    expect(page.locator("#connection")).to_be_hidden()
+    watched.errors.clear()  # the failed fetches are the point of this test
+
+
+def test_page_that_was_offline_catches_up_at_once(box: Box, watched: Watched) -> None:
+    video = box.wait_video(box.upload(media.h264_aac(), name="Tunnel.mp4"), "ready")
+    page = watched.open("/")
+    page.locator("html[data-live=on]").wait_for()
+    card = page.locator(f"#video-{video['video_id']}")
+    page.context.set_offline(True)
+    expect(page.locator("#connection")).to_be_visible()
+    with box.client() as client:
+        client.patch(f"/api/v1/videos/{video['video_id']}", json={"title": "After the tunnel"})
+    added = box.upload(media.h264_aac(), name="Meanwhile.mp4")
+    page.context.set_offline(False)
+    expect(card.locator("h2")).to_have_text("After the tunnel")
+    expect(page.locator(f"#video-{added}")).to_be_visible()
+    expect(page.locator("#connection")).to_be_hidden()
+    watched.errors.clear()  # what failed without a network is the point of this test

@@ -2,6 +2,7 @@
 // asked again, and what is new in the list is put in its place; what is there stays as it is
 // (each item renews itself). Somebody who has scrolled down gets a button instead of a jump.
 import htmx from "htmx.org";
+import { caughtUp, fellBehind } from "./behind.js";
 
 const SCROLLED_PX = 240;
 
@@ -16,7 +17,9 @@ let button;
 async function grow(list) {
   if (new URLSearchParams(location.search).has("after")) return; // not the first page
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer?.ok || answer.redirected) return;
+  if (!answer || answer.status >= 500) return fellBehind(list);
+  caughtUp(list);
+  if (!answer.ok || answer.redirected) return;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = [...(page.getElementById(list.id)?.children ?? [])];
   const added = fresh.filter((item) => !document.getElementById(item.id));

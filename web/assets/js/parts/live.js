@@ -6,6 +6,7 @@
 //
 // fetch, not EventSource: it can send Last-Event-ID on a new stream, sees the comments that prove
 // the line is alive, and takes events of every name.
+import { catchUp, isBehind, namesOf, watchRegions } from "./behind.js";
 import { announce } from "./toasts.js";
 
 const GAP_MS = 500; // at most two fetches a second for each name
@@ -15,6 +16,7 @@ const PILL_AFTER_MS = 4000;
 let url;
 let last = "";
 let stop; // AbortController of the open stream
+let down = true;
 let failures = 0;
 let pillTimer;
 
@@ -24,7 +26,16 @@ export function startLive(address) {
   document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => event.persisted && open());
-  addEventListener("online", () => open());
+  addEventListener("offline", () => {
+    down = true;
+    showPill(true);
+  });
+  addEventListener("online", () => {
+    close(); // a stream from before may never say that it is dead
+    if (!document.hidden) open();
+    catchUp();
+  });
+  watchRegions(dispatch, () => (isBehind() ? trouble() : calm()));
   if (!document.hidden) open();
 }
 
@@ -59,14 +70,26 @@ async function open() {
   }
   if (stop !== control) return; // closed on purpose
   stop = undefined;
+  down = true;
   failures += 1;
-  pillTimer ??= setTimeout(() => showPill(true), PILL_AFTER_MS);
+  trouble();
   const wait = Math.min(15_000, 500 * 2 ** Math.min(failures, 5)) * (0.75 + Math.random() / 2);
   setTimeout(() => document.hidden || open(), wait);
 }
 
 function connected() {
   failures = 0;
+  down = false;
+  calm();
+}
+
+function trouble() {
+  pillTimer ??= setTimeout(() => showPill(true), PILL_AFTER_MS);
+}
+
+/** Hides the pill once the stream is open and all regions show the newest. */
+function calm() {
+  if (down || isBehind()) return;
   clearTimeout(pillTimer);
   pillTimer = undefined;
   showPill(false);
@@ -148,8 +171,8 @@ function dispatch(name) {
 /** Too much was missed: everything on the page that is live fetches itself. */
 function resync() {
   const names = new Set();
-  for (const element of document.querySelectorAll("[hx-trigger*='live:']")) {
-    for (const [name] of element.getAttribute("hx-trigger").matchAll(/live:[\w-]+/g)) names.add(name);
+  for (const element of document.querySelectorAll("[hx-trigger*='live:'], [data-grows]")) {
+    for (const name of namesOf(element)) names.add(name);
   }
   for (const list of document.querySelectorAll("[data-grows]")) names.add(list.dataset.grows);
   for (const name of names) dispatch(name);
