@@ -50,6 +50,8 @@ SKIES = [
     ((210, 200, 240), (80, 70, 130)),
     ((245, 235, 210), (110, 140, 90)),
 ]
+# As long as titles may be, and no place to break it at.
+UNBROKEN = ("holiday_by_the_sea_final_version_" * 8)[:255]
 LOG = """[mov,mp4,m4a,3gp,3g2,mj2 @ 0x55d0] moov atom not found
 [in#0 @ 0x55d1] Error opening input: Invalid data found when processing input
 Error opening input file original."""
@@ -217,6 +219,19 @@ def _ended(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         duration_s=5025.0,
     )
     made.videos["long"] = long.public_id
+    unbroken = _ready(layout, grace, UNBROKEN, 1, hours=6, filename=f"{UNBROKEN[:251]}.mov")
+    made.videos["unbroken"] = unbroken.public_id
+    made.jobs["unbroken"] = _job(
+        "encode",
+        JobState.FAILED,
+        unbroken,
+        attempts=3,
+        error=f"The encoder could not open {UNBROKEN}.mov.",
+        error_code="encoder_crashed",
+        detail=LOG,
+        started_s=6 * 3600,
+        took_s=4,
+    )
     arabic = _ready(layout, grace, "جولة في السوق القديم", 2, hours=8)
     made.videos["rtl"] = arabic.public_id
     private = _ready(layout, owner, "Salary talk (draft)", 4, hours=7, visibility="private")
@@ -264,10 +279,12 @@ def _ended(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
     _job("encode", JobState.COMPLETED, ready, started_s=70 * 60, took_s=200)
     _job("poster", JobState.COMPLETED, ready, started_s=71 * 60, took_s=0.9)
     made.jobs["cancelled"] = _job("encode", JobState.CANCELLED, partly, started_s=4000, took_s=31)
-    _posts(made, owner, ready, grace, partly)
+    _posts(made, owner, ready, grace, partly, unbroken)
 
 
-def _posts(made: Seeded, owner: User, ready: Video, grace: User, other: Video) -> None:
+def _posts(
+    made: Seeded, owner: User, ready: Video, grace: User, other: Video, unbroken: Video
+) -> None:
     practice, folder = (
         Account.get_or_create(platform=platform, remote_id=platform, defaults={"name": name})[0]
         for platform, name in (("practice", "Practice channel"), ("folder", "Folder on this box"))
@@ -288,6 +305,8 @@ def _posts(made: Seeded, owner: User, ready: Video, grace: User, other: Video) -
         ("needs_person", PostState.FAILED, ready, owner, [
             (practice, w.NEEDS_PERSON, "The answer was lost, and the platform can't say whether "
              "the video is there. Look at the channel.")]),
+        ("unbroken", PostState.FAILED, unbroken, grace, [
+            (practice, w.FAILED, f"The platform refused “{UNBROKEN}”.")]),
         ("cancelled", PostState.CANCELLED, other, owner, [(practice, w.CANCELLED, "")]),
         ("scheduled", PostState.SCHEDULED, ready, owner, [(practice, w.WAITING, "")]),
         ("pending", PostState.PENDING, ready, owner, [(practice, w.WAITING, "")]),

@@ -33,7 +33,9 @@ NAMES = [
     "jobs",
     "job-failed",
     "posts",
+    "job-unbroken",
     "post-needs_person",
+    "post-unbroken",
     "post-dialog",
     "post-problems",
     "post-page",
@@ -41,6 +43,7 @@ NAMES = [
     "video-processing",
     "video-failed",
     "video-rtl",
+    "video-unbroken",
     "edit",
     "menu",
     "keys",
@@ -95,7 +98,21 @@ def test_page_keeps_to_the_bars(seen: Seen, name: str) -> None:
             assert problems == [], (size, theme)
 
 
-@pytest.mark.parametrize("name", ["library", "library-list", "jobs", "posts", "video-ready", "ui"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "library",
+        "library-list",
+        "bin",
+        "jobs",
+        "job-unbroken",
+        "posts",
+        "post-unbroken",
+        "video-ready",
+        "video-unbroken",
+        "ui",
+    ],
+)
 def test_narrow_screens_and_text_of_twice_the_size_need_no_sideways_scroll(
     seen: Seen, name: str
 ) -> None:
