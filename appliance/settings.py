@@ -128,7 +128,6 @@ class Settings(BaseModel):
         description="Free space that uploads leave untouched. Default: 2 GiB or 5 % of the "
         "disk, whichever is more, but at most a quarter of it.",
     )
-    keep_originals: bool = Field(True, description="Keep the uploaded file beside its renditions.")
     default_visibility: Literal["team", "private"] = Field(
         "team", description="Who sees a new video: the whole team, or its owner and the admins."
     )

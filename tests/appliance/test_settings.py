@@ -23,7 +23,6 @@ BAD = {
     "upload_idle_hours": "0",
     "upload_fsync": "sometimes",
     "disk_reserve": "some",
-    "keep_originals": "2",
     "default_visibility": "public",
     "auto_renditions": "later",
     "max_duration_s": "-1",
