@@ -254,7 +254,7 @@ def _ended(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         failed,
         attempts=1,
         error=failed.error,
-        error_code="no_video",
+        error_code="no_picture",
         detail=LOG,
         started_s=190 * 60,
         took_s=0.8,

@@ -38,6 +38,7 @@ from appliance.states import (
     VideoState,
 )
 from storage.uploads.rows import progress_of
+from tasks.hope import may_help
 from web import progress, words
 from web.progress import Progress, Work
 from web.words import Badge, _
@@ -101,6 +102,8 @@ class VideoCard:
     owner: str
     private: bool
     problem: str
+    remedy: str
+    """What is offered against its failure: "retry", "upload" (another copy), or ""."""
     may_change: bool
     may_delete: bool
 
@@ -127,9 +130,11 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
             Rendition.video.in_(ids), Rendition.state == RenditionState.FAILED
         )
     }
+    ends = _last_ends(v.id for v in videos if v.id in failed or v.state is VideoState.FAILED)
     cards = []
     for video in videos:
         part = progress.of_video(video.state, parts.get(video.id), work[video.id])
+        may_change = access.may_change(user, video)
         cards.append(
             VideoCard(
                 id=video.public_id,
@@ -144,11 +149,37 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
                 owner=owners.get(video.owner_id or 0, video.guest_name or ""),
                 private=video.visibility == "private",
                 problem=(video.error or "") if video.state is VideoState.FAILED else "",
-                may_change=access.may_change(user, video),
+                remedy=_remedy(video, ends.get(video.id), failed_version=video.id in failed)
+                if may_change
+                else "",
+                may_change=may_change,
                 may_delete=access.may_delete(user, video),
             )
         )
     return cards
+
+
+def _last_ends(video_ids: Iterable[int]) -> dict[int, Job]:
+    """The newest job of each video that failed, or was cancelled, while making it ready."""
+    ids = list(video_ids)
+    if not ids:
+        return {}
+    rows = Job.select().where(
+        Job.video.in_(ids),
+        Job.kind.in_(["probe", "remux", "encode"]),
+        Job.state.in_([JobState.FAILED, JobState.CANCELLED]),
+    )
+    return {row.video_id: row for row in rows.order_by(Job.id) if row.video_id is not None}
+
+
+def _remedy(video: Video, last: Job | None, *, failed_version: bool) -> str:
+    partly = video.state is VideoState.READY and failed_version
+    if video.state is not VideoState.FAILED and not partly:
+        return ""
+    never_arrived = video.received_at is None and video.facts is None
+    if never_arrived or (last is not None and not may_help(last.kind, last.error_code)):
+        return "upload"
+    return "retry"
 
 
 def load_work(video_ids: Iterable[int]) -> defaultdict[int, list[Work]]:
@@ -198,6 +229,7 @@ class JobRow:
     error: str
     detail: str
     may_retry: bool
+    may_help: bool
     may_cancel: bool
     cancelling: bool
     crashes: int
@@ -236,6 +268,7 @@ class JobRow:
             error=job.error or "",
             detail=job.detail or "",
             may_retry=may_change and job.state in (JobState.FAILED, JobState.CANCELLED),
+            may_help=may_help(job.kind, job.error_code),
             may_cancel=may_change and not ended and not job.cancel_requested,
             cancelling=job.cancel_requested and not ended,
             crashes=job.crashes,
@@ -370,6 +403,8 @@ class JobCounts:
     running: int
     waiting: int
     failed: int
+    hopeful: int
+    """How many of the failed ones another try may help."""
     done_today: int
 
 
@@ -379,6 +414,13 @@ def count_jobs(user: User) -> JobCounts:
         access.visible_jobs(user).select(Job.state, fn.COUNT(Job.id)).group_by(Job.state).tuples()
     )
     by_state = dict(states)
+    ends: Any = (
+        access.visible_jobs(user)
+        .where(Job.state == JobState.FAILED)
+        .select(Job.kind, Job.error_code, fn.COUNT(Job.id))
+        .group_by(Job.kind, Job.error_code)
+        .tuples()
+    )
     since = now() - timedelta(days=1)
     done = (
         access.visible_jobs(user)
@@ -389,6 +431,7 @@ def count_jobs(user: User) -> JobCounts:
         running=by_state.get(JobState.RUNNING, 0),
         waiting=by_state.get(JobState.QUEUED, 0),
         failed=by_state.get(JobState.FAILED, 0),
+        hopeful=sum(number for kind, code, number in ends if may_help(kind, code)),
         done_today=done,
     )
 

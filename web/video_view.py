@@ -79,7 +79,6 @@ class VideoView:
     problem: str
     detail: str
     may_post: bool
-    may_retry: bool
     may_make: bool
 
     @property
@@ -109,9 +108,6 @@ def load(user: User, layout: Layout, public_id: str, *, zone: str) -> VideoView:
     media = f"/media/{video.public_id}"
     made = social is not None and social.state is RenditionState.READY
     changes = card.may_change and in_place
-    failed = video.state is VideoState.FAILED or (
-        social is not None and social.state is RenditionState.FAILED
-    )
     return VideoView(
         card=card,
         description=video.description,
@@ -137,7 +133,6 @@ def load(user: User, layout: Layout, public_id: str, *, zone: str) -> VideoView:
         problem=(video.error or "") if video.state is VideoState.FAILED else "",
         detail=video.error_detail or "",
         may_post=changes and not (video.state is VideoState.FAILED and video.facts is None),
-        may_retry=changes and failed and original_here,
         may_make=changes and video.state is VideoState.READY and _on_demand(social),
     )
 

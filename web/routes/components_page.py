@@ -57,6 +57,7 @@ def _card(
         owner="Ada",
         private=False,
         problem=problem,
+        remedy="upload" if problem else "",
         may_change=True,
         may_delete=True,
     )

@@ -15,6 +15,7 @@ from appliance.errors import Conflict, NotFound
 from appliance.models import Job, Role, User
 from appliance.states import JobState
 from tasks import pipeline
+from tasks.hope import may_help
 from web.auth import needs, principal
 from web.rows import JobRow, count_jobs, gone_workers
 
@@ -110,11 +111,17 @@ def cancel(request: Request[Any, Any, State], job_id: FromPath[str]) -> Redirect
 
 @post("/jobs/retry-failed", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
 def retry_failed(request: Request[Any, Any, State]) -> Redirect:
-    """All failed jobs that this person sees; those that a newer job has replaced stay."""
+    """All failed jobs that this person sees and that may succeed now.
+
+    Those that a newer job has replaced stay.
+    """
     user = principal(request).user
     with database.connection_context():
         failed = access.visible_jobs(user).where(Job.state == JobState.FAILED)
-        for job in list(failed.order_by(Job.id.desc()).limit(MAX_RETRIED)):
+        hopeful = [
+            job for job in failed.order_by(Job.id.desc()) if may_help(job.kind, job.error_code)
+        ]
+        for job in hopeful[:MAX_RETRIED]:
             try:
                 pipeline.retry_job(job, user)
             except Conflict:

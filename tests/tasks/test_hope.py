@@ -1,0 +1,59 @@
+"""Every reason why a file is refused is known as one that no retry mends."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tasks.hope import ABOUT_THE_FILE, may_help
+from tasks.poster import task as poster
+from tasks.probe import judge
+from tasks.probe import task as probe
+from tasks.transcode import run
+from tasks.transcode import task as transcode
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _codes(module: ModuleType) -> set[str]:
+    """Codes of the refusals and of the permanent failures in its source."""
+    found = set()
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        named = {keyword.arg: keyword.value for keyword in node.keywords}
+        permanent = ast.unparse(named.get("permanent", ast.Constant(False))) == "True"
+        if node.func.id == "Refusal":
+            code: ast.expr | None = node.args[0]
+        elif node.func.id == "JobFailed" and permanent:
+            code = named["code"]
+        else:
+            continue
+        if isinstance(code, ast.Constant):
+            found.add(str(code.value))
+    return found
+
+
+def test_codes_about_the_file_are_those_that_the_work_ends_with() -> None:
+    modules = (judge, probe, poster, transcode, run)
+    assert set().union(*map(_codes, modules)) == ABOUT_THE_FILE
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "hope"),
+    [
+        ("probe", "too_small", False),
+        ("encode", "encode_failed", False),
+        ("encode", "stalled", True),
+        ("encode", "storage_full", True),
+        ("probe", "crashed", True),
+        ("probe", None, True),
+        ("publish", "too_long", True),
+    ],
+)
+def test_retry_is_offered_where_it_may_help(kind: str, code: str | None, hope: bool) -> None:
+    assert may_help(kind, code) is hope
