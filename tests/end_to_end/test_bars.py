@@ -131,6 +131,21 @@ def test_narrow_screens_and_text_of_twice_the_size_need_no_sideways_scroll(
         assert watched.problems(axe=False) == []
 
 
+def test_progress_is_right_below_the_player_on_phones(seen: Seen) -> None:
+    with visiting(seen.browser, seen.url, seen.token, size="phone") as context:
+        page = Watched(context.new_page()).open(f"/videos/{seen.made.videos['processing']}")
+        ids = ["player", "phases", "versions", "activity"]
+        tops = [
+            page.locator(f"#{id}").evaluate("(e) => e.getBoundingClientRect().top") for id in ids
+        ]
+        assert tops == sorted(tops)
+        gap = page.evaluate(
+            """() => document.getElementById("phases").getBoundingClientRect().top
+              - document.getElementById("player").getBoundingClientRect().bottom"""
+        )
+        assert 0 < gap <= 32
+
+
 def test_sign_in_keeps_to_the_bars(seen: Seen) -> None:
     for theme in ("light", "dark"):
         with visiting(seen.browser, seen.url, size="phone", theme=theme) as context:
