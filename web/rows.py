@@ -257,7 +257,7 @@ class JobRow:
             subject=video.title if video else "",
             subject_url=f"/videos/{video.public_id}" if video else "",
             progress=progress.of_work(work_of(job)) if job.state is JobState.RUNNING else None,
-            tries=_("{n} of {most}", n=tries, most=job.max_attempts),
+            tries=str(tries) if ended else _("{n} of {most}", n=tries, most=job.max_attempts),
             priority=_priority_word(job.priority),
             queue=job.queue,
             created_at=job.created_at,

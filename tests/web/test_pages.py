@@ -313,6 +313,20 @@ def test_retry_is_offered_only_where_it_may_help(client: httpx.Client) -> None:
         assert Job.get_by_id(job.id).state is JobState.QUEUED
 
 
+def test_tries_of_a_job_are_counted_against_their_limit_until_it_ends(client: httpx.Client) -> None:
+    def tries(**columns: Any) -> str:
+        with database.connection_context():
+            job = Job.create(kind="probe", queue="quick", max_attempts=3, **columns)
+        row = client.get(f"/jobs/{job.public_id}/_row").text
+        found = re.search(r'data-label="Tries"[^>]*>([^<]*)<', row)
+        assert found
+        return found[1]
+
+    assert tries(key="a", state=JobState.QUEUED, attempts=1) == "2 of 3"
+    assert tries(key="b", state=JobState.COMPLETED) == "1"
+    assert tries(key="c", state=JobState.FAILED, attempts=2) == "2"
+
+
 @pytest.mark.parametrize("development", [True, False])
 def test_components_are_for_development_alone(settings: Settings, development: bool) -> None:
     settings = settings.model_copy(update={"development": development})
