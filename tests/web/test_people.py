@@ -53,6 +53,15 @@ def secret(page: httpx.Response, name: str) -> str:
 # People
 
 
+def test_page_is_called_by_the_word_of_command_line_and_api(client: httpx.Client) -> None:
+    text = client.get("/people").text
+    assert "<title>Users · " in text
+    assert "<h1>Users</h1>" in text
+    assert re.search(
+        r'href="/people" aria-current="page"[^>]*><svg.*?</svg><span>Users</span>', text
+    )
+
+
 def test_invite_link_is_shown_once_and_works(client: httpx.Client, box: str) -> None:
     page = send_form(client, "/people/invites", role="editor", email="new@example.org")
     assert page.status_code == 200
