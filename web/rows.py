@@ -38,7 +38,7 @@ from appliance.states import (
     VideoState,
 )
 from storage.uploads.rows import progress_of
-from tasks.hope import may_help
+from tasks.retrying import may_help
 from web import progress, words
 from web.progress import Progress, Work
 from web.words import Badge, _

@@ -15,7 +15,7 @@ from appliance.errors import Conflict, NotFound
 from appliance.models import Job, Role, User
 from appliance.states import JobState
 from tasks import pipeline
-from tasks.hope import may_help
+from tasks.retrying import may_help
 from web.auth import needs, principal
 from web.rows import JobRow, count_jobs, gone_workers
 

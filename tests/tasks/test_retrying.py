@@ -1,4 +1,4 @@
-"""Every reason why a file is refused is known as one that no retry mends."""
+"""Every reason that ends a job at once is known, and which of them no retry mends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.hope import ABOUT_THE_FILE, may_help
 from tasks.poster import task as poster
 from tasks.probe import judge
 from tasks.probe import task as probe
+from tasks.retrying import ABOUT_THE_ENCODE, ABOUT_THE_FILE, may_help
 from tasks.transcode import run
 from tasks.transcode import task as transcode
 
@@ -38,16 +38,16 @@ def _codes(module: ModuleType) -> set[str]:
     return found
 
 
-def test_codes_about_the_file_are_those_that_the_work_ends_with() -> None:
+def test_codes_are_those_that_the_work_ends_with() -> None:
     modules = (judge, probe, poster, transcode, run)
-    assert set().union(*map(_codes, modules)) == ABOUT_THE_FILE
+    assert set().union(*map(_codes, modules)) == ABOUT_THE_FILE | ABOUT_THE_ENCODE
 
 
 @pytest.mark.parametrize(
     ("kind", "code", "hope"),
     [
         ("probe", "too_small", False),
-        ("encode", "encode_failed", False),
+        ("encode", "encode_failed", True),
         ("encode", "stalled", True),
         ("encode", "storage_full", True),
         ("probe", "crashed", True),

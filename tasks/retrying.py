@@ -21,12 +21,12 @@ ABOUT_THE_FILE = frozenset(
         "too_many_tracks",
         "too_small",
         "undecodable",
-        # tasks.poster and tasks.transcode
-        "encode_failed",
+        # tasks.poster
         "no_poster",
-        "result_refused",
     }
 )
+# Ended at once, too, but by ffmpeg's doing: a person may well want to see it fail again.
+ABOUT_THE_ENCODE = frozenset({"encode_failed", "result_refused"})
 
 
 def may_help(kind: str, code: str | None) -> bool:
