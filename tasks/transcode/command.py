@@ -86,8 +86,6 @@ def _picture_options(picture: Picture | None, targets: Targets, threads: int) ->
         # would start 67 ms after the sound.
         *("-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0", "-flags", "+cgop"),
         *("-bf", "0", "-threads", str(threads)),
-        *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"),
-        *("-color_range", "tv"),
     ]
 
 
@@ -104,7 +102,7 @@ def filters(picture: Picture) -> str:
             f"scale={size}:flags=bicubic:in_color_matrix={_MATRIX[picture.from_matrix]}"
             ":out_color_matrix=bt709:out_range=tv"
         )
-    return ",".join([*chain, "format=yuv420p", "setsar=1"])
+    return ",".join([*chain, "format=yuv420p", "setsar=1", _BT709])
 
 
 def to_sdr() -> list[str]:
@@ -117,6 +115,9 @@ def to_sdr() -> list[str]:
         "zscale=t=bt709:m=bt709:r=tv",
     ]
 
+
+# On the pictures, not as options of the output: newer ffmpegs take what the pictures say.
+_BT709 = "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709:range=tv"
 
 # Names of the matrices in the scale filter.
 _MATRIX = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
 
 X264 = media.H264
-HLG = ("-color_primaries", "bt2020", "-color_trc", "arib-std-b67", "-colorspace", "bt2020nc")
+HLG = ("-vf", "setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc")
 TEN_BIT = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le")
 
 SOURCES: dict[str, dict[str, Any]] = {
@@ -75,6 +75,6 @@ def test_every_kind_of_source_becomes_what_is_taken_everywhere(
     assert result.video is not None and result.audio is not None
     assert not result.video.hdr and result.audio.channels == 2
     if made.method is Method.TRANSCODE:
-        assert result.video.matrix == "bt709"
+        assert (result.video.matrix, result.video.transfer) == ("bt709", "bt709")
         assert result.video.longest_gop_s is None or result.video.longest_gop_s <= 2.01
         assert result.video.first_s == 0.0
