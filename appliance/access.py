@@ -12,10 +12,11 @@ Every query for a person starts from a ``visible_…`` query of this module; eve
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from peewee import JOIN
 
+from appliance.db import Row
 from appliance.errors import Forbidden, NotFound
 from appliance.models import Event, Job, Post, Role, Upload, Video, Visibility
 from appliance.states import VideoState
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from peewee import ModelSelect
 
     from appliance.models import User
+
+_R = TypeVar("_R", bound=Row)
 
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.ADMIN: 2, Role.OWNER: 3}
 
@@ -93,31 +96,37 @@ def may_see_event(role: Role, user_id: int, event: Event) -> bool:
 
 def get_video(user: User, public_id: str, *, trashed: bool = False) -> Video:
     """Raises NotFound for a video that doesn't exist or isn't this user's to see."""
-    video = visible_videos(user, trashed=trashed).where(Video.public_id == public_id).first()
-    if video is None:
-        raise NotFound("There is no such video, or it was deleted.")
-    return video  # type: ignore[no-any-return]
+    return _only(
+        visible_videos(user, trashed=trashed).where(Video.public_id == public_id),
+        "There is no such video, or it was deleted.",
+    )
 
 
 def get_post(user: User, public_id: str) -> Post:
-    post = visible_posts(user).where(Post.public_id == public_id).first()
-    if post is None:
-        raise NotFound("There is no such post.")
-    return post  # type: ignore[no-any-return]
+    """Raises NotFound, as for videos."""
+    return _only(visible_posts(user).where(Post.public_id == public_id), "There is no such post.")
 
 
 def get_job(user: User, public_id: str) -> Job:
-    job = visible_jobs(user).where(Job.public_id == public_id).first()
-    if job is None:
-        raise NotFound("There is no such job; finished ones are removed after a while.")
-    return job  # type: ignore[no-any-return]
+    """Raises NotFound, as for videos."""
+    return _only(
+        visible_jobs(user).where(Job.public_id == public_id),
+        "There is no such job; finished ones are removed after a while.",
+    )
 
 
 def get_upload(user: User, public_id: str) -> Upload:
-    upload = visible_uploads(user).where(Upload.public_id == public_id).first()
-    if upload is None:
-        raise NotFound("There is no such upload.")
-    return upload  # type: ignore[no-any-return]
+    """Raises NotFound, as for videos."""
+    return _only(
+        visible_uploads(user).where(Upload.public_id == public_id), "There is no such upload."
+    )
+
+
+def _only(query: ModelSelect[_R], otherwise: str) -> _R:
+    row: _R | None = query.first()
+    if row is None:
+        raise NotFound(otherwise)
+    return row
 
 
 def may_change(user: User, video: Video) -> bool:
