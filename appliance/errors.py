@@ -9,6 +9,7 @@
     ├── Forbidden           it is there and you may see it, but not do this
     ├── Unauthenticated     sign in first
     ├── TooManyAttempts     slow down; ``retry_after_s``
+    ├── TooBusy             the box has no hand free; ``retry_after_s``
     ├── Conflict            the thing is not in a state that allows this
     │   └── InvalidTransition
     ├── TooLarge            over a limit of this box
@@ -62,6 +63,14 @@ class Unauthenticated(ApplianceError):
 
 class TooManyAttempts(ApplianceError):
     code = "too_many_attempts"
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class TooBusy(ApplianceError):
+    code = "too_busy"
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)

@@ -118,6 +118,34 @@ class Settings(BaseModel):
     upload_idle_hours: float = Field(
         24.0, gt=0, description="An unfinished upload that gets no bytes for so long is removed."
     )
+    upload_grant_hours: float = Field(
+        24.0, gt=0, description="An upload address that gets no bytes dies after so long."
+    )
+    max_upload_bodies: int = Field(
+        64, ge=1, description="Requests that bring bytes at the same time; more are told to wait."
+    )
+    max_bodies_per_person: int = Field(
+        8, ge=1, description="The same, of one person, or through one guest link."
+    )
+    upload_silence_s: float = Field(
+        30.0,
+        gt=0,
+        description="A request that brings no byte for so long is ended; what came is kept.",
+    )
+    upload_min_rate: ByteSize = Field(
+        ByteSize(1024),
+        ge=0,
+        description="A request that is slower than so many bytes a second, "
+        "over a minute, is ended; what came is kept.",
+    )
+    user_quota: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+        None, description="What the originals of one person may take in sum. Default: no limit."
+    )
+    exact_originals: bool = Field(
+        False,
+        description="Originals are byte for byte what the sender has. Off: the browser may "
+        "put the index of an MP4 in front while it sends, so that the work starts at once.",
+    )
     upload_fsync: Literal["ack", "complete", "never"] = Field(
         "ack",
         description="When received bytes are forced to disk: before each acknowledgement, "

@@ -30,6 +30,7 @@ from appliance.errors import (
     NotFound,
     SettingsError,
     StorageFull,
+    TooBusy,
     TooLarge,
     TooManyAttempts,
     Unauthenticated,
@@ -51,6 +52,7 @@ STATUS: dict[type[ApplianceError], int] = {
     Forbidden: 403,
     Unauthenticated: 401,
     TooManyAttempts: 429,
+    TooBusy: 503,
     Conflict: 409,
     TooLarge: 413,
     StorageFull: 507,
@@ -102,7 +104,7 @@ def describe(error: Exception) -> Answer:
     if isinstance(error, ApplianceError):
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         headers = {}
-        if isinstance(error, TooManyAttempts):
+        if isinstance(error, TooManyAttempts | TooBusy):
             headers["Retry-After"] = str(error.retry_after_s)
         if isinstance(error, Unauthenticated):
             headers["WWW-Authenticate"] = "Bearer"

@@ -157,7 +157,7 @@ class Tus:
         if offset is None:
             raise Refused(400, "The header Upload-Offset is missing.")
         request.number("Content-Length")
-        async with self.desk.take_up(*address) as (held, slot):
+        async with self.desk.take_up(*address, offset=offset) as (held, slot):
             if offset != held.offset:
                 raise WrongOffset(held.offset)
             await self.desk.append(held, slot, request)

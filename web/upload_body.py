@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import StorageFull, TooLarge
@@ -12,9 +13,14 @@ from storage.uploads import receive
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from storage.uploads import Held, Slot, Store
+    from appliance.settings import Settings
+    from storage.uploads import Digest, Held, Slot, Store
 
 SILENCE_S = 30.0
+# Over so long a sender must bring some bytes a second in the mean.
+PACE_OVER_S = 60.0
+# A sender that was heard of so lately is alive.
+_ALIVE_S = 0.25
 # After an early answer: how long, and how much, the rest of the body is taken and thrown away.
 _LINGER_S = 5.0
 _LINGER_BYTES = 32 << 20
@@ -25,30 +31,85 @@ class BodyCut(Exception):
 
 
 class BodyStalled(Exception):
-    """No byte for ``SILENCE_S``."""
+    """No byte came for too long, or too few."""
+
+
+class BodyTakenOver(Exception):
+    """A later request wants this upload: this one reads no further."""
 
 
 class Body:
-    """The chunks of one request, read once. ``ended``: there is nothing more to read."""
+    """The chunks of one request, read once. ``ended``: there is nothing more to read.
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]]) -> None:
+    ``size``: what it announced, None if nothing. ``taken``: bytes read so far.
+    """
+
+    def __init__(self, receive: Callable[[], Awaitable[Any]], *, size: int | None = None) -> None:
         self._receive = receive
+        self.size = size
+        self.taken = 0
         self.ended = False
+        self.silence_s = SILENCE_S
+        self.least_rate = 0
+        self._interrupted = False
+        self._waiting: asyncio.Timeout | None = None
+        self._started_s = self._heard_s = self._pace_since_s = time.monotonic()
+        self._pace_taken = 0
+
+    def limit(self, settings: Settings) -> None:
+        """Slow senders are waited for as the settings say."""
+        self.silence_s = settings.upload_silence_s
+        self.least_rate = int(settings.upload_min_rate)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Raises BodyCut, BodyStalled."""
+        """Raises BodyCut, BodyStalled, BodyTakenOver."""
+        self._started_s = self._heard_s = self._pace_since_s = time.monotonic()
         while not self.ended:
-            try:
-                async with asyncio.timeout(SILENCE_S):
-                    message = await self._receive()
-            except TimeoutError:
-                raise BodyStalled from None
+            message = await self._next_message()
             if message["type"] == "http.disconnect":
                 self.ended = True
                 raise BodyCut
             self.ended = not message.get("more_body", False)
             if chunk := message.get("body"):
+                self.taken += len(chunk)
+                self._heard_s = time.monotonic()
                 yield chunk
+                if not self.ended:
+                    self._check_pace()
+
+    async def _next_message(self) -> Any:
+        if self._interrupted:
+            raise BodyTakenOver
+        try:
+            async with asyncio.timeout(self.silence_s) as self._waiting:
+                return await self._receive()
+        except TimeoutError:
+            raise (BodyTakenOver if self._interrupted else BodyStalled) from None
+        finally:
+            self._waiting = None
+
+    def _check_pace(self) -> None:
+        over_s = self._heard_s - self._pace_since_s
+        if over_s < PACE_OVER_S:
+            return
+        if self.taken - self._pace_taken < self.least_rate * over_s:
+            raise BodyStalled
+        self._pace_since_s, self._pace_taken = self._heard_s, self.taken
+
+    # As a sender that may be succeeded (storage.uploads.slots.Sender)
+
+    def ends_within(self, seconds: float) -> bool:
+        now_s = time.monotonic()
+        if self.size is None or now_s - self._heard_s > _ALIVE_S:
+            return False
+        rate = self.taken / max(now_s - self._started_s, 0.001)
+        return self.size - self.taken <= rate * seconds
+
+    def interrupt(self) -> None:
+        self._interrupted = True
+        waiting = self._waiting
+        if waiting is not None and not waiting.expired():
+            waiting.reschedule(asyncio.get_running_loop().time())
 
     async def linger(self) -> None:
         """Take what the sender is still sending, for a moment, so that it reads our answer.
@@ -56,26 +117,31 @@ class Body:
         A socket that is closed with unread bytes resets the connection, and the answer with it.
         """
         taken = 0
+        self._interrupted = False
         try:
             async with asyncio.timeout(_LINGER_S):
                 async for chunk in self.chunks():
                     taken += len(chunk)
                     if taken > _LINGER_BYTES:
                         return
-        except (TimeoutError, BodyCut, BodyStalled):
+        except (TimeoutError, BodyCut, BodyStalled, BodyTakenOver):
             return
 
 
-async def take_in(store: Store, held: Held, slot: Slot, body: Body) -> None:
+async def take_in(
+    store: Store, held: Held, slot: Slot, body: Body, digest: Digest | None = None
+) -> None:
     """Receive, make sure of what arrived, and finish when that is all.
 
-    ``held.offset`` may be told to the sender afterwards, whatever is raised: BodyCut, BodyStalled,
-    TooLarge, StorageFull.
+    With a ``digest``, all of the body counts or none of it. ``held.offset`` may be told to the
+    sender afterwards, whatever is raised: BodyCut, BodyStalled, BodyTakenOver, TooLarge,
+    StorageFull, DigestMismatch.
     """
     failure: Exception | None = None
     try:
-        await receive(store, held, slot, body.chunks())
-    except (BodyCut, BodyStalled, StorageFull) as exc:
+        with slot.sending(body, held.offset):
+            await receive(store, held, slot, body.chunks(), digest)
+    except (BodyCut, BodyStalled, BodyTakenOver, StorageFull) as exc:
         failure = exc
     except TooLarge as exc:
         # All bytes may be here, but more were sent: the sender hears of that before it counts.

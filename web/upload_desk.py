@@ -1,41 +1,89 @@
 """Where requests about uploads are served one at a time for each upload, whatever protocol they
-speak: tus (web/tus.py) and the plain PUT (web/plain_put.py) stand in front of it.
+speak: tus (web/tus.py), the IETF draft and the plain PUT (web/plain_put.py) stand in front of it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from appliance.errors import StorageFull, TooLarge
+from appliance.errors import StorageFull, TooBusy, TooLarge, TooManyAttempts
 from storage.background import in_thread
 from storage.layout import Layout
-from storage.uploads import Held, Slots, Store, UploadBusy
+from storage.uploads import DigestMismatch, Held, Slots, Store, UploadBusy, WrongOffset
 from storage.uploads.slots import WAIT_S
-from web.upload_body import BodyStalled, take_in
+from web.upload_body import BodyStalled, BodyTakenOver, take_in
 from web.upload_requests import NotAllTaken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from appliance.models import Upload
     from appliance.settings import Settings
-    from storage.uploads import Slot
+    from storage.uploads import Digest, Slot
     from web.upload_requests import Request
+
+
+class Bodies:
+    """How many requests bring bytes at this moment, in all and for each person."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.most = settings.max_upload_bodies
+        self.most_each = settings.max_bodies_per_person
+        self._open: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        return sum(self._open.values())
+
+    @contextmanager
+    def admit(self, who: str) -> Iterator[None]:
+        """Raises TooManyAttempts (of this person), TooBusy (of all)."""
+        mine = self._open.get(who, 0)
+        if mine >= self.most_each:
+            raise TooManyAttempts(
+                f"{mine} of your uploads are sending at this moment; this one has to wait.",
+                retry_after_s=2,
+            )
+        if self.count >= self.most:
+            raise TooBusy(
+                "The box is taking as many uploads as it can; this one goes on in a moment.",
+                retry_after_s=5,
+            )
+        self._open[who] = mine + 1
+        try:
+            yield
+        finally:
+            self._open[who] -= 1
+            if not self._open[who]:
+                del self._open[who]
 
 
 class UploadDesk:
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.store = Store(settings, Layout(settings.data))
         self.slots = Slots()
+        self.bodies = Bodies(settings)
 
     @asynccontextmanager
-    async def take_up(self, upload_id: str, token: str) -> AsyncIterator[tuple[Held, Slot]]:
-        """The upload, for this request alone. Raises NotFound, UploadGone, UploadBusy."""
-        if self.slots.is_held(upload_id):
-            # Strangers don't wait for their turn: that would tell them that the id exists.
+    async def take_up(
+        self, upload_id: str, token: str, *, offset: int | None = None
+    ) -> AsyncIterator[tuple[Held, Slot]]:
+        """The upload, for this request alone; who holds it now is asked to let go.
+
+        ``offset``: where the bytes that this request brings belong. When that can't be right, the
+        holder is left in peace: a duplicate must not end the good one.
+        Raises NotFound, UploadGone, UploadBusy, WrongOffset.
+        """
+        taken = self.slots.find(upload_id)
+        if taken is not None:
+            # Strangers neither wait nor interrupt: that would tell them that the id exists.
             await in_thread(lambda: self.store.check(upload_id, token))
+            if offset is not None and taken.offset not in (None, offset):
+                raise WrongOffset(None)
         async with self.slots.hold(upload_id) as slot:
             held = await self._open(upload_id, token)
             try:
@@ -54,7 +102,9 @@ class UploadDesk:
                     raise
             await asyncio.sleep(0.02)
 
-    async def append(self, held: Held, slot: Slot, request: Request) -> None:
+    async def append(
+        self, held: Held, slot: Slot, request: Request, digest: Digest | None = None
+    ) -> None:
         """Put the body at the offset; finish when it was the last. Raises NotAllTaken, BodyCut."""
         size, length = request.number("Content-Length"), held.row.length
         try:
@@ -64,7 +114,25 @@ class UploadDesk:
                 )
             if held.all_here:  # the same once more, because the last answer was lost
                 await in_thread(lambda: self.store.finish(held))
-            else:
-                await take_in(self.store, held, slot, request.body)
-        except (TooLarge, StorageFull, BodyStalled) as exc:
+                return
+            request.body.limit(self.settings)
+            request.body.size = size
+            with self.bodies.admit(_who(held.row)):
+                await take_in(self.store, held, slot, request.body, digest)
+        except (
+            TooLarge,
+            TooManyAttempts,
+            TooBusy,
+            StorageFull,
+            BodyStalled,
+            BodyTakenOver,
+            DigestMismatch,
+        ) as exc:
             raise NotAllTaken(held.offset) from exc
+
+
+def _who(row: Upload) -> str:
+    """On whose account a request's body goes."""
+    if row.guest_link_id is not None:
+        return f"guest link {row.guest_link_id}"
+    return f"user {row.owner_id}"

@@ -11,9 +11,9 @@ from litestar.datastructures import Headers
 
 from appliance.errors import ApplianceError, InvalidInput, NotFound
 from appliance.ids import PATTERN as ID
-from storage.uploads import Held, UploadBusy, UploadGone, WrongOffset
+from storage.uploads import DigestMismatch, Held, UploadBusy, UploadGone, WrongOffset
 from web.errors import describe
-from web.upload_body import Body, BodyStalled
+from web.upload_body import Body, BodyStalled, BodyTakenOver
 
 if TYPE_CHECKING:
     Pairs = list[tuple[str, str]]
@@ -113,13 +113,20 @@ def refusal(error: BaseException) -> Reply:
     if isinstance(error, NotAllTaken):
         headers.append(("Upload-Offset", str(error.offset)))
         error = error.__cause__ or error
-    if isinstance(error, WrongOffset):
+    if isinstance(error, WrongOffset) and error.offset is not None:
         headers.append(("Upload-Offset", str(error.offset)))
     match error:
         case Refused():
             return Reply(error.status, [*headers, *error.headers], error.message)
         case BodyStalled():
-            return Reply(408, headers, "No bytes came for too long. What arrived is kept; go on.")
+            return Reply(
+                408, headers, "No bytes came for too long, or too few. What arrived is kept; go on."
+            )
+        case BodyTakenOver():
+            # 409: clients ask for the offset and go on; of other answers they despair.
+            return Reply(409, headers, "A later request for this upload has taken over.")
+        case DigestMismatch():
+            return Reply(460, headers, error.message)
         case UploadBusy():
             return Reply(423, [*headers, ("Retry-After", "1")], error.message)
         case UploadGone():

@@ -1,12 +1,14 @@
 """All rows (columns, constraints, indexes); one module for each part of the story."""
 
 from appliance.models.media import (
+    GuestLink,
     Method,
     PublicLink,
     Rendition,
     Source,
     Upload,
     Video,
+    VideoTag,
     Visibility,
 )
 from appliance.models.people import (
@@ -30,6 +32,8 @@ ALL = (
     Throttle,
     AuditEntry,
     Video,
+    VideoTag,
+    GuestLink,
     Upload,
     Rendition,
     PublicLink,
@@ -51,6 +55,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "Event",
+    "GuestLink",
     "Heartbeat",
     "IdempotencyKey",
     "Invite",
@@ -70,5 +75,6 @@ __all__ = [
     "Upload",
     "User",
     "Video",
+    "VideoTag",
     "Visibility",
 ]

@@ -15,7 +15,7 @@ from peewee import (
 )
 
 from appliance.clock import now
-from appliance.db import JsonField, Row, StateField, TimeField
+from appliance.db import JsonField, Row, SealedField, StateField, TimeField
 from appliance.ids import new_id
 from appliance.models.people import User
 from appliance.states import RenditionState, UploadState, VideoState
@@ -53,12 +53,15 @@ class Video(Row):
     state_before_trash = CharField(null=True)
     visibility = StateField(Visibility, default=Visibility.TEAM)
     source = StateField(Source)
-    guest_name = CharField(null=True)
+    guest_name = CharField(null=True)  # who sent it, as they named themselves
+    guest_link_id = IntegerField(null=True, index=True)  # links are revoked, never deleted
     title = CharField()
     description = TextField(default="")
     filename = CharField()  # as the sender named it, cleaned; text only, never part of a path
     size_bytes = BigIntegerField(default=0)
     sha256 = CharField(null=True, index=True)  # of the original
+    sent_sha256 = CharField(null=True)  # what the sender says it sent; compared when we know ours
+    index_moved = BooleanField(default=False)  # the browser put the index in front of the media
     duration_s = FloatField(null=True)
     width = IntegerField(null=True)  # as shown, rotation applied
     height = IntegerField(null=True)
@@ -80,7 +83,11 @@ class Upload(Row):
     owner = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="uploads")
     video = ForeignKeyField(Video, null=True, on_delete="SET NULL", backref="uploads")
     source = StateField(Source)
-    guest_link_id = IntegerField(null=True)  # the table of guest links comes with its feature
+    guest_link_id = IntegerField(null=True, index=True)
+    protocol = CharField(default="")  # "tus", "draft", "put" or "form": how bytes came last
+    # Of a concatenation (tus 1.0.0): "partial" or "final"; ``parts``: public ids of the partials.
+    concat = CharField(null=True)
+    parts = JsonField(null=True)
     state = StateField(UploadState, default=UploadState.RECEIVING, index=True)
     length = BigIntegerField(null=True)  # None: not declared yet
     complete_declared = BooleanField(default=False)  # the client said that these are all the bytes
@@ -88,14 +95,50 @@ class Upload(Row):
     filename = CharField(default="")
     content_type = CharField(default="")
     durable_offset = BigIntegerField(default=0)  # acknowledged, hence on disk
+    settled_offset = BigIntegerField(default=0)  # never taken back: readers may follow so far
     boot_id = CharField(default="")  # of the machine's start in which durable_offset was written
+    sent_sha256 = CharField(null=True)  # of the whole file, as the sender says
+    early_look = JsonField(null=True)  # what its first bytes tell (tasks/early_look)
     final_answer = JsonField(null=True)
     error = TextField(null=True)
     created_at = TimeField(default=now)
     touched_at = TimeField(default=now)
+    touched_boot_s = FloatField(default=0.0)  # on the clock of boot_id, which nobody sets
     expires_at = TimeField()
     owner_id: int | None
     video_id: int | None
+
+
+class VideoTag(Row):
+    """A word that people sort videos by; lower case, cleaned."""
+
+    video = ForeignKeyField(Video, on_delete="CASCADE", backref="tags")
+    name = CharField(index=True)
+    video_id: int
+
+    class Meta:
+        indexes = ((("video", "name"), True),)
+
+
+class GuestLink(Row):
+    """An address at which people without an account may send videos."""
+
+    public_id = CharField(unique=True, default=new_id)
+    token_hash = CharField(unique=True)
+    token_sealed = SealedField()  # shown again to those who may see the link
+    created_by = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="guest_links")
+    title = CharField()  # what guests read first: "Send us your clip"
+    note = TextField(default="")
+    tag = CharField(default="")  # given to each video that comes by it
+    visibility = StateField(Visibility, default=Visibility.TEAM)
+    password_hash = TextField(null=True)
+    max_files = IntegerField(null=True)
+    max_file_bytes = BigIntegerField(null=True)
+    created_at = TimeField(default=now)
+    expires_at = TimeField(null=True)
+    revoked_at = TimeField(null=True)
+    last_used_at = TimeField(null=True)
+    created_by_id: int | None
 
 
 class Rendition(Row):

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from peewee import BooleanField, CharField, ForeignKeyField, IntegerField, TextField
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    ForeignKeyField,
+    IntegerField,
+    TextField,
+)
 
 from appliance.clock import now
 from appliance.db import JsonField, Row, StateField, TimeField
@@ -33,6 +40,7 @@ class User(Row):
     time_zone = CharField(default="UTC")
     theme = CharField(default="system")
     shortcuts = BooleanField(default=True)
+    quota_bytes = BigIntegerField(null=True)  # None: the setting user_quota
     created_at = TimeField(default=now)
     last_seen_at = TimeField(null=True)
     deactivated_at = TimeField(null=True)

@@ -4,6 +4,8 @@ from storage.uploads.receiving import receive
 from storage.uploads.recovery import Recovered, recover
 from storage.uploads.rows import (
     Created,
+    Digest,
+    DigestMismatch,
     Held,
     NewUpload,
     UploadGone,
@@ -15,6 +17,8 @@ from storage.uploads.store import Store
 
 __all__ = [
     "Created",
+    "Digest",
+    "DigestMismatch",
     "Held",
     "NewUpload",
     "Recovered",

@@ -24,7 +24,7 @@ from storage.uploads.rows import FULL_SENTENCE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from storage.uploads.rows import Held
+    from storage.uploads.rows import Digest, Held
     from storage.uploads.slots import Slot
     from storage.uploads.store import Store
 
@@ -34,8 +34,9 @@ SLOW_WRITE_S = 0.005
 BATCH_BYTES = 1 << 20
 # So many batches go through the thread after a slow write, before a write in the loop is tried.
 BATCHES_AFTER_SLOW = 16
-# In one long request: force to disk, and remember, after so much.
+# In one long request: force to disk, and remember, after so much or so long.
 CHECKPOINT_BYTES = 64 << 20
+CHECKPOINT_S = 5.0
 TELL_EVERY_S = 0.5
 
 
@@ -95,20 +96,47 @@ class Writer:
             self._batches_left = max(1, self._batches_left)
 
 
-async def receive(store: Store, held: Held, slot: Slot, chunks: AsyncIterator[bytes]) -> None:
+async def receive(
+    store: Store,
+    held: Held,
+    slot: Slot,
+    chunks: AsyncIterator[bytes],
+    digest: Digest | None = None,
+) -> None:
     """Write ``chunks`` from ``held.offset`` on; the offset follows, whatever ends the sending.
 
     Raises TooLarge at the first surplus byte (what belongs to the file is kept), StorageFull,
-    OSError, and whatever ``chunks`` raises. Nothing is acknowledged yet.
+    OSError, and whatever ``chunks`` raises. Nothing is acknowledged yet. With a ``digest``,
+    nothing is kept of what didn't come whole or isn't what was sent (DigestMismatch).
     """
+    if digest is None:
+        return await _receive(store, held, slot, chunks, None)
+    started_at = held.offset
+    try:
+        await _receive(store, held, slot, chunks, digest)
+        digest.check()
+    except BaseException:
+        await disk_work(lambda: store.take_back(held, started_at))
+        raise
+
+
+async def _receive(
+    store: Store,
+    held: Held,
+    slot: Slot,
+    chunks: AsyncIterator[bytes],
+    digest: Digest | None,
+) -> None:
     assert held.handle is not None
     limit = store.settings.max_upload_bytes if held.row.length is None else held.row.length
     writer = Writer(held.handle, held.offset)
-    aside = Aside(store, held, slot)
+    aside = Aside(store, held, slot, keep=digest is None)
     room = limit - held.offset
     try:
         try:
             async for chunk in chunks:
+                if digest is not None:
+                    digest.update(chunk)
                 await writer.write(chunk[:room] if len(chunk) > room else chunk)
                 if len(chunk) > room:
                     raise TooLarge(f"More bytes came than the {limit} that this file may have.")
@@ -126,12 +154,19 @@ async def receive(store: Store, held: Held, slot: Slot, chunks: AsyncIterator[by
 
 
 class Aside:
-    """What goes on beside a long request: telling of the progress, and checkpoints."""
+    """What goes on beside a long request: telling of the progress, and checkpoints.
 
-    def __init__(self, store: Store, held: Held, slot: Slot) -> None:
-        self.store, self.held, self.slot = store, held, slot
+    ``keep`` False: no checkpoints, because what has come may yet be taken back.
+    """
+
+    def __init__(self, store: Store, held: Held, slot: Slot, *, keep: bool) -> None:
+        self.store, self.held, self.slot, self.keep = store, held, slot, keep
         self._task: asyncio.Task[None] | None = None
-        self._checkpoint_at = held.offset + CHECKPOINT_BYTES
+        self._next_checkpoint(held.offset)
+
+    def _next_checkpoint(self, offset: int) -> None:
+        self._checkpoint_at = offset + CHECKPOINT_BYTES
+        self._checkpoint_s = time.monotonic() + CHECKPOINT_S
 
     def look(self, offset: int) -> None:
         """After each chunk: cheap, and starts at most one piece of work at a time.
@@ -140,7 +175,7 @@ class Aside:
         """
         now_s = time.monotonic()
         tell = now_s - self.slot.told_s >= TELL_EVERY_S
-        checkpoint = offset >= self._checkpoint_at
+        checkpoint = self.keep and (offset >= self._checkpoint_at or now_s >= self._checkpoint_s)
         if not (tell or checkpoint) or (self._task is not None and not self._task.done()):
             return
         if self._task is not None:
@@ -148,7 +183,7 @@ class Aside:
         if tell:
             self.slot.told_s = now_s
         if checkpoint:
-            self._checkpoint_at = offset + CHECKPOINT_BYTES
+            self._next_checkpoint(offset)
         self.held.offset = offset
         self._task = asyncio.create_task(in_thread(lambda: self._work(tell, checkpoint)))
 

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import ApplianceError, Conflict
 from appliance.models import Source, Upload, Video, Visibility
@@ -38,13 +38,32 @@ class UploadGone(ApplianceError):
 
 
 class WrongOffset(Conflict):
-    """``offset``: where the upload really is, in bytes."""
+    """``offset``: where the upload really is, in bytes; None while it is growing."""
 
     code = "wrong_offset"
 
-    def __init__(self, offset: int) -> None:
-        super().__init__(f"The upload goes on at byte {offset}.")
+    def __init__(self, offset: int | None) -> None:
+        super().__init__(
+            "Another request is sending this upload, from another byte. Ask for the offset first."
+            if offset is None
+            else f"The upload goes on at byte {offset}."
+        )
         self.offset = offset
+
+
+class DigestMismatch(ApplianceError):
+    """What arrived isn't what the sender says it sent; none of it was kept."""
+
+    code = "digest_mismatch"
+
+
+class Digest(Protocol):
+    """Looks at each chunk as it comes, and has the last word on all of them."""
+
+    def update(self, chunk: bytes, /) -> None: ...
+
+    def check(self) -> None:
+        """Raises DigestMismatch."""
 
 
 @dataclass(frozen=True)

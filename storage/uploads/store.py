@@ -157,6 +157,12 @@ class Store:
         """Sets the offset of what can go on."""
         if held.video is None or held.video.state is not VideoState.UPLOADING:
             return UploadState.TERMINATED, "The video was deleted while it was uploaded."
+        owner = held.row.owner
+        if owner is not None and owner.deactivated_at is not None:
+            return (
+                UploadState.TERMINATED,
+                "Whoever began this upload is no user of the box any more.",
+            )
         if held.row.expires_at < now():
             return UploadState.EXPIRED, ENDED[UploadState.EXPIRED]
         try:
@@ -172,7 +178,9 @@ class Store:
         same_boot = row.boot_id == this_boot
         offset = trusted_size(held.handle, durable_offset=row.durable_offset, same_boot=same_boot)
         if not same_boot:
-            Upload.update(boot_id=this_boot).where(Upload.id == row.id).execute()
+            Upload.update(boot_id=this_boot, settled_offset=offset).where(
+                Upload.id == row.id
+            ).execute()
         return offset
 
     # Receiving
@@ -187,13 +195,15 @@ class Store:
 
     def checkpoint(self, held: Held) -> None:
         """As ``acknowledge``, while more is being written: on OSError, stop and ``fall_back``."""
-        before = held.row.durable_offset
+        before, offset = held.row.durable_offset, held.offset
         if self.settings.upload_fsync == "ack":
             self._sync(held)
+            offset = held.row.durable_offset
         held.row.expires_at = self._next_expiry()
         try:
             Upload.update(
                 durable_offset=held.row.durable_offset,
+                settled_offset=offset,
                 touched_at=now(),
                 expires_at=held.row.expires_at,
             ).where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING).execute()
@@ -225,15 +235,20 @@ class Store:
 
         The kernel may have dropped what it could not write, and says so only once.
         """
-        assert held.handle is not None
         with contextlib.suppress(OSError):
-            cut_back(held.handle, held.row.durable_offset)
+            self.take_back(held, held.row.durable_offset)
         held.offset = held.row.durable_offset
+
+    def take_back(self, held: Held, offset: int) -> None:
+        """Drop what came after ``offset``. Raises OSError."""
+        assert held.handle is not None
+        cut_back(held.handle, offset)
+        held.offset = offset
 
     def restart(self, held: Held) -> None:
         """Back to the first byte: the sender sends the whole file anew."""
         assert held.handle is not None
-        Upload.update(durable_offset=0).where(Upload.id == held.row.id).execute()
+        Upload.update(durable_offset=0, settled_offset=0).where(Upload.id == held.row.id).execute()
         cut_back(held.handle, 0)
         held.offset = held.row.durable_offset = 0
 

@@ -69,7 +69,11 @@ def schema(path: Path) -> dict[tuple[str, str], object]:
             if name.startswith(("sqlite_", "video_search", "schema_migration")):
                 continue
             if kind == "table":
-                columns = [row[1:] for row in db.execute(f"PRAGMA table_info({name})")]
+                # Without defaults: added columns need one in SQLite, the models give values.
+                columns = [
+                    (column, kind, needed, key)
+                    for _, column, kind, needed, _, key in db.execute(f"PRAGMA table_info({name})")
+                ]
                 keys = [row[2:] for row in db.execute(f"PRAGMA foreign_key_list({name})")]
                 found[kind, name] = (sorted(columns), sorted(keys))
             else:
@@ -108,10 +112,10 @@ def test_a_second_run_has_nothing_to_do(box: Settings) -> None:
 def test_a_backup_that_holds_the_rows_comes_before_a_migration(
     box: Settings, scripts: Path
 ) -> None:
-    (scripts / "0002_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
-    assert migrate(box) == ["0002_notes"]
+    (scripts / "0098_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
+    assert migrate(box) == ["0098_notes"]
     (backup,) = (box.data / "backups").iterdir()
-    assert backup.name.startswith("before-0002_notes-")
+    assert backup.name.startswith("before-0098_notes-")
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert copy.execute("SELECT name FROM setting").fetchall() == [("kept",)]
@@ -136,7 +140,7 @@ def test_an_older_database_is_not_worked_on_before_it_is_migrated(
     box: Settings, scripts: Path
 ) -> None:
     require_current(box)
-    (scripts / "0002_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
+    (scripts / "0098_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
     with pytest.raises(SettingsError, match="appliance migrate"):
         require_current(box)
     migrate(box)
@@ -151,13 +155,13 @@ def test_a_new_box_gets_its_tables_at_the_first_command(settings: Settings, layo
 
 
 def test_a_migration_that_fails_changes_nothing(box: Settings, scripts: Path) -> None:
-    (scripts / "0002_notes.py").write_text(SECOND.replace("BETWEEN(number)", "assert number < 4"))
+    (scripts / "0098_notes.py").write_text(SECOND.replace("BETWEEN(number)", "assert number < 4"))
     before = schema(box.database_path)
     with pytest.raises(AssertionError):
         migrate(box)
     assert schema(box.database_path) == before
-    (scripts / "0002_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
-    assert migrate(box) == ["0002_notes"]
+    (scripts / "0098_notes.py").write_text(SECOND.replace("BETWEEN(number)", "pass"))
+    assert migrate(box) == ["0098_notes"]
 
 
 def test_a_migration_that_leaves_rows_hanging_is_refused(box: Settings, scripts: Path) -> None:
@@ -191,7 +195,7 @@ migrate.migrate(settings)
 def test_killed_between_two_statements_it_starts_again_from_before(
     box: Settings, scripts: Path, after: int
 ) -> None:
-    script = scripts / "0002_notes.py"
+    script = scripts / "0098_notes.py"
     kill = f"number == {after} and __import__('os').kill(__import__('os').getpid(), 9)"
     script.write_text(SECOND.replace("BETWEEN(number)", kill))
     before = schema(box.database_path)
@@ -199,7 +203,7 @@ def test_killed_between_two_statements_it_starts_again_from_before(
     assert subprocess.run(command, check=False).returncode == -9
     assert schema(box.database_path) == before
     script.write_text(SECOND.replace("BETWEEN(number)", "pass"))
-    assert migrate(box) == ["0002_notes"]
+    assert migrate(box) == ["0098_notes"]
     with closing(sqlite3.connect(box.database_path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert db.execute("SELECT text FROM note").fetchall() == [("kept",)]
@@ -220,4 +224,4 @@ def test_many_that_start_at_once_migrate_once(settings: Settings, layout: Layout
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(applied) == [[], [], [], ["0001_initial"]]
+    assert sorted(applied) == [[], [], [], ["0001_initial", "0002_uploads"]]

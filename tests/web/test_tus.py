@@ -396,19 +396,35 @@ def test_what_arrived_before_a_cut_is_kept(client: httpx.Client, url: str, layou
     assert original(layout) == BODY
 
 
-def test_of_two_writers_one_waits_and_is_told(
+def test_a_duplicate_does_not_end_the_good_one(
     client: httpx.Client, url: str, layout: Layout
 ) -> None:
     location = made(client)
     with raw_patch(url, location, 0, len(BODY), BODY[:1000]) as first:
         wait_until("the first writes", lambda: upload_file(layout).stat().st_size == 1000)
         second = patch(client, location, 0, BODY)
-        assert second.status_code == 423
-        assert second.headers["Retry-After"] == "1"
+        assert second.status_code == 409
+        assert "Upload-Offset" not in second.headers  # it is growing: there is none to tell
         first.sendall(BODY[1000:])
         answer = http.client.HTTPResponse(first, method="PATCH")
         answer.begin()
         assert answer.status == 204
+    assert original(layout) == BODY
+
+
+def test_who_comes_back_gets_the_upload_from_the_old_request(
+    client: httpx.Client, url: str, layout: Layout
+) -> None:
+    location = made(client)
+    with raw_patch(url, location, 0, len(BODY), BODY[:1000]) as first:
+        wait_until("the first writes", lambda: upload_file(layout).stat().st_size == 1000)
+        assert offset_of(client, location) == 1000
+        answer = http.client.HTTPResponse(first, method="PATCH")
+        answer.begin()
+        assert answer.status == 409
+        assert answer.headers["Upload-Offset"] == "1000"
+        assert answer.headers["Connection"] == "close"
+        assert patch(client, location, 1000, BODY[1000:]).status_code == 204
     assert original(layout) == BODY
 
 
@@ -424,7 +440,9 @@ def test_strangers_do_not_learn_that_an_upload_is_busy(
 def test_a_silent_sender_is_let_go(
     client: httpx.Client, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.upload_body.SILENCE_S", 0.2)
+    monkeypatch.setattr(
+        "web.upload_body.Body.limit", lambda body, _: setattr(body, "silence_s", 0.2)
+    )
     location = made(client)
     with raw_patch(url, location, 0, len(BODY), BODY[:1000]) as connection:
         answer = http.client.HTTPResponse(connection, method="PATCH")
