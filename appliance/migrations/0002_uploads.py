@@ -11,6 +11,7 @@ STATEMENTS = (
     'ALTER TABLE "upload" ADD COLUMN "sent_sha256" VARCHAR(255)',
     'ALTER TABLE "upload" ADD COLUMN "early_look" TEXT',
     'ALTER TABLE "video" ADD COLUMN "guest_link_id" INTEGER',
+    'ALTER TABLE "video" ADD COLUMN "guest_id" VARCHAR(255)',
     'ALTER TABLE "video" ADD COLUMN "index_moved" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "video" ADD COLUMN "sent_sha256" VARCHAR(255)',
     'ALTER TABLE "user" ADD COLUMN "quota_bytes" INTEGER',

@@ -55,6 +55,7 @@ class Video(Row):
     source = StateField(Source)
     guest_name = CharField(null=True)  # who sent it, as they named themselves
     guest_link_id = IntegerField(null=True, index=True)  # links are revoked, never deleted
+    guest_id = CharField(null=True)  # the guest's browser, so that they see again what they sent
     title = CharField()
     description = TextField(default="")
     filename = CharField()  # as the sender named it, cleaned; text only, never part of a path
