@@ -10,7 +10,7 @@ from appliance import events
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import InvalidInput, InvalidTransition
-from appliance.models import Source, Video, Visibility
+from appliance.models import Source, Video, VideoTag, Visibility
 from appliance.states import VideoState, move
 from appliance.text import clean_filename, clean_line, clean_text, title_from
 
@@ -31,6 +31,10 @@ def create(
     size_bytes: int = 0,
     title: str | None = None,
     guest_name: str | None = None,
+    guest_link_id: int | None = None,
+    sent_sha256: str | None = None,
+    index_moved: bool = False,
+    tag: str = "",
 ) -> Video:
     """A video whose bytes are still to come."""
     name = clean_filename(filename)
@@ -42,8 +46,13 @@ def create(
             filename=name,
             title=clean_line(title or "", max_bytes=MAX_TITLE_BYTES) or title_from(name),
             size_bytes=size_bytes,
-            guest_name=guest_name,
+            guest_name=clean_line(guest_name or "") or None,
+            guest_link_id=guest_link_id,
+            sent_sha256=sent_sha256,
+            index_moved=index_moved,
         )
+        if word := clean_line(tag).lower():
+            VideoTag.create(video=video, name=word)
         tell(video, "video.created", actor_id=owner.id if owner else None)
     return video
 

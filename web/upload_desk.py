@@ -5,14 +5,26 @@ speak: tus (web/tus.py), the IETF draft and the plain PUT (web/plain_put.py) sta
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
+
+from peewee import PeeweeException
 
 from appliance.errors import StorageFull, TooBusy, TooLarge, TooManyAttempts
 from storage.background import in_thread
 from storage.layout import Layout
-from storage.uploads import DigestMismatch, Held, Slots, Store, UploadBusy, WrongOffset
+from storage.uploads import (
+    DigestMismatch,
+    Held,
+    Slots,
+    Store,
+    UploadBusy,
+    WrongOffset,
+    find_ended,
+)
 from storage.uploads.slots import WAIT_S
 from web.upload_body import BodyStalled, BodyTakenOver, take_in
 from web.upload_requests import NotAllTaken
@@ -24,6 +36,10 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from storage.uploads import Digest, Slot
     from web.upload_requests import Request
+
+log = logging.getLogger("appliance.web")
+
+WATCH_S = 0.5
 
 
 class Bodies:
@@ -61,12 +77,42 @@ class Bodies:
                 del self._open[who]
 
 
+class Watch:
+    """Notices, while bytes arrive, that their upload was ended from elsewhere.
+
+    A page, a command or a job ends it by its row; the request that receives would hear of that
+    only at its next checkpoint, or never, if its sender is silent.
+    """
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Look from time to time, as long as anybody sends."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        await asyncio.sleep(WATCH_S)
+        while sending := self._slots.sending():
+            try:
+                ended = await in_thread(partial(find_ended, list(sending)))
+            except PeeweeException:
+                log.warning("the uploads under way could not be looked up", exc_info=True)
+                ended = set()
+            for upload_id in ended:
+                sending[upload_id].interrupt()
+            await asyncio.sleep(WATCH_S)
+
+
 class UploadDesk:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store = Store(settings, Layout(settings.data))
         self.slots = Slots()
         self.bodies = Bodies(settings)
+        self.watch = Watch(self.slots)
 
     @asynccontextmanager
     async def take_up(
@@ -117,6 +163,7 @@ class UploadDesk:
                 return
             request.body.limit(self.settings)
             request.body.size = size
+            self.watch.begin()
             with self.bodies.admit(_who(held.row)):
                 await take_in(self.store, held, slot, request.body, digest)
         except (

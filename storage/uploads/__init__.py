@@ -1,5 +1,6 @@
 """Uploads: bytes that arrive in pieces, are kept whatever happens, and become videos."""
 
+from storage.uploads.housekeeping import OpenUpload, cancel, find_ended, open_uploads, stop
 from storage.uploads.receiving import receive
 from storage.uploads.recovery import Recovered, recover
 from storage.uploads.rows import (
@@ -21,6 +22,7 @@ __all__ = [
     "DigestMismatch",
     "Held",
     "NewUpload",
+    "OpenUpload",
     "Recovered",
     "Slot",
     "Slots",
@@ -28,7 +30,11 @@ __all__ = [
     "UploadBusy",
     "UploadGone",
     "WrongOffset",
+    "cancel",
+    "find_ended",
+    "open_uploads",
     "progress_of",
     "receive",
     "recover",
+    "stop",
 ]

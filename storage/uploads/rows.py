@@ -13,7 +13,7 @@ from appliance.models import Source, Upload, Video, Visibility
 from appliance.states import UploadState, VideoState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from storage.layout import Layout
@@ -70,7 +70,9 @@ class Digest(Protocol):
 class NewUpload:
     """What a sender says before the first byte. ``length`` None: not known yet.
 
-    ``expected_bytes`` is what room is looked for when the length is not known.
+    ``expected_bytes`` is what room is looked for when the length is not known. ``tag`` is put on
+    the video. ``also_check`` is called in the transaction that makes the rows; what it raises
+    undoes it.
     """
 
     length: int | None
@@ -81,6 +83,13 @@ class NewUpload:
     visibility: Visibility | None = None
     metadata_raw: str = ""
     expected_bytes: int = 0
+    protocol: str = ""
+    sent_sha256: str | None = None
+    index_moved: bool = False
+    guest_name: str | None = None
+    guest_link_id: int | None = None
+    tag: str = ""
+    also_check: Callable[[], None] | None = None
 
 
 @dataclass

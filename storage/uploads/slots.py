@@ -84,6 +84,11 @@ class Slot:
         finally:
             self._waiting -= 1
 
+    def interrupt(self) -> None:
+        """Its sender, if there is one, reads no further."""
+        if self._sender is not None:
+            self._sender.interrupt()
+
     def _ask(self) -> None:
         sender = self._sender
         if sender is None:
@@ -104,6 +109,10 @@ class Slots:
         """The slot of an upload that somebody holds."""
         slot = self._slots.get(upload_id)
         return slot if slot is not None and slot.lock.locked() else None
+
+    def sending(self) -> dict[str, Slot]:
+        """Those whose bytes are arriving, by upload id."""
+        return {name: slot for name, slot in self._slots.items() if slot.offset is not None}
 
     @asynccontextmanager
     async def hold(self, upload_id: str, *, wait_s: float = WAIT_S) -> AsyncIterator[Slot]:

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 from peewee import OperationalError
 
 from appliance import events, videos
-from appliance.clock import boot_id, now
+from appliance.clock import boot_id, boottime_s, now
 from appliance.db import is_full, transaction
 from appliance.errors import Conflict, NotFound, StorageFull
 from appliance.ids import new_id, new_token
-from appliance.models import Post, Upload, Video, Visibility
+from appliance.models import Upload, Video, Visibility
 from appliance.states import UploadState, VideoState, move
 from appliance.text import clean_filename, clean_line
 from storage import media
 from storage.uploads.adoption import adopt, put_in_place
+from storage.uploads.ending import end_row, remove_file
 from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
 from storage.uploads.limits import check_limits, check_size
 from storage.uploads.rows import (
@@ -57,7 +58,8 @@ class Store:
     def create(self, owner: User | None, new: NewUpload) -> Created:
         """A new upload and its video; durable when this returns.
 
-        Raises TooLarge, StorageFull, TooManyAttempts (too many open uploads).
+        Raises TooLarge, StorageFull, TooManyAttempts (too many open uploads), and whatever
+        ``new.also_check`` raises.
         """
         check_size(self.settings, new)
         upload_id, token = new_id(), new_token()
@@ -72,6 +74,8 @@ class Store:
         try:
             with transaction():
                 check_limits(self.settings, self.layout, owner, new)
+                if new.also_check is not None:
+                    new.also_check()
                 return self._insert(owner, new, upload_id, token)
         except BaseException:
             path.unlink()
@@ -87,6 +91,11 @@ class Store:
             visibility=new.visibility or Visibility(self.settings.default_visibility),
             size_bytes=new.length or 0,
             title=new.title,
+            guest_name=new.guest_name,
+            guest_link_id=new.guest_link_id,
+            sent_sha256=new.sent_sha256,
+            index_moved=new.index_moved,
+            tag=new.tag,
         )
         row = Upload.create(
             public_id=upload_id,
@@ -98,7 +107,11 @@ class Store:
             metadata_raw=new.metadata_raw,
             filename=clean_filename(new.filename),
             content_type=clean_line(new.content_type),
+            protocol=new.protocol,
+            sent_sha256=new.sent_sha256,
+            guest_link_id=new.guest_link_id,
             boot_id=boot_id(),
+            touched_boot_s=boottime_s(),
             expires_at=self._next_expiry(),
         )
         return Created(upload_id, token, video.public_id, row.expires_at)
@@ -201,17 +214,32 @@ class Store:
             offset = held.row.durable_offset
         held.row.expires_at = self._next_expiry()
         try:
-            Upload.update(
-                durable_offset=held.row.durable_offset,
-                settled_offset=offset,
-                touched_at=now(),
-                expires_at=held.row.expires_at,
-            ).where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING).execute()
+            changed = (
+                Upload.update(
+                    durable_offset=held.row.durable_offset,
+                    settled_offset=offset,
+                    touched_at=now(),
+                    touched_boot_s=boottime_s(),
+                    expires_at=held.row.expires_at,
+                )
+                .where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING)
+                .execute()
+            )
         except OperationalError as exc:
             held.offset = held.row.durable_offset = before
             if is_full(exc):
                 raise StorageFull(FULL_SENTENCE) from exc
             raise
+        if not changed:
+            self._look_again(held)
+
+    def _look_again(self, held: Held) -> None:
+        """Somebody else moved the row on. Raises UploadGone when that was its end."""
+        row = Upload.get_or_none(Upload.id == held.row.id)
+        state = UploadState.TERMINATED if row is None else row.state
+        held.row.state = state
+        if state not in (*OPEN, UploadState.COMPLETE):
+            raise UploadGone((row.error if row is not None else None) or ENDED[state])
 
     def _sync(self, held: Held) -> None:
         assert held.handle is not None
@@ -295,14 +323,17 @@ class Store:
             if self.settings.upload_fsync != "never":
                 with self._or_fall_back(held):
                     self._sync(held)
-            move(
+            moved = move(
                 Upload,
                 row.id,
                 UploadState.RECEIVING,
                 UploadState.FINISHING,
                 durable_offset=held.offset,
+                settled_offset=held.offset,
                 complete_declared=True,
             )
+            if not moved:  # cancelled, or refused after a first look, while its last bytes came
+                self._look_again(held)
             row.state = UploadState.FINISHING
         if held.video is None:
             self.end(held, UploadState.LOST, "The video was deleted while it was uploaded.")
@@ -338,19 +369,7 @@ class Store:
         """Bring an open upload to an end without a file; its video goes, or says why it failed."""
         row = held.row
         with transaction():
-            if not move(Upload, row.id, row.state, state, error=error):
+            if not end_row(row, held.video, row.state, state, error):
                 return
-            video = held.video and Video.get_or_none(Video.id == held.video.id)
-            if video is not None and video.state is VideoState.UPLOADING:
-                keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
-                if keep:
-                    videos.change_state(video, VideoState.FAILED, error=error)
-                else:
-                    videos.forget(video)
         row.state, row.error = state, error
-        self.layout.upload(row.public_id).unlink(missing_ok=True)
-        media.sync_folder(self.layout.uploads)
-
-
-def _has_posts(video: Video) -> bool:
-    return bool(Post.select().where(Post.video == video).exists())
+        remove_file(self.layout, row.public_id)

@@ -1,0 +1,42 @@
+"""The end of an upload without a file: its row, its video, its bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance import videos
+from appliance.models import Post, Upload, Video
+from appliance.states import UploadState, VideoState, move
+from storage import media
+
+if TYPE_CHECKING:
+    from storage.layout import Layout
+
+
+def end_row(
+    row: Upload, video: Video | None, before: UploadState, state: UploadState, error: str
+) -> bool:
+    """Move the row to its end; the video goes, or says why it failed. In a transaction.
+
+    False when somebody else moved it first.
+    """
+    if not move(Upload, row.id, before, state, error=error):
+        return False
+    video = video and Video.get_or_none(Video.id == video.id)
+    if video is not None and video.state is VideoState.UPLOADING:
+        keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
+        if keep:
+            videos.change_state(video, VideoState.FAILED, error=error)
+        else:
+            videos.forget(video)
+    return True
+
+
+def _has_posts(video: Video) -> bool:
+    return bool(Post.select().where(Post.video == video).exists())
+
+
+def remove_file(layout: Layout, upload_id: str) -> None:
+    """After its row has ended. Raises OSError."""
+    layout.upload(upload_id).unlink(missing_ok=True)
+    media.sync_folder(layout.uploads)
