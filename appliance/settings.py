@@ -79,6 +79,12 @@ def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _long_secret(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 20:
+        raise ValueError("must have at least 20 characters; make one with: openssl rand -hex 20")
+    return value
+
+
 FolderPath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -104,6 +110,13 @@ class Settings(BaseModel):
     )
     development: bool = Field(
         False, description="Shows the components page `/_ui`, and reads changed templates anew."
+    )
+    metrics_token: Annotated[
+        Annotated[SecretStr, AfterValidator(_long_secret)] | None, BeforeValidator(_empty_is_none)
+    ] = Field(
+        None,
+        description="Prometheus may read `/metrics` with this as its bearer token. Default: only "
+        "API tokens with the scope `admin` may.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."

@@ -185,7 +185,7 @@ async def answer_error(request: Request[Any, Any, Any], error: Exception) -> Non
 
 def wants_problem(request: Request[Any, Any, Any]) -> bool:
     """Scripts get problem documents, people pages."""
-    if request.scope["path"].startswith(("/api/", "/files", "/practice/api")):
+    if request.scope["path"].startswith(("/api/", "/files", "/practice/api", "/metrics")):
         return True
     accept = request.headers.get("accept", "")
     return "json" in accept and "text/html" not in accept

@@ -25,6 +25,7 @@ _RANGE = re.compile(r"bytes (?:([0-9]{1,16})-([0-9]{1,16})|\*)/([0-9]{1,16})")
 
 async def put(desk: UploadDesk, request: Request) -> Reply:
     """201 when the file is complete; 202 with Upload-Offset when more is to come."""
+    request.body.protocol = "put"
     address = request.address()
     size = request.number("Content-Length")
     if size is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import in_thread
-from storage.uploads import receive
+from storage.uploads import DigestMismatch, receive
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from appliance.settings import Settings
     from storage.uploads import Digest, Held, Slot, Store
@@ -41,8 +43,11 @@ class BodyTakenOver(Exception):
 class Body:
     """The chunks of one request, read once. ``ended``: there is nothing more to read.
 
-    ``size``: what it announced, None if nothing. ``taken``: bytes read so far.
+    ``size``: what it announced, None if nothing. ``taken``: bytes read so far. ``protocol``: what
+    it counts as in the metrics.
     """
+
+    protocol = "tus"
 
     def __init__(self, receive: Callable[[], Awaitable[Any]], *, size: int | None = None) -> None:
         self._receive = receive
@@ -126,6 +131,34 @@ class Body:
                         return
         except (TimeoutError, BodyCut, BodyStalled, BodyTakenOver):
             return
+
+
+_OUTCOMES: dict[type[Exception], str] = {
+    BodyCut: "cut",
+    BodyStalled: "stalled",
+    BodyTakenOver: "taken_over",
+    TooLarge: "too_large",
+    StorageFull: "full",
+    DigestMismatch: "mismatch",
+}
+
+
+@contextmanager
+def counted(body: Body) -> Iterator[None]:
+    """Around all that is done with a body: it shows in the metrics, with how it ended."""
+    outcome = "whole"
+    metrics.UPLOAD_BODIES.inc()
+    try:
+        yield
+    except BaseException as exc:
+        outcome = _OUTCOMES.get(type(exc), "error")  # type: ignore[arg-type]  # any type may be asked for
+        raise
+    finally:
+        metrics.UPLOAD_BODIES.dec()
+        metrics.UPLOAD_RECEIVED_BYTES.labels(body.protocol).inc(body.taken)
+        metrics.UPLOAD_REQUESTS.labels(body.protocol, outcome).inc()
+        if outcome == "taken_over":
+            metrics.UPLOAD_TAKEN_OVER.inc()
 
 
 async def take_in(

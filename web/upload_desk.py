@@ -26,7 +26,7 @@ from storage.uploads import (
     find_ended,
 )
 from storage.uploads.slots import WAIT_S
-from web.upload_body import BodyStalled, BodyTakenOver, take_in
+from web.upload_body import BodyStalled, BodyTakenOver, counted, take_in
 from web.upload_requests import NotAllTaken
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class UploadDesk:
             request.body.limit(self.settings)
             request.body.size = size
             self.watch.begin()
-            with self.bodies.admit(_who(held.row)):
+            with self.bodies.admit(_who(held.row)), counted(request.body):
                 await take_in(self.store, held, slot, request.body, digest)
         except (
             TooLarge,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.datastructures import Headers
 
+from appliance import metrics
 from appliance.errors import ApplianceError, InvalidInput, NotFound
 from appliance.ids import PATTERN as ID
 from storage.uploads import DigestMismatch, Held, UploadBusy, UploadGone, WrongOffset
@@ -115,6 +116,8 @@ def refusal(error: BaseException) -> Reply:
         error = error.__cause__ or error
     if isinstance(error, WrongOffset) and error.offset is not None:
         headers.append(("Upload-Offset", str(error.offset)))
+    if isinstance(error, ApplianceError):
+        metrics.UPLOAD_REFUSED.labels(error.code).inc()
     match error:
         case Refused():
             return Reply(error.status, [*headers, *error.headers], error.message)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from peewee import OperationalError
 
+from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import disk_work, in_thread
 from storage.media import is_full
@@ -190,6 +191,7 @@ class Aside:
     def _work(self, tell: bool, checkpoint: bool) -> None:
         if checkpoint:
             self.store.checkpoint(self.held)
+            metrics.UPLOAD_CHECKPOINTS.inc()
         if tell:
             try:
                 self.store.tell_progress(self.held)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from peewee import OperationalError
 
-from appliance import events, videos
+from appliance import events, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import is_full, transaction
 from appliance.errors import Conflict, NotFound, StorageFull
@@ -76,7 +76,9 @@ class Store:
                 check_limits(self.settings, self.layout, owner, new)
                 if new.also_check is not None:
                     new.also_check()
-                return self._insert(owner, new, upload_id, token)
+                created = self._insert(owner, new, upload_id, token)
+            metrics.UPLOAD_CREATED.labels(new.source.value).inc()
+            return created
         except BaseException:
             path.unlink()
             raise
@@ -245,7 +247,8 @@ class Store:
         assert held.handle is not None
         offset = held.offset
         if offset > held.row.durable_offset:
-            os.fdatasync(held.handle)
+            with metrics.timing_of_sync():
+                os.fdatasync(held.handle)
             held.row.durable_offset = offset
 
     @contextlib.contextmanager
@@ -343,6 +346,7 @@ class Store:
             self.end(held, UploadState.LOST, ENDED[UploadState.LOST])
             raise UploadGone(row.error or "")
         adopt(row, held.video)
+        metrics.UPLOAD_ENDED.labels(UploadState.COMPLETE.value).inc()
         row.state = UploadState.COMPLETE
 
     def terminate(self, held: Held) -> None:
@@ -371,5 +375,6 @@ class Store:
         with transaction():
             if not end_row(row, held.video, row.state, state, error):
                 return
+        metrics.UPLOAD_ENDED.labels(state.value).inc()
         row.state, row.error = state, error
         remove_file(self.layout, row.public_id)

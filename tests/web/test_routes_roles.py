@@ -72,6 +72,7 @@ GET           /jobs/{job_id}/_row                                   viewer  -
 POST          /jobs/{job_id}/cancel                                 editor  -
 POST          /jobs/{job_id}/retry                                  editor  -
 GET,HEAD      /media/{video_id}/{name}                              viewer  read
+GET           /metrics                                              admin   admin
 GET           /people                                               admin   -
 POST          /people/invites                                       admin   -
 POST          /people/invites/{invite_id}/withdraw                  admin   -
