@@ -103,8 +103,8 @@ VIDEO_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     VideoState.UPLOADING: frozenset({VideoState.RECEIVED, VideoState.FAILED, VideoState.TRASHED}),
     VideoState.RECEIVED: frozenset({VideoState.PROCESSING, VideoState.FAILED, VideoState.TRASHED}),
     VideoState.PROCESSING: frozenset({VideoState.READY, VideoState.FAILED, VideoState.TRASHED}),
-    # Retry, or a profile that changed:
-    VideoState.READY: frozenset({VideoState.PROCESSING, VideoState.TRASHED}),
+    # PROCESSING: Retry, or a profile that changed. FAILED: it isn't what was sent, says the sender.
+    VideoState.READY: frozenset({VideoState.PROCESSING, VideoState.FAILED, VideoState.TRASHED}),
     VideoState.FAILED: frozenset({VideoState.PROCESSING, VideoState.UPLOADING, VideoState.TRASHED}),
     # Undo: back to where it was (Video.state_before_trash).
     VideoState.TRASHED: frozenset(

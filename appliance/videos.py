@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appliance.models import User
 
 MAX_TITLE_BYTES = 255
+NOT_AS_SENT = "What arrived isn't what was sent: send the file again."
 
 
 def create(
@@ -79,6 +80,41 @@ def change_state(video: Video, new: VideoState, **columns: Any) -> bool:
         video.state = new
         tell(video, f"video.{new.value}")
     return True
+
+
+def is_as_sent(video: Video) -> bool:
+    """Whether the original is what its sender says it sent; True while one of the two is unknown.
+
+    Both are SHA-256, in hex.
+    """
+    ours, theirs = video.sha256, video.sent_sha256
+    return ours is None or theirs is None or ours.lower() == theirs.lower()
+
+
+def check_sent_digest(video: Video) -> bool:
+    """Fail a video that isn't what was sent; False: it isn't. Repeatable.
+
+    Called whichever of the two digests becomes known last. The original stays, for whoever
+    wants to see what arrived. ``tasks.pipeline.check_sent_digest`` also ends the work and the
+    posts that wait for it; callers of this one leave that to the sweep.
+    """
+    with transaction():
+        fresh = Video.get_by_id(video.id)
+        if is_as_sent(fresh):
+            return True
+        error = {"error": NOT_AS_SENT, "error_detail": digests_of(fresh)}
+        if fresh.state is VideoState.TRASHED:
+            error["state_before_trash"] = VideoState.FAILED
+        if fresh.state in (VideoState.FAILED, VideoState.TRASHED):
+            Video.update(**error).where(Video.id == fresh.id).execute()
+        else:
+            change_state(fresh, VideoState.FAILED, **error)
+    return False
+
+
+def digests_of(video: Video) -> str:
+    """Both digests, for the folded part of the screen."""
+    return f"SHA-256 of what was sent: {video.sent_sha256}\nSHA-256 of what arrived: {video.sha256}"
 
 
 def edit(

@@ -14,6 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import peewee
+from peewee import fn
 
 from appliance import events, jobs, videos
 from appliance.clock import now
@@ -41,6 +42,9 @@ def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None
     """The facts are known: record them, and make the jobs that follow."""
     assert facts.video is not None
     video = Video.get_by_id(job.video_id)
+    video.sha256 = digest
+    if not videos.is_as_sent(video):
+        raise _not_as_sent(video)
     columns: dict[str, Any] = {
         "facts": facts.to_dict(),
         "sha256": digest,
@@ -58,6 +62,34 @@ def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None
         renditions.move_video(video, VideoState.READY)
     elif settings.auto_renditions or rendition.wanted:
         renditions.start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+
+
+def _not_as_sent(video: Video) -> JobFailed:
+    return JobFailed(
+        videos.NOT_AS_SENT,
+        permanent=True,
+        code="not_as_sent",
+        detail=videos.digests_of(video),
+    )
+
+
+def check_sent_digest(video: Video) -> bool:
+    """The sender has said its digest: if ours is another, nothing is made or posted of the video.
+
+    False: it is another. Repeatable; when ours isn't known yet, ``after_probe`` compares.
+    """
+    with transaction():
+        fresh = Video.get_by_id(video.id)
+        if videos.is_as_sent(fresh):
+            return True
+        stop_work(fresh)
+        videos.check_sent_digest(fresh)
+        for rendition in Rendition.select().where(Rendition.video == fresh):
+            if rendition.state is RenditionState.READY:
+                renditions.move_rendition(rendition, RenditionState.PENDING)
+            _fail_rendition(rendition, videos.NOT_AS_SENT, videos.digests_of(fresh))
+        dispatch.video_refused(fresh, videos.NOT_AS_SENT, code="not_as_sent")
+    return False
 
 
 def make_poster(video: Video) -> None:
@@ -106,6 +138,8 @@ def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
 def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
     """Its file is in its place."""
     fresh = Rendition.get_by_id(rendition.id)
+    if not videos.is_as_sent(source := Video.get_by_id(fresh.video_id)):
+        raise _not_as_sent(source)  # heard of while it was made
     renditions.move_rendition(
         fresh,
         RenditionState.READY,
@@ -152,6 +186,8 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         # Its files were moved away under the job. A restore goes on from here, by the sweep.
         _take_back_rendition(job)
         return
+    if not videos.is_as_sent(video):
+        failure = _not_as_sent(video)  # which ended the work, whatever the work has said
     error, detail = failure.message, failure.detail or None
     if job.kind == "probe":
         if video.state is VideoState.READY:
@@ -235,6 +271,7 @@ def _reopen(job: Job) -> None:
     video = Video.get_by_id(job.video_id)
     if video.state is VideoState.TRASHED:
         raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+    _refuse_unlike(video)
     if job.kind != "probe" and renditions.live_jobs(video, renditions.KINDS):
         raise Conflict("A newer job does the same already.", code="superseded")
     if video.state is VideoState.FAILED:
@@ -243,6 +280,11 @@ def _reopen(job: Job) -> None:
         renditions.move_rendition(
             job.rendition, RenditionState.PENDING, error=None, error_detail=None
         )
+
+
+def _refuse_unlike(video: Video) -> None:
+    if not videos.is_as_sent(video):
+        raise Conflict(videos.NOT_AS_SENT, code="not_as_sent")
 
 
 def retry_video(video: Video, actor: User | None) -> None:
@@ -256,6 +298,7 @@ def retry_video(video: Video, actor: User | None) -> None:
             raise Conflict("The video is in the bin. Restore it first.", code="trashed")
         if video.received_at is None and video.facts is None:
             raise Conflict("The file isn't here yet. Upload it first.", code="not_received")
+        _refuse_unlike(video)
         events.audit(actor, "video.retry", f"video:{video.public_id}")
         if video.facts is None:
             if video.state is VideoState.FAILED:
@@ -292,6 +335,9 @@ def sweep(settings: Settings) -> int:
             log.warning("video %s has no job: it goes on", video.public_id)
             _go_on(video, settings)
             mended += 1
+        for video in _unlike_sent():
+            check_sent_digest(video)
+            mended += 1
         for rendition in _without_hope():
             _fail_rendition(rendition, rendition.video.error or "The file could not be used.")
             mended += 1
@@ -311,6 +357,20 @@ def _go_on(video: Video, settings: Settings) -> None:
         renditions.restart(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
     elif video.poster_version:
         _ready_without_rendition(video)
+
+
+def _unlike_sent() -> list[Video]:
+    """Not what was sent, and something is still made of them, or was made before that was known."""
+    differs = Video.sha256 != fn.LOWER(Video.sent_sha256)  # NULL, hence no, while one is unknown
+    failed = Rendition.state == RenditionState.FAILED
+    unsettled = Rendition.select(Rendition.video).where(~failed)
+    return list(
+        Video.select().where(
+            Video.state != VideoState.TRASHED,
+            differs,
+            (Video.state != VideoState.FAILED) | Video.id.in_(unsettled),
+        )
+    )
 
 
 def _without_hope() -> list[Rendition]:

@@ -32,6 +32,8 @@ def want_rendition(
         video = Video.get_by_id(video.id)
         if video.state is VideoState.TRASHED:
             raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+        if not videos.is_as_sent(video):
+            raise Conflict(videos.NOT_AS_SENT, code="not_as_sent")
         if video.facts is None and video.state is VideoState.FAILED:
             raise Conflict(video.error or "The file could not be used.", code="unusable")
         rendition = row_for(video, spec)

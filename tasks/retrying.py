@@ -21,6 +21,8 @@ ABOUT_THE_FILE = frozenset(
         "too_many_tracks",
         "too_small",
         "undecodable",
+        # tasks.pipeline
+        "not_as_sent",
         # tasks.poster
         "no_poster",
     }

@@ -37,6 +37,7 @@ from appliance.states import (
     TargetState,
     VideoState,
 )
+from appliance.videos import is_as_sent
 from storage.uploads.rows import progress_of
 from tasks.retrying import may_help
 from web import progress, words
@@ -177,7 +178,9 @@ def _remedy(video: Video, last: Job | None, *, failed_version: bool) -> str:
     if video.state is not VideoState.FAILED and not partly:
         return ""
     never_arrived = video.received_at is None and video.facts is None
-    if never_arrived or (last is not None and not may_help(last.kind, last.error_code)):
+    if never_arrived or not is_as_sent(video):
+        return "upload"
+    if last is not None and not may_help(last.kind, last.error_code):
         return "upload"
     return "retry"
 

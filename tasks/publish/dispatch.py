@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from appliance import jobs, posts
+from appliance import jobs, posts, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import ApplianceError, InvalidInput, JobFailed
@@ -192,6 +192,8 @@ def media_of(video: Video, platform: str) -> Rendition | str | None:
 
     The original steps in only where the platform takes any file and making the rendition failed.
     """
+    if not videos.is_as_sent(video):
+        return None
     rendition: Rendition | None = Rendition.get_or_none(
         Rendition.video == video, Rendition.profile == PROFILE
     )
@@ -287,6 +289,13 @@ def settle(target: PostTarget, *, there: bool, actor: User | None) -> PostTarget
         if shown.state is TargetState.WAITING:
             _send(shown)
     return shown
+
+
+def video_refused(video: Video, reason: str, *, code: str) -> None:
+    """It will never be fit to be posted: what waits for it, or for its time, hears of that now."""
+    for target in _waiting(PostTarget.post.in_(_posts_of(video.id))):
+        posts.drop_queued_jobs(target)
+        fail_target(target, reason, code=code)
 
 
 def video_trashed(video: Video) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from appliance import accounts, jobs, posts
+from appliance import accounts, jobs, posts, videos
 from appliance.clock import now
 from appliance.errors import ApplianceError
 from appliance.jobs import LeaseLost
@@ -228,6 +228,8 @@ def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | N
     video = target.post.video
     if video.state is VideoState.TRASHED:
         _fail(target, dispatch.VIDEO_DELETED, "no_video")
+    if not videos.is_as_sent(video):
+        _fail(target, videos.NOT_AS_SENT, "not_as_sent")
     if act is not Act.STAGE:
         return None
     media = dispatch.media_of(video, target.account.platform)
