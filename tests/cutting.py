@@ -165,8 +165,8 @@ class _Line:
                     left -= len(piece)
             if self._stalled.is_set():
                 self.end(reset=True)
-            else:
-                sink.shutdown(socket.SHUT_WR)
+            elif not self._ended:  # else it was `end` that woke this, and an end in order would
+                sink.shutdown(socket.SHUT_WR)  # overtake its reset
         except OSError:
             self.end(reset=True)
 
