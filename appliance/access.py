@@ -4,7 +4,8 @@ Every query for a person starts from a ``visible_…`` query of this module; eve
 ``may`` first. What is not visible is "not found", like what does not exist.
 
 - viewer: sees the team's videos and posts.
-- editor: also uploads, edits, posts and retries what they see; deletes what is theirs.
+- editor: also uploads, edits, posts and retries what they see; deletes what is theirs; makes
+  guest links, and sees their own.
 - admin: everything but the owner's account.
 - owner: everything.
 """
@@ -18,13 +19,11 @@ from peewee import JOIN
 
 from appliance.db import Row
 from appliance.errors import Forbidden, NotFound
-from appliance.models import Event, Job, Post, Role, Upload, Video, Visibility
+from appliance.models import Event, GuestLink, Job, Post, Role, Upload, User, Video, Visibility
 from appliance.states import VideoState
 
 if TYPE_CHECKING:
     from peewee import ModelSelect
-
-    from appliance.models import User
 
 _R = TypeVar("_R", bound=Row)
 
@@ -78,6 +77,14 @@ def visible_uploads(user: User) -> ModelSelect[Upload]:
     return uploads if at_least(user, Role.ADMIN) else uploads.where(Upload.owner == user)
 
 
+def visible_guest_links(user: User) -> ModelSelect[GuestLink]:
+    """With their makers joined. Admins see all, editors their own, viewers none."""
+    links = GuestLink.select(GuestLink, User).join(User, JOIN.LEFT_OUTER)
+    if at_least(user, Role.ADMIN):
+        return links
+    return links.where(GuestLink.created_by == (user.id if at_least(user, Role.EDITOR) else 0))
+
+
 def visible_events(user: User) -> ModelSelect[Event]:
     """Events in order of their numbers."""
     events = Event.select().order_by(Event.id)
@@ -119,6 +126,14 @@ def get_upload(user: User, public_id: str) -> Upload:
     """Raises NotFound, as for videos."""
     return _only(
         visible_uploads(user).where(Upload.public_id == public_id), "There is no such upload."
+    )
+
+
+def get_guest_link(user: User, public_id: str) -> GuestLink:
+    """Raises NotFound, as for videos."""
+    return _only(
+        visible_guest_links(user).where(GuestLink.public_id == public_id),
+        "There is no such guest link.",
     )
 
 

@@ -151,6 +151,9 @@ class Settings(BaseModel):
         description="A request that is slower than so many bytes a second, "
         "over a minute, is ended; what came is kept.",
     )
+    guest_files_per_hour: int = Field(
+        200, ge=1, description="Files that guests may send from one address within an hour."
+    )
     user_quota: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
         None, description="What the originals of one person may take in sum. Default: no limit."
     )

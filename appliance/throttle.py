@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FIRST_WAIT_S = 30
 LONGEST_WAIT_S = 15 * 60
 FORGOTTEN_AFTER = timedelta(hours=12)
+SHARE_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,14 @@ class Limit:
 
     key: str
     free: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of something one address gets in ``SHARE_FOR``; nothing wrong is done by it."""
+
+    key: str
+    most: int
 
 
 def account(email: str) -> Limit:
@@ -79,6 +88,28 @@ def succeeded(limits: Iterable[Limit]) -> None:
                 row.delete_instance()
             else:
                 Throttle.update(failures=row.failures - 1).where(Throttle.id == row.id).execute()
+
+
+def take_share(share: Share) -> None:
+    """Count one. Raises TooManyAttempts when the share of this hour is used up."""
+    with transaction():
+        at = now()
+        row: Throttle | None = Throttle.get_or_none(Throttle.key == share.key)
+        if row is None:
+            Throttle.create(key=share.key, failures=1, last_at=at)
+            return
+        # ``last_at`` is when the hour began; a wall clock that was set back begins a new one.
+        begun = row.last_at if at - SHARE_FOR < row.last_at <= at else at
+        used = row.failures if begun == row.last_at else 0
+        if used >= share.most:
+            left_s = math.ceil((begun + SHARE_FOR - at).total_seconds())
+            minutes = math.ceil(left_s / 60)
+            raise TooManyAttempts(
+                f"{share.most} files were sent from here within an hour. The next can be sent in "
+                f"{minutes} {'minute' if minutes == 1 else 'minutes'}.",
+                retry_after_s=left_s,
+            )
+        Throttle.update(failures=used + 1, last_at=begun).where(Throttle.id == row.id).execute()
 
 
 def _row(limit: Limit, at: datetime) -> Throttle:

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import SQL
 
-from appliance import events
+from appliance import events, tags
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import InvalidInput, InvalidTransition
-from appliance.models import Source, Video, VideoTag, Visibility
+from appliance.models import Source, Video, Visibility
 from appliance.states import VideoState, move
 from appliance.text import clean_filename, clean_line, clean_text, title_from
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from peewee import ModelSelect
 
     from appliance.models import User
@@ -33,6 +35,7 @@ def create(
     title: str | None = None,
     guest_name: str | None = None,
     guest_link_id: int | None = None,
+    guest_id: str | None = None,
     sent_sha256: str | None = None,
     index_moved: bool = False,
     tag: str = "",
@@ -49,12 +52,13 @@ def create(
             size_bytes=size_bytes,
             guest_name=clean_line(guest_name or "") or None,
             guest_link_id=guest_link_id,
+            guest_id=guest_id,
             sent_sha256=sent_sha256,
             index_moved=index_moved,
         )
-        if word := clean_line(tag).lower():
-            VideoTag.create(video=video, name=word)
-        tell(video, "video.created", actor_id=owner.id if owner else None)
+        tags.put(video, tags.clean_all([tag]))
+        by_owner = owner is not None and guest_link_id is None
+        tell(video, "video.created", actor_id=owner.id if owner and by_owner else None)
     return video
 
 
@@ -124,9 +128,14 @@ def edit(
     title: str | None = None,
     description: str | None = None,
     visibility: Visibility | None = None,
+    tag_names: Iterable[str] | None = None,
 ) -> Video:
-    """Change what people wrote about a video. Raises InvalidInput for an empty title."""
+    """Change what people wrote about a video.
+
+    Raises InvalidInput for an empty title, and for tags that are too long or too many.
+    """
     changes: dict[Any, Any] = {}
+    wanted = None if tag_names is None else tags.clean_all(tag_names)
     if title is not None:
         cleaned = clean_line(title, max_bytes=MAX_TITLE_BYTES)
         if not cleaned:
@@ -139,9 +148,12 @@ def edit(
         if visibility is Visibility.PRIVATE and video.visibility is not visibility:
             # Signed links were shown to everybody who could see it until now.
             changes[Video.link_generation] = Video.link_generation + 1
-    if changes:
+    if changes or wanted is not None:
         with transaction():
-            Video.update(changes).where(Video.id == video.id).execute()
+            if changes:
+                Video.update(changes).where(Video.id == video.id).execute()
+            if wanted is not None:
+                tags.put(video, wanted)
             tell(video, "video.edited", actor_id=actor.id)
     return Video.get_by_id(video.id)
 

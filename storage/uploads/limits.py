@@ -31,10 +31,16 @@ def check_limits(settings: Settings, layout: Layout, owner: User | None, new: Ne
     Raises TooManyAttempts, StorageFull.
     """
     under_way = list(Upload.select().where(Upload.state.in_(OPEN)))
-    mine = sum(row.owner_id == owner.id for row in under_way) if owner else 0
+    # Guests count for their link: they must not take its maker's places.
+    link_id = new.guest_link_id
+    mine = sum(
+        row.owner_id == owner.id and row.guest_link_id == link_id for row in under_way if owner
+    )
     if mine >= settings.max_open_uploads:
         raise TooManyAttempts(
-            f"You have {mine} unfinished uploads. Finish or cancel one of them first.",
+            f"You have {mine} unfinished uploads. Finish or cancel one of them first."
+            if link_id is None
+            else f"{mine} files are on their way by this link. Wait until one has arrived.",
             retry_after_s=60,
         )
     # What was promised to others counts as taken.

@@ -88,6 +88,7 @@ class NewUpload:
     index_moved: bool = False
     guest_name: str | None = None
     guest_link_id: int | None = None
+    guest_id: str | None = None
     tag: str = ""
     also_check: Callable[[], None] | None = None
 

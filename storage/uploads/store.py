@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from peewee import OperationalError
 
-from appliance import events, metrics, videos
+from appliance import events, guest_links, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import is_full, transaction
 from appliance.errors import Conflict, NotFound, StorageFull
@@ -95,6 +95,7 @@ class Store:
             title=new.title,
             guest_name=new.guest_name,
             guest_link_id=new.guest_link_id,
+            guest_id=new.guest_id,
             sent_sha256=new.sent_sha256,
             index_moved=new.index_moved,
             tag=new.tag,
@@ -172,7 +173,9 @@ class Store:
         """Sets the offset of what can go on."""
         if held.video is None or held.video.state is not VideoState.UPLOADING:
             return UploadState.TERMINATED, "The video was deleted while it was uploaded."
-        owner = held.row.owner
+        link_id, owner = held.row.guest_link_id, held.row.owner
+        if link_id is not None and guest_links.is_revoked(link_id):
+            return UploadState.TERMINATED, guest_links.CUT_OFF
         if owner is not None and owner.deactivated_at is not None:
             return (
                 UploadState.TERMINATED,
