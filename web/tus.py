@@ -115,7 +115,7 @@ class Tus:
         async with self.desk.take_up(created.upload_id, created.token) as (held, slot):
             if with_bytes:
                 await self.desk.append(held, slot, request)
-            elif held.all_here:  # an empty file is complete at once
+            elif held.is_whole:  # an empty file is complete at once
                 await in_thread(lambda: self.store.finish(held))
             return Reply(201, [location, *facts(held)])
 
@@ -138,7 +138,7 @@ class Tus:
 
     async def _look(self, request: Request) -> Reply:
         async with self.desk.take_up(*request.address()) as (held, _):
-            if held.all_here:
+            if held.is_whole:
                 await in_thread(lambda: self.store.finish(held))
             elif held.offset > held.row.durable_offset:
                 await in_thread(lambda: self.store.acknowledge(held))

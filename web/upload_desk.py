@@ -158,7 +158,9 @@ class UploadDesk:
                 raise TooLarge(
                     f"The body has {size} bytes, but only {length - held.offset} are missing."
                 )
-            if held.all_here:  # the same once more, because the last answer was lost
+            if held.row.protocol != request.body.protocol:
+                await in_thread(lambda: self.store.note_protocol(held, request.body.protocol))
+            if held.is_whole:  # the same once more, because the last answer was lost
                 await in_thread(lambda: self.store.finish(held))
                 return
             request.body.limit(self.settings)

@@ -84,13 +84,14 @@ class Request:
 
 
 class Reply:
-    """``text`` empty: no content."""
+    """``text`` empty: no content. ``by_tus``: says so, as all answers to tus clients must."""
 
     def __init__(self, status: int, headers: Pairs, text: str = "") -> None:
         self.status = status
         self.headers = headers
         self.text = text
         self.media_type = "text/plain; charset=utf-8"
+        self.by_tus = True
 
 
 def upload_path(upload_id: str, token: str) -> str:
@@ -148,7 +149,9 @@ def refusal(error: BaseException) -> Reply:
 async def send_reply(request: Request, reply: Reply, send: Any) -> None:
     """Answer; what the sender is still sending is waited for a moment, so that it reads this."""
     body = reply.text.encode()
-    headers = [("Tus-Resumable", TUS_VERSION), *reply.headers]
+    headers = [*reply.headers]
+    if reply.by_tus:
+        headers.append(("Tus-Resumable", TUS_VERSION))
     if body:
         headers.append(("Content-Type", reply.media_type))
     if reply.status != 204:

@@ -67,7 +67,7 @@ def recover(settings: Settings) -> Recovered:
 def _recover_one(store: Store, row: Upload, done: Recovered) -> None:
     held = store.hold(row)
     try:
-        if held.row.state is UploadState.FINISHING or held.all_here:
+        if held.row.state is UploadState.FINISHING or held.is_whole:
             store.finish(held)
             done.finished += 1
             log.info("upload %s was finished after a cut", row.public_id)

@@ -70,7 +70,8 @@ class Digest(Protocol):
 class NewUpload:
     """What a sender says before the first byte. ``length`` None: not known yet.
 
-    ``expected_bytes`` is what room is looked for when the length is not known. ``tag`` is put on
+    ``expected_bytes`` is what room is looked for when the length is not known. ``life_hours``: how
+    long the first byte is waited for; None: as long as for any other byte. ``tag`` is put on
     the video. ``also_check`` is called in the transaction that makes the rows; what it raises
     undoes it.
     """
@@ -86,6 +87,7 @@ class NewUpload:
     protocol: str = ""
     sent_sha256: str | None = None
     index_moved: bool = False
+    life_hours: float | None = None
     guest_name: str | None = None
     guest_link_id: int | None = None
     guest_id: str | None = None
@@ -112,6 +114,15 @@ class Held:
     @property
     def all_here(self) -> bool:
         return self.row.length is not None and self.offset == self.row.length
+
+    @property
+    def is_whole(self) -> bool:
+        """All bytes are here, and that is enough to finish.
+
+        By the IETF draft it isn't: a sender says so, and until then the file may not be whole.
+        """
+        told = self.row.protocol != "draft" or self.row.complete_declared
+        return self.all_here and told
 
     def close(self) -> None:
         """Let go of the file and its lock."""

@@ -115,12 +115,12 @@ class Store:
             guest_link_id=new.guest_link_id,
             boot_id=boot_id(),
             touched_boot_s=boottime_s(),
-            expires_at=self._next_expiry(),
+            expires_at=self._next_expiry(new.life_hours),
         )
         return Created(upload_id, token, video.public_id, row.expires_at)
 
-    def _next_expiry(self) -> datetime:
-        return now() + timedelta(hours=self.settings.upload_idle_hours)
+    def _next_expiry(self, hours: float | None = None) -> datetime:
+        return now() + timedelta(hours=self.settings.upload_idle_hours if hours is None else hours)
 
     # Taking up
 
@@ -293,6 +293,11 @@ class Store:
             Video.update(size_bytes=length).where(Video.id == held.row.video_id).execute()
         held.row.length = length
 
+    def note_protocol(self, held: Held, protocol: str) -> None:
+        """How bytes come now: it decides when the file is whole, and people may see it."""
+        Upload.update(protocol=protocol).where(Upload.id == held.row.id).execute()
+        held.row.protocol = protocol
+
     def tell_progress(self, held: Held) -> None:
         """An event for the pages of other people; callers throttle."""
         if held.video is None or not held.row.length:
@@ -311,7 +316,7 @@ class Store:
 
     def settle(self, held: Held) -> None:
         """After receiving: finish when all bytes are here, else make sure of what has arrived."""
-        if held.all_here:
+        if held.is_whole:
             self.finish(held)
         else:
             self.acknowledge(held)
