@@ -1,4 +1,4 @@
-"""tus 1.0.0: core, creation (also with the first bytes), expiration, termination.
+"""tus 1.0.0: core, creation (with the first bytes, without a length), expiration, termination.
 
 A bare ASGI application: Litestar's body limit and its handling of cut connections are made for
 other requests. What can be refused is refused before a byte of the body is read. Scripts may send
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from web.auth import Principal
 
-EXTENSIONS = "creation,creation-with-upload,expiration,termination"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,termination"
 BYTES = "application/offset+octet-stream"
 _FOR_CREATING = ("POST", "OPTIONS")
 _FOR_ONE = ("HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
-_NOT_OFFERED = ("Upload-Concat", "Upload-Defer-Length", "Upload-Checksum")
+_NOT_OFFERED = ("Upload-Concat", "Upload-Checksum")
 
 
 class Tus:
@@ -107,7 +107,7 @@ class Tus:
         size = request.number("Content-Length") or 0
         with_bytes = _brings_bytes(request)
         if with_bytes and new.length is not None and size > new.length:
-            raise Refused(413, "The body is longer than Upload-Length.")
+            raise Refused(413, "The body goes beyond Upload-Length.")
         if size and not with_bytes:
             raise Refused(415, f"First bytes must be sent as {BYTES}.")
         created = await in_thread(lambda: self.store.create(asker.user, new))
@@ -120,9 +120,9 @@ class Tus:
             return Reply(201, [location, *facts(held)])
 
     def _new_upload(self, request: Request, asker: Principal) -> NewUpload:
-        length = request.number("Upload-Length")
-        if length is None:
-            raise Refused(400, "The header Upload-Length is missing.")
+        length, deferred = _length_of(request)
+        if length is None and not deferred:
+            raise Refused(400, "Say in Upload-Length how many bytes the file has.")
         # A blank at either end would make the header unsendable when it is echoed.
         raw = request.headers.get("upload-metadata", "").strip()
         said = parse_metadata(raw)
@@ -145,6 +145,8 @@ class Tus:
             headers = [("Cache-Control", "no-store"), *facts(held)]
             if held.row.length is not None:
                 headers.append(("Upload-Length", str(held.row.length)))
+            else:
+                headers.append(("Upload-Defer-Length", "1"))
             if held.row.metadata_raw:
                 headers.append(("Upload-Metadata", held.row.metadata_raw))
             return Reply(200, headers)
@@ -156,10 +158,15 @@ class Tus:
         offset = request.number("Upload-Offset")
         if offset is None:
             raise Refused(400, "The header Upload-Offset is missing.")
-        request.number("Content-Length")
+        size = request.number("Content-Length")
+        length, _ = _length_of(request)
+        if length is not None and size is not None and offset <= length < offset + size:
+            raise Refused(413, "The body goes beyond Upload-Length.")
         async with self.desk.take_up(*address, offset=offset) as (held, slot):
             if offset != held.offset:
                 raise WrongOffset(held.offset)
+            if length is not None:
+                await in_thread(lambda: self.store.declare_length(held, length))
             await self.desk.append(held, slot, request)
             return Reply(204, facts(held))
 
@@ -172,6 +179,17 @@ class Tus:
 def tus_app(settings: Settings) -> Tus:
     """The application to mount at ``/files``."""
     return Tus(settings)
+
+
+def _length_of(request: Request) -> tuple[int | None, bool]:
+    """What is said of the file's length, and whether it will be said later. Raises Refused."""
+    length = request.number("Upload-Length")
+    deferred = request.headers.getall("Upload-Defer-Length", [])
+    if deferred and deferred != ["1"]:
+        raise Refused(400, "Upload-Defer-Length can only be 1.")
+    if deferred and length is not None:
+        raise Refused(400, "Send Upload-Length or Upload-Defer-Length, not both.")
+    return length, bool(deferred)
 
 
 def _brings_bytes(request: Request) -> bool:

@@ -163,6 +163,8 @@ class UploadDesk:
             if held.is_whole:  # the same once more, because the last answer was lost
                 await in_thread(lambda: self.store.finish(held))
                 return
+            if length is None:
+                await in_thread(lambda: self.store.check_growth(held, size or 0))
             request.body.limit(self.settings)
             request.body.size = size
             self.watch.begin()

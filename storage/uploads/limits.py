@@ -11,16 +11,18 @@ from storage.media import free_bytes
 from storage.uploads.rows import OPEN, NewUpload
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from appliance.models import User
     from appliance.settings import Settings
     from storage.layout import Layout
 
 
-def check_size(settings: Settings, new: NewUpload) -> None:
+def check_size(settings: Settings, length: int | None) -> None:
     """Raises TooLarge."""
-    if new.length is not None and new.length > settings.max_upload_bytes:
+    if length is not None and length > settings.max_upload_bytes:
         raise TooLarge(
-            f"The file has {describe_size(new.length)}; this box takes at most "
+            f"The file has {describe_size(length)}; this box takes at most "
             f"{describe_size(settings.max_upload_bytes)}."
         )
 
@@ -43,10 +45,22 @@ def check_limits(settings: Settings, layout: Layout, owner: User | None, new: Ne
             else f"{mine} files are on their way by this link. Wait until one has arrived.",
             retry_after_s=60,
         )
+    needed = new.expected_bytes if new.length is None else new.length
+    _check_room(settings, layout, needed, under_way)
+
+
+def check_more(settings: Settings, layout: Layout, row: Upload, more_bytes: int) -> None:
+    """Whether an upload of unknown length may get so many more. Raises StorageFull."""
+    others = Upload.select().where(Upload.state.in_(OPEN), Upload.id != row.id)
+    _check_room(settings, layout, more_bytes, others)
+
+
+def _check_room(
+    settings: Settings, layout: Layout, needed: int, under_way: Iterable[Upload]
+) -> None:
     # What was promised to others counts as taken.
     owed = sum(_missing_bytes(layout, row) for row in under_way)
     room = free_bytes(layout.data) - settings.reserve_bytes() - owed
-    needed = new.expected_bytes if new.length is None else new.length
     if needed > room:
         raise StorageFull(
             f"The box has no room for this file: it has {describe_size(needed)}, and "

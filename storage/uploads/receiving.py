@@ -191,6 +191,7 @@ class Aside:
     def _work(self, tell: bool, checkpoint: bool) -> None:
         if checkpoint:
             self.store.checkpoint(self.held)
+            self.store.check_growth(self.held)
             metrics.UPLOAD_CHECKPOINTS.inc()
         if tell:
             try:

@@ -18,7 +18,7 @@ from peewee import OperationalError
 from appliance import events, guest_links, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import is_full, transaction
-from appliance.errors import Conflict, NotFound, StorageFull
+from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.ids import new_id, new_token
 from appliance.models import Upload, Video, Visibility
 from appliance.states import UploadState, VideoState, move
@@ -27,7 +27,7 @@ from storage import media
 from storage.uploads.adoption import adopt, put_in_place
 from storage.uploads.ending import end_row, remove_file
 from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
-from storage.uploads.limits import check_limits, check_size
+from storage.uploads.limits import check_limits, check_more, check_size
 from storage.uploads.rows import (
     ENDED,
     FULL_SENTENCE,
@@ -61,7 +61,7 @@ class Store:
         Raises TooLarge, StorageFull, TooManyAttempts (too many open uploads), and whatever
         ``new.also_check`` raises.
         """
-        check_size(self.settings, new)
+        check_size(self.settings, new.length)
         upload_id, token = new_id(), new_token()
         path = self.layout.upload(upload_id)
         try:
@@ -287,11 +287,44 @@ class Store:
         held.offset = held.row.durable_offset = 0
 
     def declare_length(self, held: Held, length: int) -> None:
-        """Say how long a file is whose length was not known at first."""
+        """Say how long a file is whose length was not known at first; the same once more is fine.
+
+        Raises InvalidInput (it is known to be another, or more bytes are here), TooLarge,
+        StorageFull.
+        """
+        row = held.row
+        if row.length is not None:
+            if row.length != length:
+                raise InvalidInput(
+                    f"This upload has {row.length} bytes; its length can't be changed any more."
+                )
+            return
+        if length < held.offset:
+            raise InvalidInput(
+                f"{held.offset} bytes of this upload are here; it can't have only {length}."
+            )
+        check_size(self.settings, length)
         with transaction():
-            Upload.update(length=length).where(Upload.id == held.row.id).execute()
-            Video.update(size_bytes=length).where(Video.id == held.row.video_id).execute()
-        held.row.length = length
+            check_more(self.settings, self.layout, row, length - held.offset)
+            Upload.update(length=length).where(Upload.id == row.id).execute()
+            Video.update(size_bytes=length).where(Video.id == row.video_id).execute()
+        row.length = length
+
+    def forget_length(self, held: Held) -> None:
+        """Take back what ``declare_length`` said, together with the bytes it was sent with."""
+        with transaction():
+            Upload.update(length=None).where(Upload.id == held.row.id).execute()
+            Video.update(size_bytes=0).where(Video.id == held.row.video_id).execute()
+        held.row.length = None
+
+    def check_growth(self, held: Held, more_bytes: int = 0) -> None:
+        """For uploads of unknown length, for which no room was promised.
+
+        ``more_bytes``: how many are announced. Raises TooLarge, StorageFull.
+        """
+        if held.row.length is None:
+            check_size(self.settings, held.offset + more_bytes)
+            check_more(self.settings, self.layout, held.row, more_bytes)
 
     def note_protocol(self, held: Held, protocol: str) -> None:
         """How bytes come now: it decides when the file is whole, and people may see it."""

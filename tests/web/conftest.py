@@ -11,10 +11,14 @@ from appliance.db import database
 from appliance.models import ALL, Setting
 from appliance.settings import Settings
 from storage.layout import Layout
-from tests.web.serving import Served, served
+from tests.web.serving import Served, add_user, script, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
+
+    from appliance.models import User
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +44,21 @@ def one_server(module_server: Served) -> Iterator[Served]:
     for folder in (layout.uploads, layout.media, layout.trash, layout.tmp):
         for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@pytest.fixture
+def box(one_server: Served) -> Layout:
+    """Where the module's server keeps its files."""
+    return Layout(one_server.settings.data)
+
+
+@pytest.fixture
+def owner(one_server: Served) -> User:
+    return add_user()
+
+
+@pytest.fixture
+def sender(one_server: Served, owner: User) -> Iterator[httpx.Client]:
+    """A client with the owner's API token."""
+    with script(one_server.url, owner) as client:
+        yield client
