@@ -11,7 +11,7 @@ import contextlib
 import hmac
 import os
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peewee import OperationalError
 
@@ -26,6 +26,7 @@ from appliance.text import clean_filename, clean_line
 from storage import media
 from storage.uploads.adoption import adopt, put_in_place
 from storage.uploads.ending import end_row, remove_file
+from storage.uploads.expiry import Life, Moment, moved_to, seconds_left, this_moment
 from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
 from storage.uploads.limits import check_limits, check_more, check_size
 from storage.uploads.rows import (
@@ -181,25 +182,26 @@ class Store:
                 UploadState.TERMINATED,
                 "Whoever began this upload is no user of the box any more.",
             )
-        if held.row.expires_at < now():
+        this = this_moment()
+        life = _life_of(held.row)
+        if seconds_left(life, this) < 0:
             return UploadState.EXPIRED, ENDED[UploadState.EXPIRED]
         try:
-            held.offset = self._trusted_offset(held)
+            held.offset = self._trusted_offset(held, this)
         except BytesLost as exc:
             return UploadState.LOST, str(exc)
+        _move_to(held, this, life)
         return None, ""
 
-    def _trusted_offset(self, held: Held) -> int:
+    def _trusted_offset(self, held: Held, this: Moment) -> int:
         if held.handle is None:
             raise BytesLost("The bytes of this upload are gone from the disk. Send the file again.")
-        row, this_boot = held.row, boot_id()
-        same_boot = row.boot_id == this_boot
-        offset = trusted_size(held.handle, durable_offset=row.durable_offset, same_boot=same_boot)
-        if not same_boot:
-            Upload.update(boot_id=this_boot, settled_offset=offset).where(
-                Upload.id == row.id
-            ).execute()
-        return offset
+        row = held.row
+        return trusted_size(
+            held.handle,
+            durable_offset=row.durable_offset,
+            same_boot=row.boot_id == this.boot,
+        )
 
     # Receiving
 
@@ -217,16 +219,12 @@ class Store:
         if self.settings.upload_fsync == "ack":
             self._sync(held)
             offset = held.row.durable_offset
-        held.row.expires_at = self._next_expiry()
+        columns = {"durable_offset": held.row.durable_offset, "settled_offset": offset}
+        if offset > held.row.settled_offset:  # a request without bytes prolongs nothing
+            columns |= self._touched()
         try:
             changed = (
-                Upload.update(
-                    durable_offset=held.row.durable_offset,
-                    settled_offset=offset,
-                    touched_at=now(),
-                    touched_boot_s=boottime_s(),
-                    expires_at=held.row.expires_at,
-                )
+                Upload.update(**columns)
                 .where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING)
                 .execute()
             )
@@ -237,6 +235,13 @@ class Store:
             raise
         if not changed:
             self._look_again(held)
+        for name, value in columns.items():
+            setattr(held.row, name, value)
+
+    def _touched(self) -> dict[str, Any]:
+        at = now()
+        idle = timedelta(hours=self.settings.upload_idle_hours)
+        return {"touched_at": at, "touched_boot_s": boottime_s(), "expires_at": at + idle}
 
     def _look_again(self, held: Held) -> None:
         """Somebody else moved the row on. Raises UploadGone when that was its end."""
@@ -284,7 +289,7 @@ class Store:
         assert held.handle is not None
         Upload.update(durable_offset=0, settled_offset=0).where(Upload.id == held.row.id).execute()
         cut_back(held.handle, 0)
-        held.offset = held.row.durable_offset = 0
+        held.offset = held.row.durable_offset = held.row.settled_offset = 0
 
     def declare_length(self, held: Held, length: int) -> None:
         """Say how long a file is whose length was not known at first; the same once more is fine.
@@ -419,3 +424,27 @@ class Store:
         metrics.UPLOAD_ENDED.labels(state.value).inc()
         row.state, row.error = state, error
         remove_file(self.layout, row.public_id)
+
+
+def _life_of(row: Upload) -> Life:
+    return Life(Moment(row.touched_at, row.boot_id, row.touched_boot_s), row.expires_at)
+
+
+def _move_to(held: Held, this: Moment, life: Life) -> None:
+    """Count on the clock of this start of the machine, and trust it, from here on."""
+    row = held.row
+    same_boot, moved = row.boot_id == this.boot, moved_to(life, this)
+    if same_boot and moved is None:
+        return
+    life = moved or life
+    columns: dict[str, Any] = {
+        "boot_id": this.boot,
+        "touched_at": life.touched.at,
+        "touched_boot_s": life.touched.boot_s,
+        "expires_at": life.expires_at,
+    }
+    if not same_boot:
+        columns["settled_offset"] = held.offset
+    Upload.update(**columns).where(Upload.id == row.id).execute()
+    for name, value in columns.items():
+        setattr(row, name, value)

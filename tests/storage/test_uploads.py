@@ -163,7 +163,7 @@ def test_after_a_power_cut_only_what_was_acknowledged_counts(
     size = random.Random(seed).randrange(30_000, 60_001)
     os.truncate(file_of(layout, created), 30_000)
     os.truncate(file_of(layout, created), size)
-    monkeypatch.setattr("storage.uploads.store.boot_id", lambda: "another start")
+    monkeypatch.setattr("storage.uploads.expiry.boot_id", lambda: "another start")
     assert offset_of(store, created) == 30_000
     put(store, created, BODY[30_000:])
     assert layout.original(created.video_id).read_bytes() == BODY
