@@ -16,6 +16,8 @@ from storage.background import in_thread
 from storage.uploads import NewUpload, WrongOffset
 from web import plain_put
 from web.auth import principal
+from web.draft_answers import limits
+from web.draft_uploads import Draft
 from web.upload_body import BodyCut
 from web.upload_desk import UploadDesk
 from web.upload_metadata import parse_metadata
@@ -48,6 +50,7 @@ class Tus:
         self.settings = settings
         self.desk = UploadDesk(settings)
         self.store = self.desk.store
+        self.draft = Draft(self.desk)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         request = Request(scope, receive)
@@ -60,6 +63,8 @@ class Tus:
         await send_reply(request, reply, send)
 
     async def _dispatch(self, request: Request) -> Reply:
+        if await self.draft.takes(request):
+            return await self.draft.answer(request)
         allowed = _FOR_ONE if request.name else _FOR_CREATING
         if request.method not in allowed:
             raise Refused(
@@ -97,6 +102,7 @@ class Tus:
                 ("Tus-Version", TUS_VERSION),
                 ("Tus-Extension", EXTENSIONS),
                 ("Tus-Max-Size", str(int(self.settings.max_upload_bytes))),
+                limits(self.settings),  # for clients of the IETF draft (web/draft_uploads.py)
             ],
         )
 
