@@ -58,15 +58,24 @@ def check_more(settings: Settings, layout: Layout, row: Upload, more_bytes: int)
 def _check_room(
     settings: Settings, layout: Layout, needed: int, under_way: Iterable[Upload]
 ) -> None:
-    # What was promised to others counts as taken.
-    owed = sum(_missing_bytes(layout, row) for row in under_way)
-    room = free_bytes(layout.data) - settings.reserve_bytes() - owed
+    room = _room(settings, layout, under_way)
     if needed > room:
         raise StorageFull(
             f"The box has no room for this file: it has {describe_size(needed)}, and "
             f"{describe_size(max(0, room))} are free for uploads. Delete videos, or ask "
             "your admin for space."
         )
+
+
+def _room(settings: Settings, layout: Layout, under_way: Iterable[Upload]) -> int:
+    # What was promised to others counts as taken.
+    owed = sum(_missing_bytes(layout, row) for row in under_way)
+    return free_bytes(layout.data) - settings.reserve_bytes() - owed
+
+
+def free_room(settings: Settings, layout: Layout) -> int:
+    """How many bytes may still be promised to uploads at this moment."""
+    return max(0, _room(settings, layout, Upload.select().where(Upload.state.in_(OPEN))))
 
 
 def _missing_bytes(layout: Layout, row: Upload) -> int:

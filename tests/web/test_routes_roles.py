@@ -53,6 +53,7 @@ POST          /api/v1/posts/{post_id}/retry                         editor  post
 POST          /api/v1/posts/{post_id}/submit                        editor  post
 POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
 POST          /api/v1/uploads                                       editor  upload
+GET           /api/v1/uploads/limits                                editor  upload
 GET           /api/v1/videos                                        viewer  read
 GET           /api/v1/videos/{video_id}                             viewer  read
 DELETE,PATCH  /api/v1/videos/{video_id}                             editor  write

@@ -1,28 +1,69 @@
-"""The page for uploading, which works without JavaScript, too: one file by a plain form."""
+"""The page for uploading, and what browsers ask before they send a byte.
+
+The page works without JavaScript, too: one file by a plain form.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Request, get
 from litestar.datastructures import State
 from litestar.response import Template
 
+from appliance.access import Scope
+from appliance.db import database
 from appliance.models import Role
-from storage.media import free_bytes
+from storage.uploads.limits import free_room
 from web.auth import needs, principal
 from web.upload_form import upload_form_action
 
 
+@dataclass(frozen=True)
+class UploadLimits:
+    """What a file may be at this moment; sizes in bytes.
+
+    ``room_bytes``: free, less what is promised to uploads under way. ``exact_originals``: nothing
+    of a file may be rearranged before it is sent.
+    """
+
+    max_bytes: int
+    max_duration_s: float
+    room_bytes: int
+    exact_originals: bool
+
+
 @get("/upload", opt=needs(Role.EDITOR), sync_to_thread=True, include_in_schema=False)
 def upload(request: Request[Any, Any, State]) -> Template:
-    settings = request.app.state.settings
-    room = max(0, free_bytes(settings.data) - settings.reserve_bytes())
+    state = request.app.state
+    with database.connection_context():
+        room = free_room(state.settings, state.layout)
     return Template(
         "upload/page.html",
         context={
-            "form_action": upload_form_action(request.app.state.vault, principal(request).user),
-            "most": min(room, int(settings.max_upload_bytes)),
+            "form_action": upload_form_action(state.vault, principal(request).user),
+            "most": min(room, int(state.settings.max_upload_bytes)),
             "room": room,
         },
+    )
+
+
+@get(
+    "/api/v1/uploads/limits",
+    opt=needs(Role.EDITOR, Scope.UPLOAD),
+    sync_to_thread=True,
+    tags=["uploads"],
+)
+def upload_limits(request: Request[Any, Any, State]) -> UploadLimits:
+    """What the box takes, asked before anything is sent."""
+    state = request.app.state
+    settings = state.settings
+    with database.connection_context():
+        room = free_room(settings, state.layout)
+    return UploadLimits(
+        max_bytes=int(settings.max_upload_bytes),
+        max_duration_s=settings.max_duration_s,
+        room_bytes=room,
+        exact_originals=settings.exact_originals,
     )

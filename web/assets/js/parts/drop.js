@@ -1,16 +1,10 @@
-// Files may be dropped anywhere. The upload code (and its library) is loaded when it is needed:
-// by a drop, on the upload page, or because uploads are unfinished.
-const panel = document.querySelector("upload-panel");
+// Files may be dropped and pasted anywhere, and chosen on some pages; all end in the tray.
+import { itemsOf } from "./upload/folders.js";
+import { findPanel, loadPanel } from "./upload/load.js";
+
 const UNFINISHED = /^tus::/;
-let loading;
 
-/** The <upload-panel>, ready to take files. */
-function load() {
-  loading ??= import(panel.dataset.script).then(() => panel);
-  return loading;
-}
-
-function start() {
+function start(panel) {
   const veil = document.createElement("div");
   veil.className = "drop-veil";
   veil.textContent = "Drop to upload";
@@ -26,33 +20,72 @@ function start() {
     event.preventDefault();
     depth += 1;
     show(true);
-    load();
+    loadPanel();
   });
   addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
   addEventListener("dragleave", (event) => {
     if (hasFiles(event)) show((depth = Math.max(0, depth - 1)) > 0);
   });
-  addEventListener("drop", async (event) => {
+  addEventListener("drop", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     show((depth = 0) > 0);
-    // The items are gone once this task ends: ask for files and handles now, use them later.
-    const chosen = [...event.dataTransfer.items]
-      .filter((item) => item.kind === "file")
-      .map((item) => ({ file: item.getAsFile(), handle: item.getAsFileSystemHandle?.() }));
-    (await load()).take(chosen);
+    take(itemsOf(event.dataTransfer));
   });
 
-  document.addEventListener("change", async (event) => {
-    const input = event.target.closest("input[type=file][data-upload]");
-    if (!input) return;
-    const files = [...input.files];
-    input.value = "";
-    (await load()).take(files.map((file) => ({ file })));
+  addEventListener("paste", (event) => {
+    if (event.target.closest?.("input, textarea, [contenteditable]")) return;
+    const items = itemsOf(event.clipboardData);
+    if (!items.length) return;
+    event.preventDefault();
+    take(items);
   });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches?.("input[type=file][data-upload]")) chosen(event.target);
+  });
+  document.addEventListener("click", choose);
 
   const unfinished = Object.keys(localStorage).some((key) => UNFINISHED.test(key));
-  if (unfinished || location.pathname === "/upload") load();
+  if (unfinished || "eager" in panel.dataset || location.pathname === "/upload") loadPanel();
 }
 
-if (panel) start();
+const take = async (items) => (await loadPanel()).take(items);
+
+function chosen(input) {
+  const items = [...input.files].map((file) => ({ file }));
+  input.value = "";
+  take(items);
+}
+
+/** Where the browser lends handles, chosen files can go on after a reload by one click. */
+async function choose(event) {
+  const folder = event.target.closest?.("[data-chooses-folder]");
+  if (!folder && !event.target.closest?.("input[type=file][data-upload]")) return;
+  // On phones the plain way offers the camera, too.
+  if (!window.showOpenFilePicker || !matchMedia("(pointer: fine)").matches) {
+    if (folder) chooseFolder();
+    return;
+  }
+  event.preventDefault();
+  const asked = { id: "upload", mode: "read", multiple: true };
+  try {
+    const handles = folder ? [await showDirectoryPicker(asked)] : await showOpenFilePicker(asked);
+    take(await Promise.all(handles.map(lent)));
+  } catch (error) {
+    if (error.name !== "AbortError") throw error; // closed without choosing
+  }
+}
+
+const lent = async (handle) => ({
+  handle: Promise.resolve(handle),
+  file: handle.kind === "file" ? await handle.getFile() : null,
+});
+
+function chooseFolder() {
+  const input = Object.assign(document.createElement("input"), { type: "file", webkitdirectory: true });
+  input.addEventListener("change", () => chosen(input));
+  input.click();
+}
+
+if (findPanel()) start(findPanel());

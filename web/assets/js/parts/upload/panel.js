@@ -1,226 +1,254 @@
 // <upload-panel>: the tray with all uploads of this browser, on every page.
 import { announce, toast } from "../toasts.js";
-import { problemWith } from "./check.js";
+import { look } from "./check.js";
+import { filesOf } from "./folders.js";
 import { dropHandle } from "./handles.js";
-import { fingerprint, storage, Transfer } from "./transfer.js";
-import { percent, size, timeLeft } from "./words.js";
+import { findLimits } from "./limits.js";
+import { Pace } from "./pace.js";
+import * as records from "./records.js";
+import { drawItem, headline, make, NoteRow, rowOf } from "./rows.js";
+import { Transfer } from "./transfer.js";
+import { count } from "./words.js";
 
-const AT_ONCE = 2;
+const AT_ONCE = 3;
 const UNDO_MS = 6000;
-const ESTIMATE_AFTER_MS = 5000;
-
-/** An element: make("button.small", {title: "…"}, "text", child). */
-function make(name, properties = {}, ...children) {
-  const [tag, ...classes] = name.split(".");
-  const element = Object.assign(document.createElement(tag), properties);
-  element.className = classes.join(" ");
-  element.append(...children);
-  return element;
-}
+const DRAW_MS = 100;
 
 export class UploadPanel extends HTMLElement {
-  #items = []; // {transfer, row, parts, since}
+  #items = []; // {transfer, row, parts, gone, …}
   #head;
   #bar;
   #list;
   #toggle;
+  #said;
+  #pace = new Pace();
   #drawing = false;
+  #ready;
 
-  async connectedCallback() {
+  connectedCallback() {
     if (this.#list) return;
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", "Uploads");
     this.#head = make("span");
     this.#toggle = make("button.button.quiet.small", { type: "button" }, "Hide");
-    this.#toggle.setAttribute("aria-expanded", "true");
-    this.#toggle.addEventListener("click", () => this.#fold(!this.#list.hidden));
+    this.#toggle.addEventListener("click", () => this.#fold());
     this.#bar = make("progress.bar", { max: 1, value: 0 });
     this.#bar.setAttribute("aria-label", "All uploads");
     this.#list = make("ul.uploads");
     this.append(make("div.tray-head", {}, this.#head, this.#toggle), this.#bar, this.#list);
+    if (!document.getElementById("status")) {
+      // Guests' pages have no place for what is said to screen readers.
+      this.#said = make("p.visually-hidden", { role: "status" });
+      this.append(this.#said);
+    }
     addEventListener("offline", () => this.#draw());
     addEventListener("online", () => {
       for (const { transfer } of this.#items) if (transfer.state === "offline") transfer.start();
     });
     addEventListener("beforeunload", (event) => {
-      const lost = this.#items.some(({ transfer }) => transfer.state === "sending" && !transfer.handle);
-      if (lost) event.preventDefault();
+      const lost = ({ state, handle, stream }) => state === "sending" && !handle && !stream;
+      if (this.#items.some(({ transfer }) => lost(transfer))) event.preventDefault();
     });
-    await this.#recall();
-    this.dataset.ready = "";
+    this.#ready = this.#recall().then(() => (this.dataset.ready = ""));
   }
 
-  /** Whether bytes are moving: then links must not tear the page down. */
+  /** Whether bytes are moving, or will by themselves: then links must not tear the page down. */
   get busy() {
-    return this.#items.some(({ transfer }) => ["sending", "offline", "waiting"].includes(transfer.state));
+    return this.#items.some(({ transfer, gone }) => transfer.busy && !gone);
   }
 
-  /** Files that were dropped or chosen: [{file, handle?: Promise}]. */
-  async take(chosen) {
-    for (const { file, handle } of chosen) {
-      const found = handle ? await handle.catch(() => null) : null;
-      if (found?.kind === "directory") {
-        toast(`“${found.name}” is a folder. Open it and drop the videos themselves.`, { tone: "bad" });
-        continue;
-      }
-      if (file) await this.#add(file, found);
+  /** The header that proves that a request comes from this page; none on pages without one. */
+  get csrf() {
+    const told = document.body.getAttribute("hx-headers:inherited");
+    if (this.dataset.csrf) return { "X-CSRF-Token": this.dataset.csrf };
+    return told ? JSON.parse(told) : {};
+  }
+
+  // Taking files
+
+  /** Files and folders that were dropped, chosen or pasted; see itemsOf() in folders.js. */
+  async take(items, how = {}) {
+    await this.#ready;
+    const hidden = [];
+    const others = [];
+    const taken = [];
+    for await (const found of filesOf(items, (name) => hidden.push(name))) {
+      const transfer = await this.#add(found, others, how);
+      if (transfer) taken.push(transfer);
+      this.#next();
     }
-    this.#next();
+    this.#tellSkipped(hidden, others);
+    return taken;
   }
 
-  async #add(file, handle) {
-    const key = fingerprint(file);
-    const same = this.#items.find(
-      ({ transfer }) => transfer.key === key && !["done", "failed"].includes(transfer.state),
-    );
+  /** For other parts of the pages; see load.js. */
+  addFiles(files, how) {
+    return this.take([...files].map((file) => ({ file })), how);
+  }
+
+  /** For other parts of the pages; see load.js. */
+  addStream(about) {
+    if (this.dataset.grantUrl) return null; // guests say the length before the first byte
+    const transfer = Transfer.growing(this, about);
+    transfer.onurl = about.onurl;
+    this.#show(transfer);
+    transfer.start();
+    return {
+      push: (blob) => transfer.stream.push(blob),
+      finish: ({ title } = {}) => {
+        if (title) transfer.rename(title);
+        transfer.stream.finish();
+        this.#draw();
+      },
+      abort: async () => {
+        this.#remove(this.#items.find((item) => item.transfer === transfer));
+        await transfer.cancel();
+      },
+      done: transfer.done,
+      get url() {
+        return transfer.url;
+      },
+      get video() {
+        return transfer.video;
+      },
+    };
+  }
+
+  async #add({ file, handle, path = "" }, others, how) {
+    const same = await this.#known(file);
     if (same) {
-      if (same.transfer.state === "missing") await this.#goOn(same, { file });
-      else toast(`“${file.name}” is on its way already.`);
-      return;
+      const { state } = same.transfer;
+      if (state === "missing" || same.left) await this.#goOn(same, { file });
+      else this.#say(`“${file.name}” is on its way already.`);
+      return state === "missing" ? same.transfer : null;
     }
-    const transfer = Transfer.of(file, handle);
+    const limits = await findLimits(this);
+    const found = await look(file, limits);
+    // Cards of cameras are full of other things: those are counted, not listed one by one.
+    if (found.other && path) {
+      others.push(path);
+      return null;
+    }
+    const transfer = Transfer.of(this, file, handle, how);
+    Object.assign(transfer, { iso: found.iso, exact: limits.exact_originals, problem: found.problem });
     const item = this.#show(transfer);
-    transfer.problem = problemWith(file, Number(this.dataset.limit));
-    if (transfer.problem) {
-      transfer.state = "failed";
-      item.refused = true;
-    }
+    item.passing = found.passing;
+    if (found.problem) transfer.state = "refused";
+    else if (!this.dataset.grantUrl) await this.#askTwice(transfer);
     this.#draw();
+    if (found.problem) this.#tell(`${file.name}: ${found.problem}`);
+    return found.problem ? null : transfer;
+  }
+
+  /** The same file in this list, or left unfinished by another page; undefined: neither. */
+  async #known(file) {
+    const alike = ({ name, size }) => name === file.name && size === file.size;
+    for (const item of this.#items) {
+      const { transfer, gone } = item;
+      if (gone || !alike(transfer) || ["done", "refused", "same", "ended"].includes(transfer.state)) continue;
+      if (transfer.left ? await records.isSame(transfer.left, file) : isTwin(transfer.file, file)) return item;
+    }
+    for (const left of records.findLeft(this.dataset.grantUrl)) {
+      if (this.#items.some(({ transfer }) => transfer.id === left.id)) continue;
+      if (!alike(left) || !(await records.isSame(left, file))) continue;
+      const item = this.#show(await Transfer.from(this, left));
+      item.left = true; // another tab has begun it since this page was opened
+      return item;
+    }
+    return undefined;
+  }
+
+  /** What was sent before isn't sent again unasked. */
+  async #askTwice(transfer) {
+    const done = await records.findDone(transfer.file);
+    if (!done) return;
+    const there = await fetch(`/api/v1/videos/${done.video}`, { headers: { Accept: "application/json" } })
+      .then((answer) => answer.ok)
+      .catch(() => true);
+    if (!there) return records.forgetDone(done.video); // deleted since
+    Object.assign(transfer, { state: "same", before: done, video: done.video });
+  }
+
+  #tellSkipped(hidden, others) {
+    if (!hidden.length && !others.length) return;
+    const words = [
+      hidden.length && count(hidden.length, "hidden or system file", "hidden or system files"),
+      others.length && count(others.length, "file that is no video", "files that are no videos"),
+    ].filter(Boolean);
+    this.#note(`Skipped ${words.join(" and ")}.`, [...others, ...hidden]);
   }
 
   /** What an earlier page has left unfinished. */
   async #recall() {
-    for (const entry of await storage.findAllUploads()) {
-      const transfer = await Transfer.left(entry);
-      if (!(await transfer.look())) {
-        await transfer.forget(); // it was idle for too long: the server has removed it
+    const grant = this.dataset.grantUrl;
+    for (const left of records.findLeft(grant)) {
+      const transfer = await Transfer.from(this, left);
+      const found = await transfer.look();
+      if (found) {
+        // Idle for too long and removed, or all had arrived before the page was closed.
+        await transfer.forget();
         continue;
       }
       this.#show(transfer);
+      await transfer.watch();
       // Where the browser still lets us read the file, it just goes on.
-      if (transfer.handle && (await transfer.resumeWith({ ask: false }))) transfer.state = "waiting";
+      const free = transfer.state === "missing" && transfer.handle;
+      if (free && (await transfer.resumeWith({ ask: false }))) transfer.state = "waiting";
     }
     this.#draw();
     this.#next();
   }
 
-  #show(transfer) {
-    const parts = {
-      title: make("strong", { dir: "auto", title: transfer.name }, transfer.name),
-      size: make("span"),
-      bar: make("progress.bar", { max: 1 }),
-      words: make("p"),
-      buttons: make("span.row"),
-    };
-    parts.bar.setAttribute("aria-label", `Upload of ${transfer.name}`);
-    const row = make(
-      "li",
-      {},
-      make("div.name", {}, parts.title, parts.size),
-      parts.bar,
-      make("div.state", {}, parts.words, parts.buttons),
-    );
-    const item = { transfer, row, parts, shown: "" };
-    transfer.addEventListener("change", () => this.#changed(item));
-    this.#items.push(item);
-    this.#list.append(row);
-    this.hidden = false;
-    return item;
-  }
+  // Sending
 
-  #changed(item) {
-    const { transfer } = item;
-    if (transfer.state !== item.was) {
-      if (transfer.state === "sending") item.since = performance.now();
-      if (transfer.state === "done") announce(`${transfer.name} is uploaded.`);
-      item.was = transfer.state;
-      queueMicrotask(() => this.#next());
-    }
-    this.#draw();
-  }
-
-  /** Start what waits, a few at a time. */
+  /** Start what waits, a few at a time; what grows has a place of its own. */
   #next() {
-    let room = AT_ONCE - this.#items.filter((i) => ["sending", "offline"].includes(i.transfer.state)).length;
-    for (const { transfer } of this.#items) {
-      if (room > 0 && transfer.state === "waiting") {
+    const under = this.#items.filter(({ transfer }) => ["sending", "offline"].includes(transfer.state));
+    let room = AT_ONCE - under.filter(({ transfer }) => !transfer.stream).length;
+    for (const { transfer, gone } of this.#items) {
+      if (room > 0 && transfer.state === "waiting" && !gone) {
         room -= 1;
         transfer.start();
       }
     }
   }
 
-  #draw() {
-    if (this.#drawing) return;
-    this.#drawing = true;
-    setTimeout(() => {
-      this.#drawing = false;
-      for (const item of this.#items) drawItem(item, this.#actions(item));
-      this.#drawHead();
-    }, 100);
-  }
-
-  #drawHead() {
-    const live = this.#items.filter(({ gone, refused }) => !gone && !refused);
-    const done = live.filter(({ transfer }) => transfer.state === "done");
-    const moving = live.filter(({ transfer }) => ["sending", "offline", "waiting"].includes(transfer.state));
-    // A failed file doesn't hold the sum up.
-    const counted = [...done, ...moving];
-    const total = counted.reduce((sum, { transfer }) => sum + transfer.size, 0);
-    const sent = counted.reduce((sum, { transfer }) => sum + transfer.sent, 0);
-    const part = total ? sent / total : 0;
-    this.#bar.value = part;
-    this.#bar.hidden = !moving.length;
-    const open = this.#items.filter(({ gone }) => !gone);
-    this.dataset.state = moving.length ? "busy" : "rest";
-    if (moving.length) {
-      const at = Math.min(done.length + 1, counted.length);
-      this.#head.textContent =
-        counted.length === 1 ? `Uploading, ${percent(part)}` : `Uploading ${at} of ${counted.length}, ${percent(part)}`;
-    } else if (open.some(({ transfer }) => ["missing", "paused"].includes(transfer.state))) {
-      this.#head.textContent = "Unfinished uploads";
-    } else if (done.length) {
-      this.#head.textContent = done.length === 1 ? "1 video uploaded" : `${done.length} videos uploaded`;
-    } else {
-      this.#head.textContent = "Uploads";
+  #changed(item) {
+    const { transfer } = item;
+    if (transfer.state === "ended") return this.#remove(item);
+    if (transfer.state !== item.was) {
+      if (transfer.state === "done") this.#tell(`${transfer.name} is uploaded.`);
+      if (transfer.state === "failed") this.#tell(`${transfer.name} was not uploaded. ${transfer.problem}`);
+      item.was = transfer.state;
+      queueMicrotask(() => this.#next());
     }
-    this.hidden = !this.#items.length; // what was cancelled stays until Undo is over
-    const finished = open.length && open.every(({ transfer, refused }) => transfer.state === "done" || refused);
-    if (finished) this.#toggle.textContent = "Close";
-    else this.#toggle.textContent = this.#list.hidden ? "Show" : "Hide";
-    this.#toggle.setAttribute("aria-expanded", String(!this.#list.hidden));
-    this.#toggle.dataset.closes_all = finished ? "yes" : "";
-  }
-
-  #fold(hide) {
-    if (this.#toggle.dataset.closes_all) {
-      for (const item of [...this.#items]) this.#remove(item);
-    } else this.#list.hidden = hide;
-    this.#draw();
-  }
-
-  #remove(item) {
-    item.row.remove();
-    this.#items = this.#items.filter((other) => other !== item);
+    item.dirty = true;
     this.#draw();
   }
 
   /** What a person can do about an upload in this state: [label, what, class?]. */
-  #actions(item) {
+  actions(item) {
     const { transfer } = item;
     const cancel = ["Cancel", () => this.#cancel(item), "quiet"];
+    const remove = (label) => [label, () => (transfer.giveUp(), this.#remove(item)), "quiet"];
     if (item.gone) return [["Undo", () => this.#undo(item)]];
-    if (item.refused) return [["Remove", () => this.#remove(item), "quiet"]];
     switch (transfer.state) {
+      case "refused":
+        return item.passing ? [["Retry", () => this.#judgeAgain(item)], remove("Remove")] : [remove("Remove")];
+      case "same":
+        return [["Upload again", () => this.#queue(item)], remove("Skip")];
       case "waiting":
+      case "room":
         return [cancel];
       case "sending":
       case "offline":
+        if (transfer.stream) return transfer.stream.ended ? [cancel] : [];
         return [["Pause", () => transfer.pause()], cancel];
       case "paused":
-        return [["Resume", () => transfer.start()], cancel];
+        return [["Resume", () => this.#queue(item)], cancel];
       case "failed":
-        return [["Resume", () => transfer.start()], cancel];
+        if (transfer.changed) return [["Choose the file", () => this.#chooseAgain(item)], cancel];
+        return [["Retry", () => this.#queue(item)], cancel];
       case "missing":
         return [
           transfer.handle
@@ -229,114 +257,152 @@ export class UploadPanel extends HTMLElement {
           cancel,
         ];
       default:
-        return transfer.video ? [["Open", () => (location.href = transfer.video)]] : [];
+        return transfer.state === "done" && transfer.video && transfer.linked
+          ? [["Open", () => (location.href = `/videos/${transfer.video}`)]]
+          : [];
     }
+  }
+
+  /** By a person's hand at once, whatever else is sending. */
+  #queue({ transfer }) {
+    if (transfer.state === "same") transfer.video = undefined;
+    transfer.start();
+  }
+
+  async #judgeAgain(item) {
+    const { transfer } = item;
+    const { problem, passing } = await look(transfer.file, await findLimits(this));
+    Object.assign(transfer, { problem, state: problem ? "refused" : "waiting" });
+    item.passing = passing;
+    this.#changed(item);
   }
 
   async #goOn(item, how) {
     const { transfer } = item;
-    if (await transfer.resumeWith(how)) {
-      transfer.start();
-    } else if (how.ask) {
+    if (await transfer.resumeWith(how)) transfer.start();
+    else if (how.ask) {
       // The browser can't read it any more: then by choosing it again.
-      await dropHandle(transfer.key);
+      await dropHandle(transfer.id);
       transfer.handle = null;
     }
-    this.#draw();
+    this.#changed(item);
   }
 
   #chooseAgain(item) {
-    const input = make("input", { type: "file", accept: "video/*" });
-    input.addEventListener("change", () => input.files[0] && this.#goOn(item, { file: input.files[0] }));
+    const input = make("input", { type: "file", accept: "video/*,.mkv,.mts,.m2ts,.avi,.flv" });
+    input.addEventListener("change", async () => {
+      const [file] = input.files;
+      if (!file) return;
+      if (!item.transfer.changed) return this.#goOn(item, { file });
+      await item.transfer.replace(file);
+      this.#queue(item);
+    });
     input.click();
   }
 
   #cancel(item) {
     const { transfer } = item;
     item.before = transfer.state;
-    if (["sending", "offline"].includes(transfer.state)) transfer.pause();
+    if (transfer.busy) transfer.pause();
     item.gone = true;
-    transfer.state = transfer.state === "waiting" ? "paused" : transfer.state;
     item.timer = setTimeout(async () => {
       this.#remove(item);
       await transfer.cancel();
     }, UNDO_MS);
-    this.#draw();
-    item.row.querySelector("button")?.focus();
+    this.#changed(item);
   }
 
   #undo(item) {
     clearTimeout(item.timer);
     item.gone = false;
-    if (["sending", "offline", "waiting"].includes(item.before)) item.transfer.start();
-    else item.transfer.state = item.before;
+    const { transfer, before } = item;
+    if (["sending", "offline", "room"].includes(before)) transfer.start();
+    else transfer.state = before;
+    this.#changed(item);
+  }
+
+  // Showing
+
+  #show(transfer) {
+    transfer.linked = !this.dataset.grantUrl; // guests may not look at the video's page
+    const item = { transfer, ...rowOf(transfer), dirty: true };
+    transfer.addEventListener("change", () => this.#changed(item));
+    this.#items.push(item);
+    this.#list.append(item.row);
+    this.hidden = false;
+    return item;
+  }
+
+  #draw() {
+    if (this.#drawing) return;
+    this.#drawing = true;
+    setTimeout(() => {
+      this.#drawing = false;
+      for (const item of this.#items) {
+        if (item.dirty || item.transfer.busy) drawItem(item, this.actions(item));
+        item.dirty = false;
+      }
+      this.#drawHead();
+    }, DRAW_MS);
+  }
+
+  #drawHead() {
+    const open = this.#items.filter(({ gone }) => !gone);
+    const { words, part, moving, over, sent } = headline(open.map(({ transfer }) => transfer), this.#pace);
+    if (moving) this.#pace.add(performance.now(), sent);
+    else this.#pace.reset();
+    this.#bar.value = part;
+    this.#bar.hidden = !moving;
+    this.dataset.state = moving ? "busy" : "rest";
+    this.#head.textContent = words;
+    this.hidden = !this.#list.children.length; // what was cancelled stays until Undo is over
+    this.#toggle.dataset.closes = over && open.length === this.#items.length ? "yes" : "";
+    const closes = Boolean(this.#toggle.dataset.closes);
+    this.#toggle.textContent = closes ? "Close" : this.#list.hidden ? "Show" : "Hide";
+    if (closes) this.#toggle.removeAttribute("aria-expanded");
+    else this.#toggle.setAttribute("aria-expanded", String(!this.#list.hidden));
+  }
+
+  #fold() {
+    if (this.#toggle.dataset.closes) {
+      for (const item of [...this.#items]) this.#remove(item);
+      this.#list.replaceChildren();
+      this.#list.hidden = false;
+    } else this.#list.hidden = !this.#list.hidden;
     this.#draw();
   }
-}
 
-function drawItem(item, actions) {
-  const { transfer, parts } = item;
-  parts.size.textContent = size(transfer.size);
-  parts.bar.value = transfer.size ? transfer.sent / transfer.size : 0;
-  parts.bar.hidden = Boolean(item.refused || transfer.state === "done");
-  if (transfer.state === "sending") delete parts.bar.dataset.tone;
-  else parts.bar.dataset.tone = "neutral";
-  item.row.dataset.state = item.gone ? "cancelled" : transfer.state;
-  parts.words.textContent = sentence(item);
-  const bad = transfer.problem && ["failed", "missing"].includes(transfer.state);
-  if (bad) parts.words.dataset.tone = "bad";
-  else delete parts.words.dataset.tone;
-  const labels = actions.map(([label]) => label).join();
-  if (labels === item.shown) return; // the same buttons stay, and keep the focus
-  const focused = parts.buttons.contains(document.activeElement);
-  item.shown = labels;
-  parts.buttons.replaceChildren(
-    ...actions.map(([label, act, look = ""]) => {
-      const button = make(`button.button.small${look && "."}${look}`, { type: "button" }, label);
-      button.setAttribute("aria-label", `${label}: ${transfer.name}`);
-      button.addEventListener("click", act);
-      return button;
-    }),
-  );
-  if (focused) parts.buttons.firstElementChild?.focus();
-  if (transfer.video && parts.title.tagName !== "A") {
-    const link = make("a", { href: transfer.video, dir: "auto", title: transfer.name }, transfer.name);
-    parts.title.replaceWith(link);
-    parts.title = link;
+  #remove(item) {
+    if (!item) return;
+    const focused = item.row.contains(document.activeElement);
+    const near = item.row.nextElementSibling ?? item.row.previousElementSibling;
+    item.row.remove();
+    this.#items = this.#items.filter((other) => other !== item);
+    if (focused) (near?.querySelector("button") ?? this.#toggle).focus();
+    this.#draw();
+  }
+
+  #note(words, names) {
+    const row = NoteRow(words, names, () => {
+      row.remove();
+      this.#draw();
+    });
+    this.#list.append(row);
+    this.hidden = false;
+    this.#tell(words);
+    this.#draw();
+  }
+
+  /** A short message; where the page has no place for those, in the list. */
+  #say(words) {
+    if (!toast(words)) this.#note(words, []);
+  }
+
+  #tell(words) {
+    if (this.#said) this.#said.textContent = words;
+    else announce(words);
   }
 }
 
-function sentence({ transfer, gone, since }) {
-  const part = transfer.size ? transfer.sent / transfer.size : 0;
-  if (gone) return "Cancelled";
-  switch (transfer.state) {
-    case "waiting":
-      return "Waiting for its turn";
-    case "sending": {
-      const { speed } = transfer;
-      const words = [percent(part)];
-      if (speed) words.push(`${size(speed)}/s`);
-      if (speed && performance.now() - since > ESTIMATE_AFTER_MS) {
-        words.push(timeLeft((transfer.size - transfer.sent) / speed));
-      }
-      return words.join(", ");
-    }
-    case "offline":
-      return navigator.onLine
-        ? `${percent(part)}. The box doesn't answer. It goes on by itself.`
-        : `${percent(part)}. Waiting for the network. It goes on by itself.`;
-    case "paused":
-      return `Paused at ${percent(part)}`;
-    case "missing":
-      return (
-        transfer.problem ||
-        (transfer.handle
-          ? `Stopped at ${percent(part)}`
-          : `Stopped at ${percent(part)}. Choose the same file to go on.`)
-      );
-    case "failed":
-      return transfer.problem;
-    default:
-      return "Uploaded";
-  }
-}
+/** Two handles to one file look alike in all that can be seen without reading. */
+const isTwin = (one, other) => one?.lastModified === other.lastModified && one?.type === other.type;

@@ -20,4 +20,14 @@ export function timeLeft(seconds) {
   return `about ${(seconds / 3600).toFixed(1).replace(/\.0$/, "")} h left`;
 }
 
+/** "6 h", "1 h 5 min", "4 min", "20 s" */
+export function span(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+}
+
 export const percent = (part) => `${part >= 1 ? 100 : Math.min(99, Math.floor(part * 100))} %`;
+
+export const count = (number, one, many) => `${number} ${number === 1 ? one : many}`;

@@ -1,0 +1,2 @@
+// Stands in for the package url-parse, see build.mjs.
+export default URL;
