@@ -96,7 +96,8 @@ class Upload(Row):
     filename = CharField(default="")
     content_type = CharField(default="")
     durable_offset = BigIntegerField(default=0)  # acknowledged, hence on disk
-    settled_offset = BigIntegerField(default=0)  # never taken back: readers may follow so far
+    settled_offset = BigIntegerField(default=0)  # not taken back: readers may follow so far
+    rewound = IntegerField(default=0)  # how often it was taken back all the same: readers give up
     boot_id = CharField(default="")  # of the machine's start in which durable_offset was written
     sent_sha256 = CharField(null=True)  # of the whole file, as the sender says
     early_look = JsonField(null=True)  # what its first bytes tell (tasks/early_look)

@@ -1,5 +1,6 @@
 """Uploads: bytes that arrive in pieces, are kept whatever happens, and become videos."""
 
+from storage.uploads.growing import GrowingFile, UploadAborted, UploadStalled, feed
 from storage.uploads.housekeeping import OpenUpload, cancel, find_ended, open_uploads, stop
 from storage.uploads.receiving import receive
 from storage.uploads.recovery import Recovered, recover
@@ -20,6 +21,7 @@ __all__ = [
     "Created",
     "Digest",
     "DigestMismatch",
+    "GrowingFile",
     "Held",
     "NewUpload",
     "OpenUpload",
@@ -27,10 +29,13 @@ __all__ = [
     "Slot",
     "Slots",
     "Store",
+    "UploadAborted",
     "UploadBusy",
     "UploadGone",
+    "UploadStalled",
     "WrongOffset",
     "cancel",
+    "feed",
     "find_ended",
     "open_uploads",
     "progress_of",

@@ -205,6 +205,6 @@ class Aside:
             if self._task is not None:
                 await self._task
         except OSError:
-            await disk_work(lambda: self.store.fall_back(self.held))
+            await in_thread(lambda: self.store.fall_back(self.held))
             raise
         self.held.offset = size

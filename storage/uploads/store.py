@@ -274,9 +274,22 @@ class Store:
 
         The kernel may have dropped what it could not write, and says so only once.
         """
+        with contextlib.suppress(OperationalError):
+            self._rewind(held, held.row.durable_offset)
         with contextlib.suppress(OSError):
             self.take_back(held, held.row.durable_offset)
         held.offset = held.row.durable_offset
+
+    def _rewind(self, held: Held, offset: int) -> None:
+        """Tell readers of the growing file, before it is cut, that what they read doesn't hold.
+
+        Does nothing under the default policy, where only durable bytes are settled.
+        """
+        if held.row.settled_offset > offset:
+            Upload.update(settled_offset=offset, rewound=Upload.rewound + 1).where(
+                Upload.id == held.row.id
+            ).execute()
+            held.row.settled_offset = offset
 
     def take_back(self, held: Held, offset: int) -> None:
         """Drop what came after ``offset``. Raises OSError."""
@@ -287,7 +300,9 @@ class Store:
     def restart(self, held: Held) -> None:
         """Back to the first byte: the sender sends the whole file anew."""
         assert held.handle is not None
-        Upload.update(durable_offset=0, settled_offset=0).where(Upload.id == held.row.id).execute()
+        Upload.update(durable_offset=0, settled_offset=0, rewound=Upload.rewound + 1).where(
+            Upload.id == held.row.id
+        ).execute()
         cut_back(held.handle, 0)
         held.offset = held.row.durable_offset = held.row.settled_offset = 0
 
