@@ -10,7 +10,9 @@ Source: draft-ietf-httpbis-resumable-upload, "Concurrency"; uploads.md §5.5.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from appliance.errors import Conflict
@@ -48,6 +50,14 @@ class Sender(Protocol):
         """Read no further. Safe to repeat."""
 
 
+@dataclass(frozen=True)
+class Pace:
+    """``offset``: bytes of the upload that have come; ``bytes_per_s``: mean of this request."""
+
+    offset: int
+    bytes_per_s: int
+
+
 class Slot:
     """One upload's turn. ``told_s``: when its progress was last told (monotonic)."""
 
@@ -58,6 +68,7 @@ class Slot:
         self._waiting = 0
         self._sender: Sender | None = None
         self._started_at = 0
+        self._since_s = 0.0
 
     @property
     def offset(self) -> int | None:
@@ -68,6 +79,7 @@ class Slot:
     def sending(self, sender: Sender, offset: int) -> Iterator[None]:
         """While ``sender`` brings bytes from ``offset`` on; newcomers may interrupt it."""
         self._sender, self._started_at = sender, offset
+        self._since_s = time.monotonic()
         if self._waiting:
             self._ask()
         try:
@@ -83,6 +95,15 @@ class Slot:
             await self.lock.acquire()
         finally:
             self._waiting -= 1
+
+    @property
+    def pace(self) -> Pace | None:
+        """How its present sender gets on; None when nobody sends."""
+        sender, since_s = self._sender, self._since_s
+        if sender is None:
+            return None
+        rate = sender.taken / max(time.monotonic() - since_s, 0.001)
+        return Pace(self._started_at + sender.taken, round(rate))
 
     def interrupt(self) -> None:
         """Its sender, if there is one, reads no further."""
@@ -113,6 +134,11 @@ class Slots:
     def sending(self) -> dict[str, Slot]:
         """Those whose bytes are arriving, by upload id."""
         return {name: slot for name, slot in self._slots.items() if slot.offset is not None}
+
+    def pace(self, upload_id: str) -> Pace | None:
+        """Of an upload that is being sent at this moment; from any thread."""
+        slot = self._slots.get(upload_id)
+        return slot.pace if slot is not None else None
 
     @asynccontextmanager
     async def hold(self, upload_id: str, *, wait_s: float = WAIT_S) -> AsyncIterator[Slot]:

@@ -144,7 +144,10 @@ function namesFor(type, event) {
   if (event.post_id) names.add(`live:post-${event.post_id}`);
   if (kind === "job") names.add("live:jobs");
   if (kind === "post" || kind === "target" || event.post_id) names.add("live:posts");
+  if (kind === "guest_link") names.add("live:guest-links");
   if (["video.created", "video.trashed", "video.restored"].includes(type)) names.add("live:videos");
+  // An upload begins, gets on or ends; the last two also as a change of its video.
+  if (type.startsWith("upload.") || kind === "upload" || kind === "video") names.add("live:uploads");
   // Counts of the library's filters change with states only, not with progress.
   if (kind === "video") names.add("live:counts");
   return names;
