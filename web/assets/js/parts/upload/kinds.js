@@ -70,7 +70,8 @@ export function problemOfKind(kind, { name, type }) {
   return "This is no video file. The box takes MP4, MOV, MKV, WebM, AVI and the like.";
 }
 
-const latin1 = (bytes) => new TextDecoder("latin1").decode(bytes);
+// TextDecoder's "latin1" is windows-1252: it turns 0x80–0x9f into other characters.
+const latin1 = (bytes) => Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 
 /** UTF-8 or UTF-16 with a mark, and no control characters but those of lines. */
 function isText(bytes) {
