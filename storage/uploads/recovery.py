@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 # A file is made before its row; one that is older than this never gets one.
 _ROWLESS_S = 60.0
 _KEEP_ENDED = timedelta(days=7)
+# By the IETF draft a sender says when its file is whole. There are clients that send all bytes
+# and never say so (tus-js-client 4.3 with streams): their files are taken, rather than thrown away.
+_UNSAID = timedelta(minutes=10)
 
 
 @dataclass
@@ -67,7 +70,8 @@ def recover(settings: Settings) -> Recovered:
 def _recover_one(store: Store, row: Upload, done: Recovered) -> None:
     held = store.hold(row)
     try:
-        if held.row.state is UploadState.FINISHING or held.is_whole:
+        unsaid = held.all_here and now() - held.row.touched_at > _UNSAID
+        if held.row.state is UploadState.FINISHING or held.is_whole or unsaid:
             store.finish(held)
             done.finished += 1
             log.info("upload %s was finished after a cut", row.public_id)

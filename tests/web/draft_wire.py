@@ -9,7 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from appliance.models import Video
+from appliance.models import Job, Video
 from tests.web.tus_client import named
 
 if TYPE_CHECKING:
@@ -88,3 +88,8 @@ def partial(offset: int, size: int, complete: str = "?0") -> list[str]:
         f"Upload-Complete: {complete}",
         f"Content-Length: {size}",
     ]
+
+
+def probes() -> int:
+    """Jobs that whole files get; others may look into growing ones."""
+    return int(Job.select().where(Job.kind == "probe").count())

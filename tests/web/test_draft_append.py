@@ -5,11 +5,13 @@ Each test names the section whose words it holds the server to.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.models import Job, Upload, User, Video
+from appliance.clock import now
+from appliance.models import Upload, User, Video
 from appliance.states import UploadState, VideoState
 from storage.uploads import recover
 from tests.web.draft_wire import (
@@ -24,6 +26,7 @@ from tests.web.draft_wire import (
     partial,
     patch,
     post,
+    probes,
     raw,
     state,
 )
@@ -156,7 +159,7 @@ def test_append_of_several_parts(sender: httpx.Client, box: Layout) -> None:
     answer = patch(sender, location, 200_000, BODY[200_000:], "?1")
     assert (answer.status_code, answer.headers["Upload-Complete"]) == (201, "?1")
     assert original(box) == BODY
-    assert [job.kind for job in Job.select()] == ["probe"]
+    assert probes() == 1
 
 
 def test_append_of_unknown_size(sender: httpx.Client, box: Layout) -> None:
@@ -239,13 +242,28 @@ def test_length_alone_does_not_complete(
     location = made(sender, BODY, Upload_Length=str(len(BODY)))
     assert state(sender, location) == ("?0", len(BODY))
     assert not Upload.get().complete_declared
-    assert recover(one_server.settings).finished == 0  # nor does the sweep
+    assert recover(one_server.settings).finished == 0  # nor does the sweep, so soon
     assert sender.head(location, headers=TUS).headers["Upload-Offset"] == str(len(BODY))
     assert Video.get().state is VideoState.UPLOADING
     answer = patch(sender, location, len(BODY), b"", "?1")
     assert (answer.status_code, answer.headers["Upload-Complete"]) == (201, "?1")
     assert Upload.get().complete_declared
     assert original(box) == BODY
+
+
+def test_a_whole_file_whose_end_nobody_said_is_taken_in_the_end(
+    one_server: Served, sender: httpx.Client, box: Layout
+) -> None:
+    """“… until it is explicitly marked as completed by the client or the server.”"""
+    location = made(sender, BODY, Upload_Length=str(len(BODY)))
+    half = made(sender, BODY[:-1], Upload_Length=str(len(BODY)))
+    Upload.update(
+        touched_at=now() - timedelta(minutes=11), touched_boot_s=Upload.touched_boot_s - 660
+    ).execute()
+    assert recover(one_server.settings).finished == 1
+    assert state(sender, location) == ("?1", len(BODY))
+    assert state(sender, half) == ("?0", len(BODY) - 1)
+    assert patch(sender, location, len(BODY), b"", "?1").status_code == 201
 
 
 def test_completing_without_content_needs_all_of_the_length(sender: httpx.Client) -> None:
@@ -276,7 +294,7 @@ def test_the_final_answer_is_replayed(sender: httpx.Client) -> None:
         assert (again.status_code, again.json()) == (201, first.json())
         for name in ("Upload-Complete", "Upload-Offset", "Location", "Appliance-Video-Id"):
             assert again.headers[name] == first.headers[name]
-    assert Job.select().count() == 1
+    assert probes() == 1
 
 
 def test_nothing_is_added_to_a_complete_upload(sender: httpx.Client, box: Layout) -> None:
@@ -398,7 +416,7 @@ def test_digest_of_another_whole(sender: httpx.Client, box: Layout) -> None:
     assert head(sender, location).status_code == 410
     assert Video.get().state is VideoState.FAILED
     assert list(box.uploads.iterdir()) == []
-    assert Job.select().count() == 0
+    assert probes() == 0
 
 
 # Security Considerations

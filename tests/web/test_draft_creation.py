@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from appliance.access import Scope
-from appliance.models import Job, Role, Source, Upload, Video
+from appliance.models import Role, Source, Upload, Video
 from appliance.states import UploadState, VideoState
 from tests.web.draft_wire import (
     BODY,
@@ -24,6 +24,7 @@ from tests.web.draft_wire import (
     original,
     patch,
     post,
+    probes,
     raw,
     state,
 )
@@ -64,7 +65,7 @@ def test_creation_one_request_is_enough(sender: httpx.Client, box: Layout) -> No
         Source.API,
     )
     assert original(box) == BODY
-    assert Job.select().count() == 1
+    assert probes() == 1
     row = Upload.get()
     assert (row.protocol, row.content_type, row.length) == ("draft", "video/mp4", len(BODY))
     assert row.complete_declared
