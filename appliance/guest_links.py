@@ -304,6 +304,20 @@ def check_may_send(link: GuestLink, size_bytes: int) -> None:
     GuestLink.update(last_used_at=now()).where(GuestLink.id == link.id).execute()
 
 
+def narrow(query: ModelSelect[Video], public_id: str) -> ModelSelect[Video]:
+    """Those that were sent by the link."""
+    link = GuestLink.select(GuestLink.id).where(GuestLink.public_id == public_id)
+    return query.where(Video.guest_link_id.in_(link))
+
+
+def of_videos(videos: Iterable[Video]) -> dict[int, GuestLink]:
+    """The links that videos were sent by, by the links' row ids; one query, or none."""
+    ids = {video.guest_link_id for video in videos if video.guest_link_id is not None}
+    if not ids:
+        return {}
+    return {link.id: link for link in GuestLink.select().where(GuestLink.id.in_(ids))}
+
+
 # Guests
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from appliance import jobs
+from appliance import guest_links, jobs, tags
 from appliance.models import Job, Post, Priority, Rendition, User, Video
 from appliance.states import JOB_ENDED, RenditionState, VideoState
 from storage import uploads
@@ -45,6 +45,9 @@ class VideoShape:
     width: int | None
     height: int | None
     owner: Person | None
+    tags: list[str]
+    guest_name: str | None
+    guest_link_id: str | None
     error: str | None
     upload_progress: float | None
     poster_url: str | None
@@ -93,6 +96,8 @@ def load_videos(
         .order_by(Job.progress)
     }
     arrived = uploads.progress_of(layout, videos)
+    tagged = tags.of(videos)
+    sent_by = guest_links.of_videos(videos)
     shapes = []
     for video in videos:
         rendition = renditions.get(video.id)
@@ -112,6 +117,13 @@ def load_videos(
                 width=video.width,
                 height=video.height,
                 owner=owners.get(video.owner_id or 0),
+                tags=tagged.get(video.id, []),
+                guest_name=video.guest_name,
+                guest_link_id=(
+                    sent_by[video.guest_link_id].public_id
+                    if video.guest_link_id in sent_by
+                    else None
+                ),
                 error=video.error,
                 upload_progress=arrived.get(video.id),
                 poster_url=(

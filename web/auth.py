@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METRICS_PATH = "/metrics"
 # Paths that are the same for everybody: no look into the database for them.
-_NOBODY = ("/static/", "/public/", "/practice/api/", "/health/live")
+_NOBODY = ("/static/", "/public/", "/send/", "/practice/api/", "/health/live")
 
 
 @dataclass(frozen=True)

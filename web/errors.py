@@ -35,6 +35,7 @@ from appliance.errors import (
     TooManyAttempts,
     Unauthenticated,
 )
+from appliance.guest_links import LinkClosed
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -49,6 +50,7 @@ STATUS: dict[type[ApplianceError], int] = {
     SettingsError: 500,
     InvalidInput: 422,
     NotFound: 404,
+    LinkClosed: 410,
     Forbidden: 403,
     Unauthenticated: 401,
     TooManyAttempts: 429,
@@ -75,6 +77,7 @@ HEADINGS: dict[int, str] = {
     404: "Not found",
     405: "Not possible here",
     409: "Not possible at the moment",
+    410: "This link has ended",
     413: "Too large",
     422: "Something needs a correction",
     429: "Too many tries",
@@ -83,6 +86,8 @@ HEADINGS: dict[int, str] = {
     507: "The disk is full",
 }
 
+# Of a guest's page: where it is, and what its script asks.
+_GUESTS = re.compile(r"(/send/[^/]+)(/uploads\b)?")
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
 
@@ -172,6 +177,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[A
         "sentence": answer.sentence,
         "code": answer.code,
         "request_id": request_id,
+        "guest_page": guests[1] if (guests := _GUESTS.match(request.scope["path"])) else "",
     }
     name = "errors/_fragment.html" if is_fragment else "errors/page.html"
     return _rendered(request, answer, name, context)
@@ -186,6 +192,9 @@ async def answer_error(request: Request[Any, Any, Any], error: Exception) -> Non
 def wants_problem(request: Request[Any, Any, Any]) -> bool:
     """Scripts get problem documents, people pages."""
     if request.scope["path"].startswith(("/api/", "/files", "/practice/api", "/metrics")):
+        return True
+    guests = _GUESTS.match(request.scope["path"])
+    if guests is not None and guests[2]:
         return True
     accept = request.headers.get("accept", "")
     return "json" in accept and "text/html" not in accept

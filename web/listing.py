@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from peewee import fn
 
-from appliance import access, videos
+from appliance import access, guest_links, tags, videos
+from appliance.ids import is_id
 from appliance.models import Video
 from appliance.states import VideoState
 from web.words import _
@@ -41,15 +42,29 @@ class Wanted:
     sort: str = "newest"
     view: str = "grid"
     after: str = ""
+    tag: str = ""
+    link: str = ""
+    """A guest link's id: what was sent by it."""
 
     @classmethod
-    def of(cls, words: str, state: str, sort: str, view: str, after: str) -> Wanted:
+    def of(
+        cls,
+        words: str,
+        state: str,
+        sort: str,
+        view: str,
+        after: str,
+        tag: str = "",
+        link: str = "",
+    ) -> Wanted:
         return cls(
             words=words.strip()[:200],
             state=state if state in FILTERS else "",
             sort=sort if sort in SORTS else "newest",
             view="list" if view == "list" else "grid",
             after=after,
+            tag=tag.strip()[:100],
+            link=link if is_id(link) else "",
         )
 
     def url(self, **changes: str) -> str:
@@ -60,6 +75,8 @@ class Wanted:
             "show": other.state,
             "sort": "" if other.sort == "newest" else other.sort,
             "view": "" if other.view == "grid" else other.view,
+            "tag": other.tag,
+            "link": other.link,
             "after": changes.get("after", ""),
         }
         query = urlencode({name: value for name, value in named.items() if value})
@@ -67,7 +84,7 @@ class Wanted:
 
     @property
     def narrowed(self) -> bool:
-        return bool(self.words or self.state)
+        return bool(self.words or self.state or self.tag or self.link)
 
 
 @dataclass(frozen=True)
@@ -80,7 +97,7 @@ class Tab:
 
 def load_tabs(user: User, wanted: Wanted) -> list[Tab]:
     """The filters with how many videos each shows (for the words searched for)."""
-    everything = videos.search(access.visible_videos(user), wanted.words)
+    everything = _narrowed(access.visible_videos(user), wanted)
     rows: Any = everything.select(Video.state, fn.COUNT(Video.id)).group_by(Video.state).tuples()
     by_state = dict(rows)
     labels = {
@@ -100,15 +117,21 @@ def load_tabs(user: User, wanted: Wanted) -> list[Tab]:
     ]
 
 
+def _narrowed(query: ModelSelect[Video], wanted: Wanted) -> ModelSelect[Video]:
+    """By words, tag and link; the state is for the tabs."""
+    query = tags.narrow(videos.search(query, wanted.words), wanted.tag)
+    return guest_links.narrow(query, wanted.link) if wanted.link else query
+
+
 def count_bin(user: User) -> int:
     return int(access.visible_videos(user, trashed=True).count())
 
 
 def load_page(user: User, wanted: Wanted) -> tuple[list[Video], str]:
     """The videos of one page, and the cursor of the next; "" when it was the last."""
-    query = videos.search(
-        access.visible_videos(user, trashed=wanted.state == "bin"), wanted.words
-    ).where(Video.state.in_(FILTERS[wanted.state]))
+    query = _narrowed(access.visible_videos(user, trashed=wanted.state == "bin"), wanted).where(
+        Video.state.in_(FILTERS[wanted.state])
+    )
     rows = list(_ordered(query, wanted).limit(PAGE + 1))
     if len(rows) <= PAGE:
         return rows, ""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from storage.uploads import open_uploads
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from appliance.models import User
     from storage.uploads import Slots
 

@@ -36,6 +36,7 @@ Bytes are uploaded to the `upload_url` of `POST /api/v1/uploads` by tus 1.0.0 or
 TAGS = {
     "videos": "What was brought in",
     "uploads": "Bring a video in",
+    "guest links": "Let people without an account bring videos in",
     "posts": "Put a video out",
     "accounts": "Where posts go",
     "jobs": "The work behind it",

@@ -16,7 +16,7 @@ log = logging.getLogger("appliance.web")
 
 # The part after these is a capability: whoever reads it in a log could use it.
 # The router takes several slashes for one.
-_CAPABILITY = re.compile(r"^/+(files|public|setup|invite|reset|upload)/+[^/]+")
+_CAPABILITY = re.compile(r"^/+(files|public|setup|invite|reset|upload|send)/+[^/]+")
 _HARMLESS = re.compile(r"[^A-Za-z0-9/_.~!$&'()*+,:;@-]")
 
 

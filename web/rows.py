@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
-from appliance import access, jobs
+from appliance import access, guest_links, jobs, tags
 from appliance.clock import boot_id, boottime_s, now
 from appliance.models import (
     Account,
+    GuestLink,
     Heartbeat,
     Job,
     Post,
@@ -88,6 +89,15 @@ class Viewer:
 
 
 @dataclass(frozen=True)
+class Sender:
+    """The guest who sent a video, and the link that they came by."""
+
+    name: str
+    link_id: str
+    link_title: str
+
+
+@dataclass(frozen=True)
 class VideoCard:
     """A video in a list."""
 
@@ -101,6 +111,8 @@ class VideoCard:
     created_at: datetime
     deleted_at: datetime | None
     owner: str
+    sender: Sender | None
+    tags: list[str]
     private: bool
     problem: str
     remedy: str
@@ -132,6 +144,8 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
         )
     }
     ends = _last_ends(v.id for v in videos if v.id in failed or v.state is VideoState.FAILED)
+    tagged = tags.of(videos)
+    links = guest_links.of_videos(videos)
     cards = []
     for video in videos:
         part = progress.of_video(video.state, parts.get(video.id), work[video.id])
@@ -147,7 +161,9 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
                 duration_s=video.duration_s,
                 created_at=video.created_at,
                 deleted_at=video.deleted_at,
-                owner=owners.get(video.owner_id or 0, video.guest_name or ""),
+                owner=owners.get(video.owner_id or 0, ""),
+                sender=_sender(video, links),
+                tags=tagged.get(video.id, []),
                 private=video.visibility == "private",
                 problem=(video.error or "") if video.state is VideoState.FAILED else "",
                 remedy=_remedy(video, ends.get(video.id), failed_version=video.id in failed)
@@ -158,6 +174,13 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
             )
         )
     return cards
+
+
+def _sender(video: Video, links: dict[int, GuestLink]) -> Sender | None:
+    if not video.guest_name:
+        return None
+    link = links.get(video.guest_link_id or 0)
+    return Sender(video.guest_name, link.public_id if link else "", link.title if link else "")
 
 
 def _last_ends(video_ids: Iterable[int]) -> dict[int, Job]:

@@ -30,7 +30,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 PERMISSIONS_POLICY = "display-capture=(self), microphone=(self), camera=()"
 # Pages whose address is itself a secret; it must not travel in a Referer.
-CAPABILITY_PAGES = ("/setup/", "/invite/", "/reset/", "/public/", "/files/", "/upload/")
+CAPABILITY_PAGES = ("/setup/", "/invite/", "/reset/", "/public/", "/files/", "/upload/", "/send/")
 # The router takes several slashes for one.
 _SLASHES = re.compile("/+")
 _ONE_YEAR_S = 31_536_000
@@ -70,6 +70,9 @@ def headers_for(path: str, *, https: bool) -> list[tuple[bytes, bytes]]:
         "permissions-policy": PERMISSIONS_POLICY,
         "cross-origin-opener-policy": "same-origin",
     }
+    if secret:
+        # A link that somebody has put on a web page must not end up in a search.
+        values["x-robots-tag"] = "noindex, nofollow"
     if https:
         values["strict-transport-security"] = f"max-age={_ONE_YEAR_S}; includeSubDomains"
     if not path.startswith(("/static/", "/media/", "/public/")):

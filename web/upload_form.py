@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,15 +23,18 @@ from multipart import (  # type: ignore[import-untyped]  # it has no types
 
 from appliance.access import at_least
 from appliance.clock import now
-from appliance.errors import Forbidden, InvalidInput
+from appliance.errors import Forbidden, InvalidInput, TooLarge
 from appliance.ids import PATTERN as ID
 from appliance.models import Role, Source, User
+from appliance.text import describe_size
 from storage.background import in_thread
 from storage.uploads import NewUpload, Slot, receive
 from web.tus import visibility_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
+
+    from litestar.datastructures import Headers
 
     from appliance.vault import Vault
     from storage.uploads import Store
@@ -68,13 +72,54 @@ def _mac(vault: Vault, user_id: str, expires_s: int) -> str:
     ).decode()
 
 
+@dataclass(frozen=True)
+class Said:
+    """What a form says of a file before its first byte. ``fields``: those that came before it."""
+
+    filename: str
+    content_type: str
+    fields: dict[str, str]
+    form_bytes: int
+    """Of the whole body: the file has less."""
+
+
+def from_browser(said: Said) -> NewUpload:
+    """The fields ``title`` and ``visibility`` count for the files after them."""
+    return NewUpload(
+        length=None,
+        expected_bytes=said.form_bytes,
+        filename=said.filename,
+        content_type=said.content_type,
+        title=said.fields.get("title"),
+        visibility=visibility_of(said.fields.get("visibility")),
+        source=Source.BROWSER,
+    )
+
+
+def announced_bytes(headers: Headers) -> int:
+    """Of the whole body; all browsers say it, and without it nobody could tell whether there is
+    room. Raises InvalidInput."""
+    length = headers.get("content-length", "")
+    if not (length.isascii() and length.isdigit() and len(length) < 17):
+        raise InvalidInput("Say in Content-Length how many bytes come.")
+    return int(length)
+
+
 async def take_form(
-    store: Store, user: User, content_type: str, size: int, body: Body
+    store: Store,
+    owner: User | None,
+    content_type: str,
+    size: int,
+    body: Body,
+    *,
+    begin: Callable[[Said], NewUpload] = from_browser,
+    most_bytes: int | None = None,
 ) -> list[str]:
     """Store the files of a form; the ids of their videos. ``size``: of the whole body.
 
-    The fields ``title`` and ``visibility`` count for the files after them. Raises InvalidInput
-    (no file, or no such form), BodyCut, StorageFull, TooLarge.
+    ``begin`` is asked, in a thread, what a file is to become; a file has at most ``most_bytes``.
+    Raises InvalidInput (no file, or no such form), BodyCut, StorageFull, TooLarge, and what
+    ``begin`` raises; files that were whole before that stay.
     """
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data" or not options.get("boundary"):
@@ -90,7 +135,9 @@ async def take_form(
                 if event.filename is None:
                     fields[event.name] = await _read_field(_part(events))
                 elif event.filename:
-                    made.append(await _take_file(store, user, event, fields, size, _part(events)))
+                    said = Said(event.filename, event.content_type or "", dict(fields), size)
+                    part = _at_most(most_bytes, _part(events))
+                    made.append(await _take_file(store, owner, said, begin, part))
     except MultipartError as exc:
         raise InvalidInput(f"The form could not be read: {exc}.") from exc
     if not made:
@@ -126,25 +173,25 @@ async def _read_field(part: AsyncIterator[bytes]) -> str:
     return value.decode("utf-8", errors="replace")
 
 
+async def _at_most(most_bytes: int | None, part: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Raises TooLarge."""
+    taken = 0
+    async for chunk in part:
+        taken += len(chunk)
+        if most_bytes is not None and taken > most_bytes:
+            raise TooLarge(f"The file is larger than the {describe_size(most_bytes)} it may have.")
+        yield chunk
+
+
 async def _take_file(
     store: Store,
-    user: User,
-    segment: MultipartSegment,
-    fields: dict[str, str],
-    size: int,
+    owner: User | None,
+    said: Said,
+    begin: Callable[[Said], NewUpload],
     part: AsyncIterator[bytes],
 ) -> str:
     """A form can't go on after a cut, so what is not whole is removed."""
-    new = NewUpload(
-        length=None,
-        expected_bytes=size,
-        filename=segment.filename or "",
-        content_type=segment.content_type or "",
-        title=fields.get("title"),
-        visibility=visibility_of(fields.get("visibility")),
-        source=Source.BROWSER,
-    )
-    created = await in_thread(lambda: store.create(user, new))
+    created = await in_thread(lambda: store.create(owner, begin(said)))
     held = await in_thread(lambda: store.open(created.upload_id, created.token))
     try:
         try:

@@ -37,6 +37,8 @@ GET           /_ui                                                  viewer  -
 GET           /api/v1/accounts                                      viewer  read
 POST          /api/v1/accounts/{account_id}/reconnect               admin   admin
 GET           /api/v1/events                                        viewer  read
+GET,POST      /api/v1/guest-links                                   editor  upload
+DELETE,GET,PATCH /api/v1/guest-links/{link_id}                      editor  upload
 GET           /api/v1/jobs                                          viewer  read
 GET           /api/v1/jobs/stats                                    viewer  read
 GET           /api/v1/jobs/{job_id}                                 viewer  read
@@ -62,6 +64,9 @@ POST          /api/v1/videos/{video_id}/retry                       editor  writ
 GET           /api/v1/videos/{video_id}/status                      viewer  read
 POST          /api/v1/videos/{video_id}/upload/complete             editor  upload
 *             /files                                                own
+GET,POST      /guest-links                                          editor  -
+GET,POST      /guest-links/{link_id}                                editor  -
+POST          /guest-links/{link_id}/revoke                         editor  -
 GET           /health/live                                          public
 GET           /health/ready                                         public
 GET,POST      /invite/{token}                                       public
@@ -99,6 +104,13 @@ GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
 GET,HEAD      /public/{token}/{name}                                public
 GET,POST      /reset/{token}                                        public
 GET           /robots.txt                                           public
+GET           /send/{token}                                         public
+POST          /send/{token}                                         own
+GET           /send/{token}/_sent                                   public
+POST          /send/{token}/file/{form_key}                         own
+POST          /send/{token}/leave                                   own
+POST          /send/{token}/uploads                                 own
+GET           /send/{token}/uploads/{video_id}                      own
 GET           /settings                                             viewer  -
 POST          /settings/password                                    viewer  -
 POST          /settings/profile                                     viewer  -

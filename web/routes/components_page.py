@@ -16,7 +16,7 @@ from appliance.states import VideoState
 from web import progress, words
 from web.auth import needs, principal
 from web.progress import Progress
-from web.rows import VideoCard
+from web.rows import Sender, VideoCard
 
 
 @get("/_ui", opt=needs(Role.VIEWER), sync_to_thread=False, include_in_schema=False)
@@ -55,6 +55,8 @@ def _card(
         created_at=now() - timedelta(minutes=5),
         deleted_at=None,
         owner="Ada",
+        sender=Sender("Anna", "", "Send us your clip") if id == "d" else None,
+        tags=["party", "summer 2026"] if id == "d" else [],
         private=False,
         problem=problem,
         remedy="upload" if problem else "",

@@ -9,10 +9,10 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Response, Template
 
-from appliance import access
+from appliance import access, guest_links
 from appliance.db import database
 from appliance.errors import NotFound
-from appliance.models import Role, Video
+from appliance.models import GuestLink, Role, User, Video
 from web import listing
 from web.auth import needs, principal
 from web.listing import Wanted
@@ -27,10 +27,12 @@ def library(
     sort: FromQuery[str] = "",
     view: FromQuery[str] = "",
     after: FromQuery[str] = "",
+    tag: FromQuery[str] = "",
+    link: FromQuery[str] = "",
     trashed: FromQuery[str] = "",
 ) -> Template:
     user = principal(request).user
-    wanted = Wanted.of(q, show, sort, view, after)
+    wanted = Wanted.of(q, show, sort, view, after, tag, link)
     with database.connection_context():
         videos, cursor = listing.load_page(user, wanted)
         gone = (
@@ -46,8 +48,18 @@ def library(
             "more": wanted.url(after=cursor) if cursor else "",
             "trashed": load_cards(user, request.app.state.layout, [gone])[0] if gone else None,
             "search_words": wanted.words,
+            "link_title": _title_of(user, wanted.link, videos),
         }
     return Template("library/page.html", context=context)
+
+
+def _title_of(user: User, link_id: str, videos: list[Video]) -> str:
+    """What a guest link is called, for those who see it or something that came by it."""
+    if not link_id:
+        return ""
+    seen = access.visible_guest_links(user).where(GuestLink.public_id == link_id).first()
+    link = seen or next(iter(guest_links.of_videos(videos).values()), None)
+    return link.title if link is not None else ""
 
 
 @get("/_tabs", opt=needs(Role.VIEWER), sync_to_thread=True, include_in_schema=False)
@@ -57,9 +69,11 @@ def tabs(
     show: FromQuery[str] = "",
     sort: FromQuery[str] = "",
     view: FromQuery[str] = "",
+    tag: FromQuery[str] = "",
+    link: FromQuery[str] = "",
 ) -> Template:
     """The filters with their counts, anew."""
-    wanted = Wanted.of(q, show, sort, view, "")
+    wanted = Wanted.of(q, show, sort, view, "", tag, link)
     with database.connection_context():
         context = {"wanted": wanted, "tabs": listing.load_tabs(principal(request).user, wanted)}
     return Template("library/_tabs.html", context=context)

@@ -24,7 +24,7 @@ from storage.uploads import Held, NewUpload, Store, UploadBusy, UploadGone
 from web.auth import PUBLIC, needs, principal
 from web.errors import PROBLEM
 from web.upload_body import Body, BodyCut, BodyStalled
-from web.upload_form import sender_of, take_form
+from web.upload_form import announced_bytes, sender_of, take_form
 from web.upload_requests import upload_path
 
 UPLOAD = needs(Role.EDITOR, Scope.UPLOAD)
@@ -205,16 +205,12 @@ async def upload_form(request: Request[Any, Any, State], capability: FromPath[st
     """The form of the upload page, sent by a browser without script; streamed to disk."""
     state = request.app.state
     user = await in_thread(lambda: sender_of(state.vault, capability))
-    length = request.headers.get("content-length", "")
-    if not (length.isascii() and length.isdigit() and len(length) < 17):
-        # All browsers say it; without it nobody could tell whether there is room.
-        raise InvalidInput("Say in Content-Length how many bytes come.")
     try:
         made = await take_form(
             Store(state.settings, state.layout),
             user,
             request.headers.get("content-type", ""),
-            int(length),
+            announced_bytes(request.headers),
             Body(request.receive),
         )
     except (BodyCut, BodyStalled) as exc:

@@ -29,6 +29,7 @@ class TextForm:
     title: str | None = None
     description: str | None = None
     visibility: str | None = None
+    tags: str | None = None
 
 
 @get("/videos/{video_id:str}", opt=LOOK, sync_to_thread=True, include_in_schema=False)
@@ -61,6 +62,7 @@ def edit(
                 title=data.title,
                 description=data.description,
                 visibility=_visibility(user, video, data.visibility),
+                tag_names=None if data.tags is None else data.tags.split(","),
             )
     except InvalidInput as exc:
         return _page(request, video_id, typed=data, problems={exc.field or "": exc.message})

@@ -10,7 +10,7 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from appliance import access, jobs, videos
+from appliance import access, guest_links, jobs, tags, videos
 from appliance.access import Scope
 from appliance.db import database
 from appliance.errors import Forbidden, InvalidInput
@@ -35,6 +35,8 @@ class VideoChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     title: str | None = None
     description: str | None = None
     visibility: Visibility | None = None
+    tags: list[str] | None = None
+    """All of them: those that are not named are taken away."""
     social_ready_status: str | None = None
     """Only "pending": make the version for posting again."""
 
@@ -73,11 +75,14 @@ def list_videos(
     in_state: Annotated[str | None, QueryParameter(name="state")] = None,
     social_ready_status: FromQuery[str | None] = None,
     owner: FromQuery[str | None] = None,
+    tag: FromQuery[str] = "",
+    guest_link: FromQuery[str | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 50,
 ) -> VideoList:
-    """``q`` searches title, name and description; ``owner`` is a user's id or "me"; the state
-    "trashed" lists the bin."""
+    """``q`` searches title, name and description; ``owner`` is a user's id or "me";
+    ``guest_link`` the id of the link that a video was sent by; the state "trashed" lists the bin.
+    """
     user = principal(request).user
     with database.connection_context():
         query = access.visible_videos(user, trashed=in_state == VideoState.TRASHED)
@@ -90,7 +95,9 @@ def list_videos(
         if owner is not None:
             chosen = User.get_or_none(User.public_id == owner) if owner != "me" else user
             query = query.where(Video.owner == (chosen.id if chosen else 0))
-        query = videos.search(query, q)
+        if guest_link is not None:
+            query = guest_links.narrow(query, guest_link)
+        query = tags.narrow(videos.search(query, q), tag)
         rows, following = take_page(query, Video, cursor=cursor, limit=limit)
         return VideoList(_shapes(request, rows), following)
 
@@ -154,6 +161,7 @@ def change_video(
             title=data.title,
             description=data.description,
             visibility=data.visibility,
+            tag_names=data.tags,
         )
         if data.social_ready_status is not None:
             pipeline.retry_video(video, user)
