@@ -17,6 +17,7 @@ from appliance import __version__
 from appliance.cli.demo import demo
 from appliance.cli.doctor import doctor
 from appliance.cli.jobs import jobs
+from appliance.cli.links import link
 from appliance.cli.people import token, user
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
@@ -41,8 +42,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    up, web, worker, migrate, doctor, user, token, upload, videos, post, jobs, accounts, demo,
-    reference,
+    up, web, worker, migrate, doctor, user, token, upload, link, videos, post, jobs, accounts,
+    demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
