@@ -47,6 +47,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "bin": ("/?show=bin", None),
         "upload": ("/upload", None),
         "upload-refused": ("/upload", _choose_refused),
+        "record": ("/record", None),
         "jobs": ("/jobs", None),
         "jobs-failed": ("/jobs?show=failed", None),
         "posts": ("/posts", None),

@@ -3,7 +3,7 @@
 Route modules: all Litestar handlers and routers defined at the top of a module in ``ROUTES`` are
 served. Each handler says who may use it: ``opt=PUBLIC`` or ``opt=needs(Role.VIEWER, Scope.READ)``
 (web/auth.py); one that says nothing is refused. In handlers, ``request.app.state`` has
-``settings``, ``layout``, ``vault``, ``live``; ``principal(request)`` is who asks.
+``settings``, ``layout``, ``vault``, ``live``, ``slots``; ``principal(request)`` is who asks.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ from web.routes import (
     library,
     media,
     metrics,
+    open_uploads,
     people,
     post_pages,
     posts_api,
     public,
+    record_page,
     sign_in,
     upload_page,
     uploads_api,
@@ -58,7 +60,10 @@ from web.tus import tus_app
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from litestar.types import Receive, Scope, Send
+
     from appliance.settings import Settings
+    from web.tus import Tus
 
 ROUTES = (
     account_settings,
@@ -73,11 +78,13 @@ ROUTES = (
     jobs_page,
     library,
     media,
-    people,
     metrics,
+    open_uploads,
+    people,
     post_pages,
     posts_api,
     public,
+    record_page,
     sign_in,
     upload_page,
     uploads_api,
@@ -94,10 +101,11 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
     layout = Layout(settings.data)
     layout.make_folders()
     vault = open_vault(settings)
+    tus = tus_app(settings)
     app = Litestar(
         # One router, registered once: Litestar wraps a threaded handler again for each further
         # handler that is registered on its path, and then answers with a coroutine.
-        route_handlers=[Router("/", route_handlers=_route_handlers(settings))],
+        route_handlers=[Router("/", route_handlers=_route_handlers(settings, tus))],
         guards=[guard],
         exception_handlers={
             ApplianceError: to_response,
@@ -118,6 +126,7 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
         ),
         template_config=template_config(settings),
     )
+    app.state.slots = tus.desk.slots  # not above: State copies what it is made of
     # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
     app.asgi_handler = RequestLog(
         SecurityHeaders(
@@ -133,7 +142,7 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
     return app
 
 
-def _route_handlers(settings: Settings) -> list[Any]:
+def _route_handlers(settings: Settings, tus: Tus) -> list[Any]:
     handlers: list[Any] = [
         create_static_files_router(
             path="/static",
@@ -143,7 +152,7 @@ def _route_handlers(settings: Settings) -> list[Any]:
         ),
         # Uploads by tus. Its headers force browsers to ask first, so other sites can't send them.
         asgi("/files", is_mount=True, copy_scope=True, opt={**PUBLIC, "exclude_from_csrf": True})(
-            tus_app(settings)
+            _as_function(tus)
         ),
     ]
     for module in ROUTES:
@@ -151,6 +160,18 @@ def _route_handlers(settings: Settings) -> list[Any]:
     if settings.practice:
         handlers.append(practice_app(settings))
     return handlers
+
+
+def _as_function(tus: Tus) -> Any:
+    """Litestar copies routers deeply, and what is mounted in them; functions it leaves as they are.
+
+    A copy would have slots of its own, which nobody else could look into.
+    """
+
+    async def files(scope: Scope, receive: Receive, send: Send) -> None:
+        await tus(scope, receive, send)
+
+    return files
 
 
 def _handlers_of(module: ModuleType) -> list[Any]:

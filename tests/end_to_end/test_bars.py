@@ -30,6 +30,7 @@ NAMES = [
     "library-trashed",
     "bin",
     "upload-refused",
+    "record",
     "jobs",
     "job-failed",
     "posts",

@@ -84,7 +84,12 @@ def test_all_pages_of_a_store_with_everything_in_it(settings: Settings) -> None:
     made = seed(settings, further=2)
     with serving(settings) as url:
         with browser(url, made.owner) as owner:
-            for path in [*paths(made), "/upload", f"/videos/{made.videos['ready']}/post"]:
+            for path in [
+                *paths(made),
+                "/upload",
+                "/record",
+                f"/videos/{made.videos['ready']}/post",
+            ]:
                 answer = owner.get(path)
                 assert answer.status_code == 200, path
                 assert len(re.findall(r"<h1[ >]", answer.text)) == (0 if "_card" in path else 1), (

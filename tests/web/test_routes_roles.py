@@ -54,7 +54,9 @@ POST          /api/v1/posts/{post_id}/cancel                        editor  post
 POST          /api/v1/posts/{post_id}/retry                         editor  post
 POST          /api/v1/posts/{post_id}/submit                        editor  post
 POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
+GET           /api/v1/uploads                                       editor  read
 POST          /api/v1/uploads                                       editor  upload
+DELETE        /api/v1/uploads/{upload_id}                           editor  write
 GET           /api/v1/uploads/limits                                editor  upload
 GET           /api/v1/videos                                        viewer  read
 GET           /api/v1/videos/{video_id}                             viewer  read
@@ -103,6 +105,7 @@ POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
 GET,HEAD      /public/{token}/{name}                                public
 GET,POST      /reset/{token}                                        public
+GET           /record                                               editor  -
 GET           /robots.txt                                           public
 GET           /send/{token}                                         public
 POST          /send/{token}                                         own
@@ -124,6 +127,9 @@ GET,POST      /sign-in                                              public
 GET,HEAD      /static/{file_path}                                   public
 GET           /upload                                               editor  -
 POST          /upload/{capability}                                  own
+GET           /uploads                                              editor  -
+GET           /uploads/_list                                        editor  -
+GET,POST      /uploads/{upload_id}/cancel                           editor  -
 GET           /videos/{video_id}                                    viewer  -
 GET           /videos/{video_id}/_card                              viewer  -
 POST          /videos/{video_id}/delete                             editor  -

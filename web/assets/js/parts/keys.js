@@ -1,4 +1,4 @@
-// Single keys: g l, g p, g j, g s, /, u, ?. Off while typing, with a modifier, or by choice.
+// Single keys: g l, g p, g j, g s, /, u, r, ?. Off while typing, with a modifier, or by choice.
 const off = () => document.documentElement.dataset.shortcuts === "off";
 const PLACES = { l: "library", p: "posts", j: "jobs", s: "settings" };
 let went = -Infinity; // when "g" was pressed

@@ -11,6 +11,8 @@ function ours(address, element) {
   const url = new URL(address, location.href);
   if (url.origin !== location.origin || LEAVES.test(url.pathname)) return undefined;
   if (element.target || element.hasAttribute("download")) return undefined;
+  // Then the browser asks whether to leave, as it does when nothing is uploaded.
+  if (document.querySelector("record-panel")?.recording) return undefined;
   return url;
 }
 
