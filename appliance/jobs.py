@@ -46,6 +46,7 @@ QUEUES = ("media", "quick", "delivery")
 
 KINDS: dict[str, Kind] = {
     "probe": Kind("quick", Priority.HIGH, "Check the file"),
+    "early_look": Kind("quick", Priority.HIGH, "Look at the first bytes"),
     "poster": Kind("quick", Priority.HIGH, "Take the poster"),
     "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
     "encode": Kind("media", Priority.NORMAL, "Encode for posting"),

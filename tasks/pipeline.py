@@ -177,8 +177,8 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         dispatch.job_failed(job, failure)
         return
     video = Video.get_or_none(Video.id == job.video_id)
-    if video is None:
-        return
+    if video is None or job.kind == "early_look":
+        return  # nothing waits for it
     if job.kind == "poster":
         _ready_without_rendition(video)
         return

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 # Named, not imported: what publishing needs isn't loaded by the worker that encodes.
 HANDLERS = {
     "probe": "tasks.probe.task:probe",
+    "early_look": "tasks.early_look.task:look_early",
     "poster": "tasks.poster.task:take_poster",
     "remux": "tasks.transcode.task:repack",
     "encode": "tasks.transcode.task:encode",

@@ -20,6 +20,7 @@ from appliance.errors import StorageFull, TooLarge
 from storage.background import disk_work, in_thread
 from storage.media import is_full
 from storage.uploads.files import write_at
+from storage.uploads.first_looks import next_look
 from storage.uploads.rows import FULL_SENTENCE
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ BATCHES_AFTER_SLOW = 16
 # In one long request: force to disk, and remember, after so much or so long.
 CHECKPOINT_BYTES = 64 << 20
 CHECKPOINT_S = 5.0
+SLOW_S = 1.0
 TELL_EVERY_S = 0.5
 
 
@@ -163,11 +165,20 @@ class Aside:
     def __init__(self, store: Store, held: Held, slot: Slot, *, keep: bool) -> None:
         self.store, self.held, self.slot, self.keep = store, held, slot, keep
         self._task: asyncio.Task[None] | None = None
-        self._next_checkpoint(held.offset)
+        self._slow_s = time.monotonic() + SLOW_S
+        self._next_checkpoint(held.offset, held.row.settled_offset)
 
-    def _next_checkpoint(self, offset: int) -> None:
+    def _next_checkpoint(self, offset: int, settled: int) -> None:
         self._checkpoint_at = offset + CHECKPOINT_BYTES
         self._checkpoint_s = time.monotonic() + CHECKPOINT_S
+        self._look_at = next_look(settled)
+
+    def _is_due(self, offset: int, now_s: float) -> bool:
+        if offset >= self._checkpoint_at or now_s >= self._checkpoint_s:
+            return True
+        # Of a sender that takes its time, the first bytes can be looked into as soon as they are
+        # here; one that is fast isn't held up for that.
+        return offset >= self._look_at and now_s >= self._slow_s
 
     def look(self, offset: int) -> None:
         """After each chunk: cheap, and starts at most one piece of work at a time.
@@ -176,7 +187,7 @@ class Aside:
         """
         now_s = time.monotonic()
         tell = now_s - self.slot.told_s >= TELL_EVERY_S
-        checkpoint = self.keep and (offset >= self._checkpoint_at or now_s >= self._checkpoint_s)
+        checkpoint = self.keep and self._is_due(offset, now_s)
         if not (tell or checkpoint) or (self._task is not None and not self._task.done()):
             return
         if self._task is not None:
@@ -184,7 +195,7 @@ class Aside:
         if tell:
             self.slot.told_s = now_s
         if checkpoint:
-            self._next_checkpoint(offset)
+            self._next_checkpoint(offset, offset)
         self.held.offset = offset
         self._task = asyncio.create_task(in_thread(lambda: self._work(tell, checkpoint)))
 

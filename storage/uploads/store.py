@@ -24,6 +24,7 @@ from appliance.models import Upload, Video, Visibility
 from appliance.states import UploadState, VideoState, move
 from appliance.text import clean_filename, clean_line
 from storage import media
+from storage.uploads import first_looks
 from storage.uploads.adoption import adopt, put_in_place
 from storage.uploads.ending import end_row, remove_file
 from storage.uploads.expiry import Life, Moment, moved_to, seconds_left, this_moment
@@ -235,8 +236,11 @@ class Store:
             raise
         if not changed:
             self._look_again(held)
+        mark = first_looks.crossed(held.row.settled_offset, offset)
         for name, value in columns.items():
             setattr(held.row, name, value)
+        if mark is not None:
+            first_looks.ask(held, mark)
 
     def _touched(self) -> dict[str, Any]:
         at = now()
@@ -300,11 +304,12 @@ class Store:
     def restart(self, held: Held) -> None:
         """Back to the first byte: the sender sends the whole file anew."""
         assert held.handle is not None
-        Upload.update(durable_offset=0, settled_offset=0, rewound=Upload.rewound + 1).where(
-            Upload.id == held.row.id
-        ).execute()
+        Upload.update(
+            durable_offset=0, settled_offset=0, rewound=Upload.rewound + 1, early_look=None
+        ).where(Upload.id == held.row.id).execute()
         cut_back(held.handle, 0)
         held.offset = held.row.durable_offset = held.row.settled_offset = 0
+        held.row.rewound += 1
 
     def declare_length(self, held: Held, length: int) -> None:
         """Say how long a file is whose length was not known at first; the same once more is fine.

@@ -57,6 +57,7 @@ def look_into(container: InputContainer, pictures: dict[str, Any] | None) -> dic
     return {
         "format": container.format.name,
         "duration_s": duration_s,
+        "duration_measured": not container.duration,
         "bit_rate": container.bit_rate or None,
         "has_location": any("location" in name.lower() for name in container.metadata),
         "tracks": tracks,
@@ -217,9 +218,13 @@ def shape_of(file: IO[bytes], size: int) -> dict[str, Any]:
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             return shape_of_mp4(file, size)
         if head[:4] == b"\x1aE\xdf\xa3":
-            return {"declared_size": declared_matroska(file)}
+            declared, content = declared_matroska(file)
+            return {"declared_size": declared, "header_end": end_of_tracks(file, content)}
         if head[:4] == b"RIFF":
-            return {"declared_size": struct.unpack("<I", head[4:8])[0] + 8}
+            shape = {"declared_size": struct.unpack("<I", head[4:8])[0] + 8}
+            if head[8:16] == b"AVI LIST" and head[20:24] == b"hdrl":
+                shape["header_end"] = 20 + struct.unpack("<I", head[16:20])[0]
+            return shape
     except (struct.error, IndexError):
         return {"broken": True}
     return {}
@@ -260,6 +265,7 @@ def shape_of_mp4(file: IO[bytes], size: int) -> dict[str, Any]:
     if b"moov" in kinds:
         shape["faststart"] = b"mdat" not in kinds or kinds.index(b"moov") < kinds.index(b"mdat")
         _, start, end = top[kinds.index(b"moov")]
+        shape["header_end"] = end
         shape |= edits_of(file, start, min(end, size))
     return shape
 
@@ -304,21 +310,48 @@ def edits_of_track(file: IO[bytes], start: int, end: int, scale: int) -> list[li
     return entries
 
 
-def declared_matroska(file: IO[bytes]) -> int | None:
-    """Where the segment says that it ends; None: it doesn't (a recording), or nothing to read."""
+def element(file: IO[bytes], at: int) -> tuple[bytes, int, int | None]:
+    """(id, begin of the content, its length or None if unknown) of the EBML element at ``at``.
+
+    Raises IndexError where there is none.
+    """
+    file.seek(at)
+    head = file.read(12)
+    id_length = 9 - head[0].bit_length()
+    marker = head[id_length]
+    length = 9 - marker.bit_length()
+    unknown = (1 << 7 * length) - 1
+    value = int.from_bytes(head[id_length : id_length + length], "big") & unknown
+    content = at + id_length + length
+    return head[:id_length], content, None if value == unknown else value
+
+
+def declared_matroska(file: IO[bytes]) -> tuple[int | None, int]:
+    """Where the segment says that it ends, and where its content begins.
+
+    None: it doesn't say (a recording), or there is none.
+    """
     at = 0
     for _ in range(8):
-        file.seek(at)
-        head = file.read(12)
-        id_length = 9 - head[0].bit_length()
-        marker = head[id_length]
-        length = 9 - marker.bit_length()
-        unknown = (1 << 7 * length) - 1
-        value = int.from_bytes(head[id_length : id_length + length], "big") & unknown
-        content = at + id_length + length
-        if head[:id_length] == b"\x18S\x80g":
-            return None if value == unknown else content + value
-        at = content + value
+        kind, content, length = element(file, at)
+        if kind == b"\x18S\x80g":
+            return (None if length is None else content + length), content
+        at = content + (length or 0)
+    return None, 0
+
+
+def end_of_tracks(file: IO[bytes], at: int) -> int | None:
+    """Where the first cluster begins: what is said of the tracks stands before it."""
+    try:
+        for _ in range(64):
+            kind, content, length = element(file, at)
+            if kind == b"\x1fC\xb6u":
+                return at
+            if length is None:
+                return None
+            at = content + length
+    except IndexError:
+        pass  # not that far yet
     return None
 
 

@@ -87,6 +87,9 @@ class Probe:
     fragmented: bool = False
     edits: Edits = Edits.NONE
     declared_bytes: int | None = None
+    # How far the part reaches that describes the tracks; None: not found, or there is no such part.
+    header_end: int | None = None
+    duration_measured: bool = False  # from the packets; the file itself doesn't say it
     has_index: bool = True
     has_location: bool = False
     error: str = ""  # in the words of the library; for the folded part of the screen
@@ -118,6 +121,7 @@ def parse(report: dict[str, Any], size_bytes: int) -> Probe:
     known: dict[str, Any] = {
         "size_bytes": size_bytes,
         "declared_bytes": shape.get("declared_size"),
+        "header_end": shape.get("header_end"),
         "has_index": bool(shape.get("has_index", True)),
         "faststart": shape.get("faststart"),
         "fragmented": bool(shape.get("fragmented", False)),
@@ -134,6 +138,7 @@ def parse(report: dict[str, Any], size_bytes: int) -> Probe:
         **known,
         format=str(media["format"]),
         duration_s=_finite(media["duration_s"]),
+        duration_measured=bool(media.get("duration_measured", False)),
         bit_rate=media["bit_rate"],
         video=_video(pictures[0]) if pictures else None,
         audio=_audio(sounds[0]) if sounds else None,

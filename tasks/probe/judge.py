@@ -108,9 +108,19 @@ def name_content(head: bytes) -> Refusal | None:
         (b"\x1f\x8b", "a compressed archive"),
         (b"7z\xbc\xaf", "a 7-Zip archive"),
         (b"Rar!", "a RAR archive"),
+        (b"\xfd7zXZ\x00", "a compressed archive"),
+        (b"\x28\xb5\x2f\xfd", "a compressed archive"),
+        (b"BZh", "a compressed archive"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an office document"),
+        (b"8BPS", "a Photoshop picture"),
+        (b"SQLite format 3\x00", "a database"),
+        (b"\x7fELF", "a program"),
+        (b"MZ", "a program"),
     ):
         if text.startswith(magic):
             return Refusal("not_a_video", f"This is {name}, not a video. Upload the video in it.")
+    if head[257:262] == b"ustar":
+        return Refusal("not_a_video", "This is an archive, not a video. Upload the video in it.")
     if re.match(rb"(?is)<(!doctype|html|\?xml|svg)", text):
         return Refusal(
             "not_a_video",

@@ -22,13 +22,15 @@ PATIENCE_S = 10.0
 READ_BYTES_PER_S = 20 * MIB
 
 
-def look(file: Path, context: Context) -> Probe:
+def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Probe:
     """The facts of ``file``; a file that breaks the child is a Probe with ``error`` and no picture.
 
+    ``size_bytes``: of the whole, when ``file`` is only its beginning.
     Raises what ``context.check`` raises, and JobFailed when the sandbox itself doesn't work.
     """
-    size_bytes = file.stat().st_size
-    timeout_s = PATIENCE_S + size_bytes / READ_BYTES_PER_S
+    here_bytes = file.stat().st_size
+    size_bytes = here_bytes if size_bytes is None else size_bytes
+    timeout_s = PATIENCE_S + here_bytes / READ_BYTES_PER_S
     command = Command(
         argv=(
             *(sys.executable, "-I", str(CHILD), str(file)),

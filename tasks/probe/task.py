@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.models import Job
     from tasks.context import Context, Outcome
 
+HEAD_BYTES = 4096  # enough to name what a file is instead of a video
 _BLOCK = 4 * 1024**2
 
 
@@ -32,7 +33,7 @@ def probe(job: Job, context: Context) -> Outcome:
     context.report("Looking into the file", 0.0)
     try:
         with original.open("rb") as file:
-            head = file.read(4096)
+            head = file.read(HEAD_BYTES)
     except FileNotFoundError:
         raise JobFailed(
             "The uploaded file is gone from the disk. Upload it again.",
