@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from peewee import PeeweeException
+
 from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import in_thread
@@ -37,7 +39,7 @@ class BodyStalled(Exception):
 
 
 class BodyTakenOver(Exception):
-    """A later request wants this upload: this one reads no further."""
+    """A later request wants this upload, or this one's place: this one reads no further."""
 
 
 class Body:
@@ -60,6 +62,11 @@ class Body:
         self._waiting: asyncio.Timeout | None = None
         self._started_s = self._heard_s = self._pace_since_s = time.monotonic()
         self._pace_taken = 0
+
+    @property
+    def silent_s(self) -> float:
+        """How long ago the last byte came."""
+        return time.monotonic() - self._heard_s
 
     def limit(self, settings: Settings) -> None:
         """Slow senders are waited for as the settings say."""
@@ -168,13 +175,13 @@ async def take_in(
 
     With a ``digest``, all of the body counts or none of it. ``held.offset`` may be told to the
     sender afterwards, whatever is raised: BodyCut, BodyStalled, BodyTakenOver, TooLarge,
-    StorageFull, DigestMismatch.
+    StorageFull, DigestMismatch, OSError, PeeweeException.
     """
     failure: Exception | None = None
     try:
         with slot.sending(body, held.offset):
             await receive(store, held, slot, body.chunks(), digest)
-    except (BodyCut, BodyStalled, BodyTakenOver, StorageFull) as exc:
+    except (BodyCut, BodyStalled, BodyTakenOver, StorageFull, OSError, PeeweeException) as exc:
         failure = exc
     except TooLarge as exc:
         # All bytes may be here, but more were sent: the sender hears of that before it counts.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from peewee import PeeweeException
 
-from appliance.errors import StorageFull, TooBusy, TooLarge, TooManyAttempts
+from appliance.errors import StorageFull, TooBusy, TooLarge
 from storage.background import in_thread
 from storage.layout import Layout
 from storage.uploads import (
@@ -25,7 +25,7 @@ from storage.uploads import (
     WrongOffset,
     find_ended,
 )
-from storage.uploads.slots import WAIT_S
+from storage.uploads.slots import WAIT_S, look_up
 from web.upload_body import BodyStalled, BodyTakenOver, counted, take_in
 from web.upload_requests import NotAllTaken
 
@@ -35,46 +35,54 @@ if TYPE_CHECKING:
     from appliance.models import Upload
     from appliance.settings import Settings
     from storage.uploads import Digest, Slot
+    from web.upload_body import Body
     from web.upload_requests import Request
 
 log = logging.getLogger("appliance.web")
 
 WATCH_S = 0.5
+# A sender that was silent for so long may lose its place to another.
+STALE_S = 3.0
 
 
 class Bodies:
-    """How many requests bring bytes at this moment, in all and for each person."""
+    """The requests that bring bytes at this moment: not too many in all, nor of one person.
+
+    A place that a silent sender holds goes to who wants it now: people whose connections died
+    must not wait until the box has noticed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.most = settings.max_upload_bodies
         self.most_each = settings.max_bodies_per_person
-        self._open: dict[str, int] = {}
-
-    @property
-    def count(self) -> int:
-        return sum(self._open.values())
+        self._open: dict[Body, str] = {}
 
     @contextmanager
-    def admit(self, who: str) -> Iterator[None]:
-        """Raises TooManyAttempts (of this person), TooBusy (of all)."""
-        mine = self._open.get(who, 0)
-        if mine >= self.most_each:
-            raise TooManyAttempts(
-                f"{mine} of your uploads are sending at this moment; this one has to wait.",
-                retry_after_s=2,
+    def admit(self, body: Body, who: str) -> Iterator[None]:
+        """Raises TooBusy."""
+        mine = [each for each, owner in self._open.items() if owner == who]
+        if len(mine) >= self.most_each:
+            # Not 429: most clients give up at that, and go on after 503.
+            self._make_place(
+                mine, f"{len(mine)} of your uploads are sending at this moment; this one waits."
             )
-        if self.count >= self.most:
-            raise TooBusy(
+        if len(self._open) >= self.most:
+            self._make_place(
+                list(self._open),
                 "The box is taking as many uploads as it can; this one goes on in a moment.",
-                retry_after_s=5,
             )
-        self._open[who] = mine + 1
+        self._open[body] = who
         try:
             yield
         finally:
-            self._open[who] -= 1
-            if not self._open[who]:
-                del self._open[who]
+            self._open.pop(body, None)
+
+    def _make_place(self, among: list[Body], otherwise: str) -> None:
+        silent = max(among, key=lambda body: body.silent_s)
+        if silent.silent_s < STALE_S:
+            raise TooBusy(otherwise, retry_after_s=2)
+        del self._open[silent]
+        silent.interrupt()
 
 
 class Watch:
@@ -127,24 +135,27 @@ class UploadDesk:
         taken = self.slots.find(upload_id)
         if taken is not None:
             # Strangers neither wait nor interrupt: that would tell them that the id exists.
-            await in_thread(lambda: self.store.check(upload_id, token))
+            await look_up(lambda: self.store.check(upload_id, token))
             if offset is not None and taken.offset not in (None, offset):
                 raise WrongOffset(None)
         async with self.slots.hold(upload_id) as slot:
-            held = await self._open(upload_id, token)
+            held = await self._open(slot, upload_id, token)
             try:
+                if held.is_unsure and self.settings.upload_fsync == "ack":
+                    # Written before a crash: every answer tells an offset, so it has to be true.
+                    await slot.work(lambda: self.store.acknowledge(held))
                 yield held, slot
             finally:
-                held.close()
+                slot.when_idle(held.close)
 
-    async def _open(self, upload_id: str, token: str) -> Held:
+    async def _open(self, slot: Slot, upload_id: str, token: str) -> Held:
         """Another process may hold the file for a moment: the sweep, say."""
         deadline = time.monotonic() + WAIT_S
         while True:
             try:
-                return await in_thread(lambda: self.store.open(upload_id, token))
+                return await slot.work(lambda: self.store.open(upload_id, token), undo=Held.close)
             except UploadBusy:
-                if time.monotonic() > deadline:
+                if not slot.idle or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(0.02)
 
@@ -168,13 +179,14 @@ class UploadDesk:
             request.body.limit(self.settings)
             request.body.size = size
             self.watch.begin()
-            with self.bodies.admit(_who(held.row)), counted(request.body):
+            with self.bodies.admit(request.body, _who(held.row)), counted(request.body):
                 await take_in(self.store, held, slot, request.body, digest)
         except (
             TooLarge,
-            TooManyAttempts,
             TooBusy,
             StorageFull,
+            OSError,
+            PeeweeException,
             BodyStalled,
             BodyTakenOver,
             DigestMismatch,

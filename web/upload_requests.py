@@ -128,7 +128,7 @@ def refusal(error: BaseException) -> Reply:
             )
         case BodyTakenOver():
             # 409: clients ask for the offset and go on; of other answers they despair.
-            return Reply(409, headers, "A later request for this upload has taken over.")
+            return Reply(409, headers, "A later request has taken over.")
         case DigestMismatch():
             return Reply(460, headers, error.message)
         case UploadBusy():

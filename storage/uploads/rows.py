@@ -124,6 +124,12 @@ class Held:
         told = self.row.protocol != "draft" or self.row.complete_declared
         return self.all_here and told
 
+    @property
+    def is_unsure(self) -> bool:
+        """Bytes are here that were not acknowledged yet, and may not be on disk."""
+        receiving = self.row.state is UploadState.RECEIVING
+        return receiving and self.offset > self.row.durable_offset
+
     def close(self) -> None:
         """Let go of the file and its lock."""
         if self.handle is not None:

@@ -10,20 +10,31 @@ Source: draft-ietf-httpbis-resumable-upload, "Concurrency"; uploads.md §5.5.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from appliance.errors import Conflict
+from storage.background import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 # A holder that is asked lets go as soon as the disk has answered; this is for a disk that doesn't.
 WAIT_S = 10.0
 # A holder that is about to end anyway may: a double click, two tabs.
 GRACE_S = 0.5
+# What has reached us of a body that has just begun is taken in any case: otherwise several clients
+# that all come back at once could keep each other from getting anywhere.
+FRESH_S = 0.1
+# So long the disk is waited for, also by a holder that had to wait for its turn.
+_LEAST_S = 1.0
 _KEPT = 4096
 
 
@@ -69,6 +80,8 @@ class Slot:
         self._sender: Sender | None = None
         self._started_at = 0
         self._since_s = 0.0
+        self._until_s = 0.0
+        self._work: asyncio.Task[Any] | None = None
 
     @property
     def offset(self) -> int | None:
@@ -87,14 +100,43 @@ class Slot:
         finally:
             self._sender = None
 
-    async def wait(self) -> None:
-        """Be the next holder."""
+    async def wait(self, until_s: float) -> None:
+        """Be the next holder. Raises TimeoutError at ``until_s`` on the loop's clock."""
         self._waiting += 1
         try:
             self._ask()
-            await self.lock.acquire()
+            async with asyncio.timeout_at(until_s):
+                await self.lock.acquire()
         finally:
             self._waiting -= 1
+        self._until_s = until_s
+
+    async def work(self, what: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
+        """``what()`` in a thread, for no longer than the holder's time lasts.
+
+        Raises UploadBusy when the disk doesn't answer in time. A thread can't be called back: it
+        goes on, ``undo`` gets what it brings, and nobody else gets the slot before.
+        """
+        task = self._work = asyncio.create_task(in_thread(what))
+        left_s = max(_LEAST_S, self._until_s - asyncio.get_running_loop().time())
+        return await _answer_within(left_s, task, undo)
+
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits for it."""
+        return self._waiting > 0
+
+    @property
+    def idle(self) -> bool:
+        """No thread works for it any more."""
+        return self._work is None or self._work.done()
+
+    def when_idle(self, then: Callable[[], object]) -> None:
+        """Now, or as soon as the work that was left behind has ended."""
+        if self._work is None or self._work.done():
+            then()
+        else:
+            self._work.add_done_callback(lambda _: then())
 
     @property
     def pace(self) -> Pace | None:
@@ -114,10 +156,39 @@ class Slot:
         sender = self._sender
         if sender is None:
             return
-        if sender.ends_within(GRACE_S):
-            asyncio.get_running_loop().call_later(GRACE_S, sender.interrupt)
+        fresh_s = self._since_s + FRESH_S - time.monotonic()
+        grace_s = GRACE_S if sender.ends_within(GRACE_S) else fresh_s
+        if grace_s > 0:
+            asyncio.get_running_loop().call_later(grace_s, sender.interrupt)
         else:
             sender.interrupt()
+
+
+async def look_up(what: Callable[[], T]) -> T:
+    """``what()`` in a thread. Raises UploadBusy when the disk doesn't answer in time."""
+    return await _answer_within(WAIT_S, asyncio.create_task(in_thread(what)), None)
+
+
+async def _answer_within(
+    wait_s: float, task: asyncio.Task[T], undo: Callable[[T], object] | None
+) -> T:
+    try:
+        await asyncio.wait({task}, timeout=wait_s)
+    except BaseException:
+        task.add_done_callback(lambda late: _end_late(late, undo))
+        raise
+    if task.done():
+        return task.result()
+    task.add_done_callback(lambda late: _end_late(late, undo))
+    raise UploadBusy
+
+
+def _end_late(task: asyncio.Task[T], undo: Callable[[T], object] | None) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.warning("late work on an upload failed", exc_info=error)
+    elif undo is not None and not task.cancelled():
+        undo(task.result())
 
 
 class Slots:
@@ -141,23 +212,26 @@ class Slots:
         return slot.pace if slot is not None else None
 
     @asynccontextmanager
-    async def hold(self, upload_id: str, *, wait_s: float = WAIT_S) -> AsyncIterator[Slot]:
-        """Be the only one on this upload. Raises UploadBusy after ``wait_s``."""
+    async def hold(self, upload_id: str) -> AsyncIterator[Slot]:
+        """Be the only one on this upload. Raises UploadBusy after ``WAIT_S``."""
         slot = self._slots.setdefault(upload_id, Slot())
         slot.users += 1
         try:
-            try:
-                async with asyncio.timeout(wait_s):
-                    await slot.wait()
-            except TimeoutError:
+            await slot.wait(asyncio.get_running_loop().time() + WAIT_S)
+        except BaseException as exc:
+            self._leave(slot)
+            if isinstance(exc, TimeoutError):
                 raise UploadBusy from None
-            try:
-                yield slot
-            finally:
-                slot.lock.release()
+            raise
+        try:
+            yield slot
         finally:
-            slot.users -= 1
-            self._tidy()
+            slot.when_idle(slot.lock.release)
+            slot.when_idle(lambda: self._leave(slot))
+
+    def _leave(self, slot: Slot) -> None:
+        slot.users -= 1
+        self._tidy()
 
     def _tidy(self) -> None:
         """Idle slots are kept, for ``told_s``, but not without end."""
