@@ -140,6 +140,7 @@ class Tus:
             visibility=visibility_of(said.get("visibility")),
             source=_source(said.get("source"), asker),
             metadata_raw=raw,
+            index_moved=said.get("indexmoved") == "1",
         )
 
     async def _look(self, request: Request) -> Reply:

@@ -24,6 +24,8 @@ log = logging.getLogger("appliance.web")
 PREFIX = "/files"
 TUS_VERSION = "1.0.0"
 VIDEO_HEADER = "Appliance-Video-Id"
+# Of an upload that has ended: whether somebody decided so, or it may simply be sent again.
+STATE_HEADER = "Appliance-Upload-State"
 
 _ADDRESS = re.compile(rf"({ID.pattern})\.([A-Za-z0-9_-]{{32}})")
 # int() alone takes "+5", "1_0" and other scripts' digits; beyond 2**53 no client can count.
@@ -134,6 +136,8 @@ def refusal(error: BaseException) -> Reply:
         case UploadBusy():
             return Reply(423, [*headers, ("Retry-After", "1")], error.message)
         case UploadGone():
+            if error.state is not None:
+                headers.append((STATE_HEADER, error.state.value))
             return Reply(410, headers, error.message)
         case InvalidInput():
             return Reply(400, headers, error.message)

@@ -70,6 +70,7 @@ class VideoView:
     source: str
     received_at: datetime | None
     ready_at: datetime | None
+    index_moved: bool
     playable: str
     original: str
     phases: list[Phase]
@@ -119,6 +120,7 @@ def load(user: User, layout: Layout, public_id: str, *, zone: str) -> VideoView:
         source=video.source.value,
         received_at=video.received_at,
         ready_at=video.ready_at,
+        index_moved=video.index_moved,
         playable=_playable(video, made=made) if in_place else "",
         original=f"{media}/original?download=1" if original_here and in_place else "",
         phases=_phases(video, social, work, last, part=progress_of(layout, [video])),

@@ -32,9 +32,13 @@ ENDED = {
 
 
 class UploadGone(ApplianceError):
-    """There was such an upload, and it takes no more bytes."""
+    """There was such an upload, and it takes no more bytes. ``state``: what became of it."""
 
     code = "upload_gone"
+
+    def __init__(self, message: str, state: UploadState | None = None) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 class WrongOffset(Conflict):

@@ -162,14 +162,14 @@ class Store:
         """Find the offset, or end what can't go on. Raises UploadGone."""
         row = held.row
         if row.state not in (*OPEN, UploadState.COMPLETE):
-            raise UploadGone(row.error or ENDED[row.state])
+            raise UploadGone(row.error or ENDED[row.state], row.state)
         if row.state is not UploadState.RECEIVING:
             held.offset = row.length or 0
             return
         ending, sentence = self._reason_to_end(held)
         if ending is not None:
             self.end(held, ending, sentence)
-            raise UploadGone(sentence)
+            raise UploadGone(sentence, ending)
 
     def _reason_to_end(self, held: Held) -> tuple[UploadState | None, str]:
         """Sets the offset of what can go on."""
@@ -253,7 +253,7 @@ class Store:
         state = UploadState.TERMINATED if row is None else row.state
         held.row.state = state
         if state not in (*OPEN, UploadState.COMPLETE):
-            raise UploadGone((row.error if row is not None else None) or ENDED[state])
+            raise UploadGone((row.error if row is not None else None) or ENDED[state], state)
 
     def _sync(self, held: Held) -> None:
         assert held.handle is not None

@@ -44,7 +44,9 @@ function start(panel) {
   document.addEventListener("change", (event) => {
     if (event.target.matches?.("input[type=file][data-upload]")) chosen(event.target);
   });
-  document.addEventListener("click", choose);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-chooses-folder]")) chooseFolder();
+  });
 
   const unfinished = Object.keys(localStorage).some((key) => UNFINISHED.test(key));
   if (unfinished || "eager" in panel.dataset || location.pathname === "/upload") loadPanel();
@@ -58,30 +60,7 @@ function chosen(input) {
   take(items);
 }
 
-/** Where the browser lends handles, chosen files can go on after a reload by one click. */
-async function choose(event) {
-  const folder = event.target.closest?.("[data-chooses-folder]");
-  if (!folder && !event.target.closest?.("input[type=file][data-upload]")) return;
-  // On phones the plain way offers the camera, too.
-  if (!window.showOpenFilePicker || !matchMedia("(pointer: fine)").matches) {
-    if (folder) chooseFolder();
-    return;
-  }
-  event.preventDefault();
-  const asked = { id: "upload", mode: "read", multiple: true };
-  try {
-    const handles = folder ? [await showDirectoryPicker(asked)] : await showOpenFilePicker(asked);
-    take(await Promise.all(handles.map(lent)));
-  } catch (error) {
-    if (error.name !== "AbortError") throw error; // closed without choosing
-  }
-}
-
-const lent = async (handle) => ({
-  handle: Promise.resolve(handle),
-  file: handle.kind === "file" ? await handle.getFile() : null,
-});
-
+/** Not in the page from the start: without script it could send nothing. */
 function chooseFolder() {
   const input = Object.assign(document.createElement("input"), { type: "file", webkitdirectory: true });
   input.addEventListener("change", () => chosen(input));

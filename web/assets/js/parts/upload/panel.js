@@ -23,6 +23,7 @@ export class UploadPanel extends HTMLElement {
   #said;
   #pace = new Pace();
   #drawing = false;
+  #over = false; // nothing is left to do: the list can be closed
   #ready;
 
   connectedCallback() {
@@ -41,7 +42,9 @@ export class UploadPanel extends HTMLElement {
       this.#said = make("p.visually-hidden", { role: "status" });
       this.append(this.#said);
     }
-    addEventListener("offline", () => this.#draw());
+    addEventListener("offline", () => {
+      for (const { transfer } of this.#items) transfer.cut();
+    });
     addEventListener("online", () => {
       for (const { transfer } of this.#items) if (transfer.state === "offline") transfer.start();
     });
@@ -217,7 +220,10 @@ export class UploadPanel extends HTMLElement {
     const { transfer } = item;
     if (transfer.state === "ended") return this.#remove(item);
     if (transfer.state !== item.was) {
-      if (transfer.state === "done") this.#tell(`${transfer.name} is uploaded.`);
+      if (transfer.state === "done") {
+        this.#tell(`${transfer.name} is uploaded.`);
+        this.dispatchEvent(new Event("uploaded", { bubbles: true }));
+      }
       if (transfer.state === "failed") this.#tell(`${transfer.name} was not uploaded. ${transfer.problem}`);
       item.was = transfer.state;
       queueMicrotask(() => this.#next());
@@ -356,15 +362,14 @@ export class UploadPanel extends HTMLElement {
     this.dataset.state = moving ? "busy" : "rest";
     this.#head.textContent = words;
     this.hidden = !this.#list.children.length; // what was cancelled stays until Undo is over
-    this.#toggle.dataset.closes = over && open.length === this.#items.length ? "yes" : "";
-    const closes = Boolean(this.#toggle.dataset.closes);
+    const closes = (this.#over = over && open.length === this.#items.length);
     this.#toggle.textContent = closes ? "Close" : this.#list.hidden ? "Show" : "Hide";
     if (closes) this.#toggle.removeAttribute("aria-expanded");
     else this.#toggle.setAttribute("aria-expanded", String(!this.#list.hidden));
   }
 
   #fold() {
-    if (this.#toggle.dataset.closes) {
+    if (this.#over) {
       for (const item of [...this.#items]) this.#remove(item);
       this.#list.replaceChildren();
       this.#list.hidden = false;

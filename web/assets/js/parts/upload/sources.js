@@ -41,8 +41,10 @@ export class Growing {
       throw new Error(this.broken);
     }
     while (this.total <= from && !this.#ended) {
+      this.idle = true; // nothing is there to be sent: silence is no sign of trouble
       await new Promise((resolve) => (this.#wake = resolve));
     }
+    this.idle = false;
     while (this.#blobs.length && this.#from + this.#blobs[0].size <= from) {
       this.#from += this.#blobs.shift().size;
     }

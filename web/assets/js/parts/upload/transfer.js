@@ -12,6 +12,7 @@ import { Growing, wholeBlob } from "./sources.js";
 const AHEAD = 64 << 20; // the digest reads what was just sent, which is still in memory
 const UNREADABLE =
   "The file was moved, renamed or changed while it was sent. Press Retry to choose it again and begin anew.";
+const SILENT_MS = 45_000; // a dead line is not always said to be dead
 const page = crypto.getRandomValues(new Uint32Array(2)).join("-"); // this page, of all tabs
 
 /**
@@ -35,6 +36,7 @@ export class Transfer extends EventTarget {
   #letGo = () => {};
   #failures = 0;
   #timer;
+  #silence;
 
   constructor(panel, about) {
     super();
@@ -101,6 +103,7 @@ export class Transfer extends EventTarget {
     this.#tus.url = this.url || null;
     // With an address at hand it must never begin anew by itself: only judge() decides that.
     this.#tus.options.endpoint = this.url ? null : new URL("/files", location).href;
+    this.#watch();
     this.#tus.start();
   }
 
@@ -230,6 +233,21 @@ export class Transfer extends EventTarget {
     await this.#began(new URL(new URL(url, location).pathname, location).href);
   }
 
+  /** The line is dead, whatever the browser thinks: ask anew. */
+  cut() {
+    if (this.state !== "sending") return;
+    this.#tus?.abort();
+    this.#failed({});
+  }
+
+  #watch() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      if (this.stream?.idle) this.#watch();
+      else this.cut();
+    }, SILENT_MS);
+  }
+
   pause() {
     clearTimeout(this.#timer);
     this.#tus?.abort();
@@ -322,6 +340,7 @@ export class Transfer extends EventTarget {
     this.sent = Math.max(this.sent, sent);
     if (this.stream?.ended) this.size = this.stream.total;
     this.#failures = 0;
+    this.#watch();
     this.pace.add(performance.now(), sent);
     this.#digest?.upTo(sent + AHEAD);
     this.#changed();
@@ -409,6 +428,7 @@ export class Transfer extends EventTarget {
 
   #set(state) {
     this.state = state;
+    if (state !== "sending") clearTimeout(this.#silence);
     this.#changed();
   }
 
