@@ -15,8 +15,9 @@ from appliance.models import Upload
 from appliance.states import UploadState, VideoState
 from appliance.videos import NOT_AS_SENT
 from storage.background import in_thread
-from web.draft_answers import inconsistent_length, json_answer
+from web.draft_answers import inconsistent_length
 from web.errors import PROBLEM
+from web.upload_problems import json_answer
 from web.upload_requests import VIDEO_HEADER, Reply
 
 if TYPE_CHECKING:

@@ -1,76 +1,138 @@
 """One plain PUT of a file to its upload address, for scripts: ``curl -T clip.mp4 ADDRESS``.
 
-Without Content-Range the body is the whole file, and what an earlier try brought is replaced.
-With ``Content-Range: bytes FROM-TO/LENGTH`` it goes on where the last one ended;
-``bytes */LENGTH`` without a body asks where that is.
-Source: RFC 9110 §14.4 and §14.5 (partial PUT).
+Without Content-Range the body is the whole file, and what an earlier try brought is replaced; it
+may come in chunks, since the address knows how long the file is. With ``Content-Range: bytes
+FROM-TO/LENGTH`` it goes on where the last one ended; ``bytes */LENGTH`` without a body asks where
+that is. Source: RFC 9110 §14.4 and §14.5 (partial PUT).
 """
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.errors import TooLarge
 from storage.background import in_thread
 from storage.uploads import WrongOffset
-from web.upload_requests import Refused, Reply, Request, facts
+from web.digest_fields import content_digest
+from web.structured_fields import parse_boolean
+from web.upload_body import BodyCut
+from web.upload_problems import json_answer, problem
+from web.upload_requests import Refused, facts
 
 if TYPE_CHECKING:
     from storage.uploads import Held
     from web.upload_desk import UploadDesk
+    from web.upload_requests import Reply, Request
 
 _RANGE = re.compile(r"bytes (?:([0-9]{1,16})-([0-9]{1,16})|\*)/([0-9]{1,16})")
 
 
+@dataclass(frozen=True)
+class Piece:
+    """What a request brings. ``first`` None: the whole file; ``size`` None: until it ends.
+
+    ``asks_only``: nothing, it wants to know the offset. ``length``: of the file, as it says.
+    """
+
+    first: int | None
+    size: int | None
+    length: int | None
+    asks_only: bool = False
+
+
 async def put(desk: UploadDesk, request: Request) -> Reply:
-    """201 when the file is complete; 202 with Upload-Offset when more is to come."""
+    """201 when the file is complete; 202 with Upload-Offset when more is to come.
+
+    Refusals are problem documents. Raises BodyCut when nobody is there to be answered.
+    """
     request.body.protocol = "put"
+    try:
+        return await _put(desk, request)
+    except BodyCut:
+        raise
+    except Exception as exc:
+        return problem(exc)
+
+
+async def _put(desk: UploadDesk, request: Request) -> Reply:
     address = request.address()
-    size = request.number("Content-Length")
-    if size is None:
-        raise Refused(411, "Say in Content-Length how many bytes come.")
-    wanted = request.headers.get("content-range")
+    piece = read_piece(request)
+    digest = content_digest(request)
     async with desk.take_up(*address) as (held, slot):
-        if wanted is not None:
-            asks_only = _check_range(held, wanted, size)
-            if asks_only:
-                return _answer(held)
-        elif size != held.row.length:
-            raise Refused(
-                413 if size > (held.row.length or 0) else 400,
-                f"The body has {size} bytes; this address is for a file of {held.row.length}.",
-            )
-        elif held.offset and not held.complete and held.handle is not None:
+        if held.is_whole:  # a crash came between its last byte and its end
+            await in_thread(lambda: desk.store.finish(held))
+        elif held.offset > held.row.durable_offset:
+            await in_thread(lambda: desk.store.acknowledge(held))  # what is told is on disk
+        _check_fit(held, piece)
+        if held.complete or piece.asks_only:
+            return _answer(held)
+        if held.row.length is None and piece.length is not None:
+            length = piece.length
+            await in_thread(lambda: desk.store.declare_length(held, length))
+        if piece.first is None and held.offset:
             await in_thread(lambda: desk.store.restart(held))
-        if not held.complete:
-            await desk.append(held, slot, request)
+        await desk.append(held, slot, request, digest)
+        if piece.first is None and not held.complete:
+            raise Refused(
+                400,
+                f"The body ended after {held.offset} bytes; the file has {held.row.length}.",
+                ("Upload-Offset", str(held.offset)),
+            )
         return _answer(held)
 
 
-def _check_range(held: Held, text: str, size: int) -> bool:
-    """True: only the offset is asked for. Raises Refused, WrongOffset."""
-    match = _RANGE.fullmatch(text)
+def read_piece(request: Request) -> Piece:
+    """Raises Refused for what can't be meant."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused(
+            415,
+            "The file must come as it is, without a Content-Encoding.",
+            ("Accept-Encoding", "identity"),
+        )
+    if parse_boolean(request.headers.getall("upload-complete", [])) is False:
+        raise Refused(400, "A part of the file comes by PATCH, or by PUT with Content-Range.")
+    size = request.number("Content-Length")
+    wanted = request.headers.get("content-range")
+    if size is None and (wanted is not None or "transfer-encoding" not in request.headers):
+        raise Refused(411, "Say in Content-Length how many bytes come.")
+    if wanted is None:
+        return Piece(None, size, size)
+    match = _RANGE.fullmatch(wanted)
     if match is None:
         raise Refused(400, "Content-Range must be “bytes FROM-TO/LENGTH” or “bytes */LENGTH”.")
-    if int(match[3]) != held.row.length:
-        raise Refused(400, f"Content-Range: the file has {held.row.length} bytes.")
+    length = int(match[3])
     if match[1] is None:
-        return True
+        if size:
+            raise Refused(400, "Content-Range: “bytes */LENGTH” only asks, so nothing may come.")
+        return Piece(None, 0, length, asks_only=True)
     first, last = int(match[1]), int(match[2])
+    if not first <= last < length:
+        raise Refused(400, f"Content-Range: there is no such piece of {length} bytes.")
     if last - first + 1 != size:
         raise Refused(400, f"Content-Range and Content-Length ({size}) don't fit together.")
-    if first != held.offset:
+    return Piece(first, size, length)
+
+
+def _check_fit(held: Held, piece: Piece) -> None:
+    """Raises Refused, WrongOffset, TooLarge."""
+    length = held.row.length
+    if length is None and piece.length is None:
+        raise Refused(411, "Say in Content-Length how many bytes come.")
+    if length is not None and piece.length not in (None, length):
+        sentence = f"The file would have {piece.length} bytes; this address is for one of {length}."
+        if piece.first is None and not piece.asks_only and (piece.length or 0) > length:
+            raise TooLarge(sentence)
+        raise Refused(400, sentence)
+    if piece.first not in (None, held.offset) and not held.complete:
         raise WrongOffset(held.offset)
-    return False
 
 
 def _answer(held: Held) -> Reply:
     video_id = held.video.public_id if held.video is not None else None
-    reply = Reply(
+    return json_answer(
         201 if held.complete else 202,
         facts(held),
-        json.dumps({"video_id": video_id, "offset": held.offset, "length": held.row.length}) + "\n",
+        {"video_id": video_id, "offset": held.offset, "length": held.row.length},
     )
-    reply.media_type = "application/json"
-    return reply

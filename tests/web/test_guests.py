@@ -412,7 +412,7 @@ def test_guest_reaches_nothing_else(client: httpx.Client, come: Callable[..., Gu
     ("wanted", "status", "words"),
     [
         ({"filename": " "}, 422, "needs a name"),
-        ({"file_size": 0}, 422, "1 byte"),
+        ({"file_size": 0}, 422, "empty"),
         ({"content_type": "text/html"}, 422, "Only videos"),
         ({"file_size": 2_000_001}, 413, "this link takes up to 2.0 MB each"),
         ({"title": "Mine"}, 422, "title"),

@@ -26,9 +26,9 @@ from web.auth import PUBLIC, client_address
 from web.forms import shown_again
 from web.guest_session import Guest
 from web.guest_view import STALE, entered, send_context
-from web.routes.uploads_api import UploadGrant, UploadWanted, check_wanted
 from web.upload_body import Body, BodyCut, BodyStalled
 from web.upload_form import Said, announced_bytes, take_form
+from web.upload_grants import UploadGrant, UploadWanted, check_wanted
 from web.upload_requests import upload_path
 
 AnyRequest = Request[Any, Any, State]
@@ -38,7 +38,7 @@ NO_ROOM = "There is no room for this file at the moment. Tell whoever gave you t
 
 
 class FileWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """As for scripts (web/routes/uploads_api.py), but what it becomes is up to the link."""
+    """As for scripts (web/upload_grants.py), but what it becomes is up to the link."""
 
     filename: str
     file_size: int

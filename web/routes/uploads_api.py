@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,56 +10,40 @@ from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 from litestar.response import Redirect
 
-from appliance import access
 from appliance.access import Scope
-from appliance.clock import now
 from appliance.db import database
-from appliance.errors import Conflict, InvalidInput, NotFound
-from appliance.models import Role, Source, Upload, User, Video, Visibility
-from appliance.states import UploadState
-from appliance.text import clean_line, describe_size
+from appliance.errors import InvalidInput
+from appliance.models import Role
 from storage.background import in_thread
-from storage.uploads import Held, NewUpload, Store, UploadBusy, UploadGone
+from storage.uploads import Store
 from web.auth import PUBLIC, needs, principal
 from web.errors import PROBLEM
 from web.upload_body import Body, BodyCut, BodyStalled
+from web.upload_completion import (
+    BytesMissing,
+    UploadResult,
+    complete,
+    find,
+    give_up,
+    result_of,
+)
 from web.upload_form import announced_bytes, sender_of, take_form
-from web.upload_requests import upload_path
+from web.upload_grants import (
+    UploadGrant,
+    UploadWanted,
+    make_grant,
+    read_sha256,
+    status_url,
+)
 
 UPLOAD = needs(Role.EDITOR, Scope.UPLOAD)
-
-
-class UploadWanted(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    filename: str
-    file_size: int
-    """In bytes."""
-    content_type: str
-    """video/…, audio/… or application/octet-stream"""
-    title: str | None = None
-    """Default: the file's name without its ending."""
-    visibility: Visibility | None = None
 
 
 class UploadDone(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     success: bool = True
     """false: the sending failed, and will not go on."""
-
-
-@dataclass(frozen=True)
-class UploadGrant:
-    """``upload_url`` takes exactly this file, by tus or by one PUT, without signing in."""
-
-    video_id: str
-    upload_url: str
-    expires_in: int
-    status_url: str
-
-
-@dataclass(frozen=True)
-class UploadResult:
-    video_id: str
-    state: str
-    status_url: str
+    sha256: str | None = None
+    """Of the whole file, in hex."""
 
 
 @post("/api/v1/uploads", opt=UPLOAD, sync_to_thread=True, tags=["uploads"])
@@ -69,44 +52,10 @@ def grant_upload(
 ) -> Response[UploadGrant]:
     """An address to send one file to. Every byte that arrives prolongs its life."""
     state = request.app.state
-    asker = principal(request)
-    check_wanted(data, int(state.settings.max_upload_bytes))
-    new = NewUpload(
-        length=data.file_size,
-        filename=data.filename,
-        content_type=data.content_type,
-        title=data.title,
-        visibility=data.visibility,
-        source=Source.API,
-    )
     with database.connection_context():
-        created = Store(state.settings, state.layout).create(asker.user, new)
-    base_url = state.settings.base_url
-    return Response(
-        UploadGrant(
-            video_id=created.video_id,
-            upload_url=base_url + upload_path(created.upload_id, created.token),
-            expires_in=round((created.expires_at - now()).total_seconds()),
-            status_url=_status_url(base_url, created.video_id),
-        ),
-        status_code=201,
-    )
-
-
-def check_wanted(wanted: UploadWanted, max_bytes: int) -> None:
-    """Whether such a file may come. Raises InvalidInput; pure."""
-    if not clean_line(wanted.filename):
-        raise InvalidInput("The file needs a name.", field="filename")
-    if not 0 < wanted.file_size <= max_bytes:
-        raise InvalidInput(
-            f"The file must have 1 byte to {describe_size(max_bytes)}.", field="file_size"
-        )
-    kind = wanted.content_type.partition(";")[0].strip().lower()
-    if not kind.startswith(("video/", "audio/")) and kind != "application/octet-stream":
-        raise InvalidInput(
-            "Only videos are taken: the type must be video/…, audio/… or application/octet-stream.",
-            field="content_type",
-        )
+        store = Store(state.settings, state.layout)
+        grant = make_grant(store, principal(request).user, data)
+    return Response(grant, status_code=201)
 
 
 @post(
@@ -125,74 +74,34 @@ def complete_upload(
     """
     state = request.app.state
     store = Store(state.settings, state.layout)
+    sha256 = None if data.sha256 is None else read_sha256(data.sha256)
     with database.connection_context():
-        video, upload = _of_sender(principal(request).user, video_id)
-        if upload.state is not UploadState.FAILED or data.success:
-            answer = _settle(store, upload, success=data.success)
-            if answer is not None:
-                return answer
-        result = UploadResult(
-            video_id=video_id,
-            state=Video.get_by_id(video.id).state.value,
-            status_url=_status_url(state.settings.base_url, video_id),
-        )
+        video, upload = find(principal(request).user, video_id)
+        try:
+            if data.success:
+                complete(store, upload, sha256)
+            else:
+                give_up(store, upload)
+        except BytesMissing as exc:
+            return _missing(exc, str(request.scope.get("request_id", "")))
+        result = result_of(video, status_url(state.settings.base_url, video_id))
     return Response(result, status_code=200)
 
 
-def _of_sender(user: User, video_id: str) -> tuple[Video, Upload]:
-    """A video that this user is sending. Raises NotFound for everybody else's."""
-    video = access.get_video(user, video_id)
-    uploads = access.visible_uploads(user).where(Upload.video == video)
-    upload = uploads.order_by(Upload.id.desc()).first()
-    if upload is None:
-        raise NotFound("There is no such upload.")
-    return video, upload
-
-
-def _settle(store: Store, upload: Upload, *, success: bool) -> Response[Any] | None:
-    """Finish or fail it; an answer when bytes are missing. Raises Conflict."""
-    try:
-        held = store.hold(upload)
-    except UploadBusy:
-        return _missing("Bytes are still arriving.", upload.durable_offset, upload.length)
-    except UploadGone as exc:
-        raise Conflict(str(exc), code=exc.code) from exc
-    try:
-        return _settle_held(store, held, success=success)
-    finally:
-        held.close()
-
-
-def _settle_held(store: Store, held: Held, *, success: bool) -> Response[Any] | None:
-    if not success:
-        if held.row.state is not UploadState.RECEIVING:
-            raise Conflict("All bytes of this file are here; it can't fail any more.")
-        store.fail(held)
-    elif held.all_here:
-        store.finish(held)
-    else:
-        return _missing(
-            f"{held.offset} of {held.row.length} bytes are here.", held.offset, held.row.length
-        )
-    return None
-
-
-def _missing(what: str, offset: int, length: int | None) -> Response[Any]:
-    """Source: RFC 9457, with the offset as an extension member."""
+def _missing(error: BytesMissing, request_id: str) -> Response[Any]:
+    """A problem document with the offset as an extension member. Source: RFC 9457."""
     document = {
         "type": "about:blank",
         "title": "Conflict",
         "status": 409,
-        "detail": f"{what} Send the rest, then say complete again.",
-        "code": "bytes_missing",
-        "offset": offset,
-        "length": length,
+        "detail": error.message,
+        "code": error.code,
+        "instance": f"urn:request:{request_id}",
+        "request_id": request_id,
+        "offset": error.offset,
+        "length": error.length,
     }
     return Response(document, status_code=409, media_type=PROBLEM)
-
-
-def _status_url(base_url: str, video_id: str) -> str:
-    return f"{base_url}/api/v1/videos/{video_id}/status"
 
 
 @post(
