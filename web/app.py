@@ -55,7 +55,7 @@ from web.routes import (
 )
 from web.security import SecurityHeaders
 from web.templating import STATIC, template_config
-from web.tus import tus_app
+from web.tus import SayTus, Tus, tus_app
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -126,15 +126,18 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
         ),
         template_config=template_config(settings),
     )
-    app.state.slots = tus.desk.slots  # not above: State copies what it is made of
+    # Not above: State copies what it is made of.
+    app.state.slots, app.state.joins = tus.desk.slots, tus.joins
     # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
     app.asgi_handler = RequestLog(
         SecurityHeaders(
-            FormToken(
-                Authentication(app.asgi_handler, settings),
-                key=vault.derive("form token"),
-                cookie=cookie_name(settings, "csrf"),
-                secure=settings.https,
+            SayTus(
+                FormToken(
+                    Authentication(app.asgi_handler, settings),
+                    key=vault.derive("form token"),
+                    cookie=cookie_name(settings, "csrf"),
+                    secure=settings.https,
+                )
             ),
             https=settings.https,
         )

@@ -38,6 +38,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     await anyio.to_thread.run_sync(heartbeat.beat, listen, now())
     live = app.state.live = Live(settings)
     live.start()
+    await app.state.joins.resume()
     beating = asyncio.create_task(heartbeat.beat_for_ever(listen))
     with _told_of_signals(live):
         try:
@@ -48,6 +49,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
             live.stop()
+            await app.state.joins.stop()
             await anyio.to_thread.run_sync(heartbeat.remove)
 
 

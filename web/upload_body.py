@@ -45,8 +45,8 @@ class BodyTakenOver(Exception):
 class Body:
     """The chunks of one request, read once. ``ended``: there is nothing more to read.
 
-    ``size``: what it announced, None if nothing. ``taken``: bytes read so far. ``protocol``: what
-    it counts as in the metrics.
+    ``size``: what it announced, None if nothing. ``begun``: it was asked for. ``taken``: bytes
+    read so far. ``protocol``: what it counts as in the metrics.
     """
 
     protocol = "tus"
@@ -55,6 +55,7 @@ class Body:
         self._receive = receive
         self.size = size
         self.taken = 0
+        self.begun = False
         self.ended = False
         self.silence_s = SILENCE_S
         self.least_rate = 0
@@ -75,6 +76,7 @@ class Body:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises BodyCut, BodyStalled, BodyTakenOver."""
+        self.begun = True
         self._started_s = self._heard_s = self._pace_since_s = time.monotonic()
         while not self.ended:
             message = await self._next_message()

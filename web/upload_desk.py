@@ -20,6 +20,7 @@ from storage.uploads import (
     DigestMismatch,
     Held,
     Slots,
+    StillJoining,
     Store,
     UploadBusy,
     WrongOffset,
@@ -154,6 +155,8 @@ class UploadDesk:
         while True:
             try:
                 return await slot.work(lambda: self.store.open(upload_id, token), undo=Held.close)
+            except StillJoining:
+                raise
             except UploadBusy:
                 if not slot.idle or time.monotonic() > deadline:
                     raise
@@ -171,13 +174,14 @@ class UploadDesk:
                 )
             if held.row.protocol != request.body.protocol:
                 await in_thread(lambda: self.store.note_protocol(held, request.body.protocol))
+            request.body.limit(self.settings)
+            request.body.size = size
             if held.is_whole:  # the same once more, because the last answer was lost
+                await _expect_nothing(request.body, digest)
                 await in_thread(lambda: self.store.finish(held))
                 return
             if length is None:
                 await in_thread(lambda: self.store.check_growth(held, size or 0))
-            request.body.limit(self.settings)
-            request.body.size = size
             self.watch.begin()
             with self.bodies.admit(request.body, _who(held.row)), counted(request.body):
                 await take_in(self.store, held, slot, request.body, digest)
@@ -192,6 +196,13 @@ class UploadDesk:
             DigestMismatch,
         ) as exc:
             raise NotAllTaken(held.offset) from exc
+
+
+async def _expect_nothing(body: Body, digest: Digest | None) -> None:
+    async for _ in body.chunks():
+        raise TooLarge("All bytes of this file are here; more were sent.")
+    if digest is not None:
+        digest.check()
 
 
 def _who(row: Upload) -> str:

@@ -12,6 +12,7 @@ from litestar.datastructures import Headers
 from appliance import metrics
 from appliance.errors import ApplianceError, InvalidInput, NotFound
 from appliance.ids import PATTERN as ID
+from appliance.states import UploadState
 from storage.uploads import DigestMismatch, Held, UploadBusy, UploadGone, WrongOffset
 from web.errors import describe
 from web.upload_body import Body, BodyStalled, BodyTakenOver
@@ -26,11 +27,13 @@ TUS_VERSION = "1.0.0"
 VIDEO_HEADER = "Appliance-Video-Id"
 # Of an upload that has ended: whether somebody decided so, or it may simply be sent again.
 STATE_HEADER = "Appliance-Upload-State"
+# Marks the start of an answer (an ASGI message) that says itself which protocol it speaks.
+OWN_ANSWER = "appliance.uploads"
 
-_ADDRESS = re.compile(rf"({ID.pattern})\.([A-Za-z0-9_-]{{32}})")
+ADDRESS = re.compile(rf"({ID.pattern})\.([A-Za-z0-9_-]{{32}})")
 # int() alone takes "+5", "1_0" and other scripts' digits; beyond 2**53 no client can count.
 _DIGITS = re.compile(r"[0-9]+")
-_MAX_DIGITS = 16
+_MAX_COUNT = 2**53
 
 
 class Refused(ApplianceError):
@@ -56,31 +59,41 @@ class Request:
     def __init__(self, scope: Any, receive: Any) -> None:
         self.scope = scope
         self.headers = Headers.from_scope(scope)
-        # For networks that let only GET and POST through.
-        self.method: str = self.headers.get("x-http-method-override", scope["method"]).upper()
+        # For networks that let only GET and POST through. Said twice, it is no method at all.
+        instead = self.headers.getall("x-http-method-override", [scope["method"]])
+        self.method: str = ",".join(instead).upper()
         self.name: str = scope["path"].removeprefix(PREFIX).strip("/")
         self.body = Body(receive)
 
+    def text(self, name: str) -> str | None:
+        """A header that may be there once; None when it isn't there. Raises Refused."""
+        values = self.headers.getall(name, [])
+        if len(values) > 1:
+            raise Refused(400, f"{name} is there {len(values)} times; which one is meant?")
+        return values[0] if values else None
+
     def number(self, name: str) -> int | None:
         """A header that counts bytes; None when it isn't there. Raises Refused."""
-        values = self.headers.getall(name, [])
-        if not values:
+        text = self.text(name)
+        if text is None:
             return None
-        text = values[0] if len(values) == 1 else ""  # said twice: which one is meant?
         if not _DIGITS.fullmatch(text):
             raise Refused(400, f"{name} must be a whole number of bytes.")
-        if len(text) > _MAX_DIGITS:
+        digits = text.lstrip("0") or "0"
+        if len(digits) > len(str(_MAX_COUNT)) or int(digits) > _MAX_COUNT:
             raise Refused(413, f"{name} is more than any file has.")
-        return int(text)
+        return int(digits)
 
     def address(self) -> tuple[str, str]:
         """Upload id and token. Raises NotFound for what can't be a capability."""
-        match = _ADDRESS.fullmatch(self.name)
+        match = ADDRESS.fullmatch(self.name)
         if match is None:
             raise NotFound("There is no such upload.")
         return match[1], match[2]
 
     def has_unread_body(self) -> bool:
+        if not self.body.begun and self.headers.get("expect", "").lower() == "100-continue":
+            return False  # it waits for our word, and gets another one
         announced = self.headers.get("content-length", "0") != "0"
         return not self.body.ended and (announced or "transfer-encoding" in self.headers)
 
@@ -101,11 +114,16 @@ def upload_path(upload_id: str, token: str) -> str:
     return f"{PREFIX}/{upload_id}.{token}"
 
 
+def expiry(held: Held) -> Pairs:
+    """Until when what is here is kept; nothing for what is here for good."""
+    if held.row.state is not UploadState.RECEIVING:
+        return []
+    return [("Upload-Expires", format_datetime(held.row.expires_at, usegmt=True))]
+
+
 def facts(held: Held) -> Pairs:
     """What every answer about an upload says."""
-    headers = [("Upload-Offset", str(held.offset))]
-    if not held.complete:
-        headers.append(("Upload-Expires", format_datetime(held.row.expires_at, usegmt=True)))
+    headers = [("Upload-Offset", str(held.offset)), *expiry(held)]
     if held.video is not None:
         headers.append((VIDEO_HEADER, held.video.public_id))
     return headers
@@ -166,6 +184,7 @@ async def send_reply(request: Request, reply: Reply, send: Any) -> None:
     await send(
         {
             "type": "http.response.start",
+            OWN_ANSWER: True,
             "status": reply.status,
             "headers": [
                 (name.lower().encode(), value.encode("latin-1")) for name, value in headers

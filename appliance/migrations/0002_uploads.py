@@ -8,6 +8,7 @@ STATEMENTS = (
     'ALTER TABLE "upload" ADD COLUMN "rewound" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "upload" ADD COLUMN "touched_boot_s" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "upload" ADD COLUMN "concat" VARCHAR(255)',
+    'ALTER TABLE "upload" ADD COLUMN "concat_said" TEXT',
     'ALTER TABLE "upload" ADD COLUMN "parts" TEXT',
     'ALTER TABLE "upload" ADD COLUMN "sent_sha256" VARCHAR(255)',
     'ALTER TABLE "upload" ADD COLUMN "early_look" TEXT',

@@ -88,6 +88,7 @@ class Upload(Row):
     protocol = CharField(default="")  # "tus", "draft", "put" or "form": how bytes came last
     # Of a concatenation (tus 1.0.0): "partial" or "final"; ``parts``: public ids of the partials.
     concat = CharField(null=True)
+    concat_said = TextField(null=True)  # of a final: the header it came with, sealed by its token
     parts = JsonField(null=True)
     state = StateField(UploadState, default=UploadState.RECEIVING, index=True)
     length = BigIntegerField(null=True)  # None: not declared yet

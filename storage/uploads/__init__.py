@@ -14,7 +14,7 @@ from storage.uploads.rows import (
     WrongOffset,
     progress_of,
 )
-from storage.uploads.slots import Slot, Slots, UploadBusy
+from storage.uploads.slots import Slot, Slots, StillJoining, UploadBusy
 from storage.uploads.store import Store
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Recovered",
     "Slot",
     "Slots",
+    "StillJoining",
     "Store",
     "UploadAborted",
     "UploadBusy",

@@ -48,6 +48,10 @@ def adopt(row: Upload, video: Video) -> None:
     with transaction():
         if not move(Upload, row.id, UploadState.FINISHING, UploadState.COMPLETE):
             return
+        if row.parts:
+            Upload.update(state=UploadState.COMPLETE).where(
+                Upload.public_id.in_(row.parts), Upload.state == UploadState.FINISHING
+            ).execute()
         if videos.change_state(video, VideoState.RECEIVED, **arrived):
             jobs.create("probe", f"probe:{video.public_id}", video=video)
         else:  # thrown into the bin this very moment: whoever takes it out has it looked into

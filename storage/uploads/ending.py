@@ -22,6 +22,8 @@ def end_row(
     """
     if not move(Upload, row.id, before, state, error=error):
         return False
+    if row.parts:  # those that were joined already, too; their files go with the next sweep
+        Upload.update(state=state, error=error).where(Upload.public_id.in_(row.parts)).execute()
     video = video and Video.get_or_none(Video.id == video.id)
     if video is not None and video.state is VideoState.UPLOADING:
         keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import StorageFull, TooLarge, TooManyAttempts
 from appliance.models import Upload
+from appliance.states import UploadState
 from appliance.text import describe_size
 from storage.media import free_bytes
 from storage.uploads.rows import OPEN, NewUpload
@@ -46,18 +47,21 @@ def check_limits(settings: Settings, layout: Layout, owner: User | None, new: Ne
             retry_after_s=60,
         )
     needed = new.expected_bytes if new.length is None else new.length
-    _check_room(settings, layout, needed, under_way)
+    check_room(settings, layout, needed, under_way)
 
 
 def check_more(settings: Settings, layout: Layout, row: Upload, more_bytes: int) -> None:
     """Whether an upload of unknown length may get so many more. Raises StorageFull."""
     others = Upload.select().where(Upload.state.in_(OPEN), Upload.id != row.id)
-    _check_room(settings, layout, more_bytes, others)
+    check_room(settings, layout, more_bytes, others)
 
 
-def _check_room(
-    settings: Settings, layout: Layout, needed: int, under_way: Iterable[Upload]
+def check_room(
+    settings: Settings, layout: Layout, needed: int, under_way: Iterable[Upload] | None = None
 ) -> None:
+    """``under_way``: to whom room is promised; None: all open uploads. Raises StorageFull."""
+    if under_way is None:
+        under_way = Upload.select().where(Upload.state.in_(OPEN))
     room = _room(settings, layout, under_way)
     if needed > room:
         raise StorageFull(
@@ -79,7 +83,7 @@ def free_room(settings: Settings, layout: Layout) -> int:
 
 
 def _missing_bytes(layout: Layout, row: Upload) -> int:
-    if row.length is None:
+    if row.length is None or row.state is UploadState.FINISHING:
         return 0
     try:
         return max(0, row.length - layout.upload(row.public_id).stat().st_size)

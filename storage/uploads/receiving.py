@@ -115,6 +115,7 @@ async def receive(
     if digest is None:
         return await _receive(store, held, slot, chunks, None)
     started_at = held.offset
+    await in_thread(lambda: store.doubt(held))
     try:
         await _receive(store, held, slot, chunks, digest)
         digest.check()

@@ -17,8 +17,9 @@ from appliance.errors import ApplianceError
 from appliance.models import Upload
 from appliance.states import UploadState
 from storage.layout import Layout
+from storage.uploads import joining
 from storage.uploads.files import open_locked
-from storage.uploads.rows import OPEN, UploadGone
+from storage.uploads.rows import FINAL, OPEN, PARTIAL, UploadGone
 from storage.uploads.slots import UploadBusy
 from storage.uploads.store import Store
 
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 # A file is made before its row; one that is older than this never gets one.
 _ROWLESS_S = 60.0
+# A sweep joins parts for so long; the web process (web/upload_joins.py), as long as it takes.
+_JOIN_S = 2.0
 _KEEP_ENDED = timedelta(days=7)
 # By the IETF draft a sender says when its file is whole. There are clients that send all bytes
 # and never say so (tus-js-client 4.3 with streams): their files are taken, rather than thrown away.
@@ -52,9 +55,13 @@ def recover(settings: Settings) -> Recovered:
     """
     store = Store(settings, Layout(settings.data))
     done = Recovered()
+    join_until_s = time.monotonic() + _JOIN_S
     for row in list(Upload.select().where(Upload.state.in_(OPEN)).order_by(Upload.id)):
         try:
-            _recover_one(store, row, done)
+            if row.concat == FINAL:
+                _join(store, row, done, join_until_s)
+            else:
+                _recover_one(store, row, done)
         except UploadBusy:
             continue
         except UploadGone as exc:
@@ -67,9 +74,17 @@ def recover(settings: Settings) -> Recovered:
     return done
 
 
+def _join(store: Store, row: Upload, done: Recovered, until_s: float) -> None:
+    if joining.join(store, row, enough=lambda: time.monotonic() > until_s):
+        done.finished += 1
+        log.info("upload %s was joined after a cut", row.public_id)
+
+
 def _recover_one(store: Store, row: Upload, done: Recovered) -> None:
     held = store.hold(row)
     try:
+        if held.row.concat == PARTIAL and held.row.complete_declared:
+            return  # it waits for the other parts
         unsaid = held.all_here and now() - held.row.touched_at > _UNSAID
         if held.row.state is UploadState.FINISHING or held.is_whole or unsaid:
             store.finish(held)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from storage.layout import Layout
 
+# Upload.concat: one of several that will become one file, and that file. Other uploads have None.
+PARTIAL, FINAL = "partial", "final"
+
 OPEN = (UploadState.RECEIVING, UploadState.FINISHING)
 FULL_SENTENCE = (
     "The box has run out of room. What has arrived is kept; the upload can go on once there is "
@@ -91,6 +94,7 @@ class NewUpload:
     protocol: str = ""
     sent_sha256: str | None = None
     index_moved: bool = False
+    concat: str | None = None
     life_hours: float | None = None
     guest_name: str | None = None
     guest_link_id: int | None = None
@@ -143,7 +147,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Created:
-    """``token``: the capability, said this once and nowhere kept."""
+    """``token``: the capability, said this once and nowhere kept. ``video_id``: a part has none."""
 
     upload_id: str
     token: str

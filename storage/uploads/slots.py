@@ -22,6 +22,8 @@ from storage.background import in_thread
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from appliance.models import Upload
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,16 @@ class UploadBusy(Conflict):
 
     def __init__(self) -> None:
         super().__init__("Another request is working on this upload. Try again in a moment.")
+
+
+class StillJoining(UploadBusy):
+    """The parts of this final upload are being put together; its ``row`` says all that is known."""
+
+    code = "still_joining"
+
+    def __init__(self, row: Upload) -> None:
+        super().__init__()
+        self.row = row
 
 
 class Sender(Protocol):

@@ -32,14 +32,17 @@ from storage.uploads.files import BytesLost, create_file, cut_back, open_locked,
 from storage.uploads.limits import check_limits, check_more, check_size
 from storage.uploads.rows import (
     ENDED,
+    FINAL,
     FULL_SENTENCE,
     OPEN,
+    PARTIAL,
     Created,
     Held,
     NewUpload,
     UploadGone,
     hash_token,
 )
+from storage.uploads.slots import StillJoining
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +81,7 @@ class Store:
                 check_limits(self.settings, self.layout, owner, new)
                 if new.also_check is not None:
                     new.also_check()
-                created = self._insert(owner, new, upload_id, token)
+                created = self.insert(owner, new, (upload_id, token))
             metrics.UPLOAD_CREATED.labels(new.source.value).inc()
             return created
         except BaseException:
@@ -87,21 +90,12 @@ class Store:
         finally:
             os.close(handle)
 
-    def _insert(self, owner: User | None, new: NewUpload, upload_id: str, token: str) -> Created:
-        video = videos.create(
-            owner=owner,
-            filename=new.filename,
-            source=new.source,
-            visibility=new.visibility or Visibility(self.settings.default_visibility),
-            size_bytes=new.length or 0,
-            title=new.title,
-            guest_name=new.guest_name,
-            guest_link_id=new.guest_link_id,
-            guest_id=new.guest_id,
-            sent_sha256=new.sent_sha256,
-            index_moved=new.index_moved,
-            tag=new.tag,
-        )
+    def insert(
+        self, owner: User | None, new: NewUpload, address: tuple[str, str], **columns: Any
+    ) -> Created:
+        """The rows of a new upload, in a transaction of the caller's. A part has no video."""
+        upload_id, token = address
+        video = None if new.concat == PARTIAL else self._insert_video(owner, new)
         row = Upload.create(
             public_id=upload_id,
             token_hash=hash_token(token),
@@ -115,11 +109,30 @@ class Store:
             protocol=new.protocol,
             sent_sha256=new.sent_sha256,
             guest_link_id=new.guest_link_id,
+            concat=new.concat,
             boot_id=boot_id(),
             touched_boot_s=boottime_s(),
             expires_at=self._next_expiry(new.life_hours),
+            **columns,
         )
-        return Created(upload_id, token, video.public_id, row.expires_at)
+        video_id = video.public_id if video is not None else ""
+        return Created(upload_id, token, video_id, row.expires_at)
+
+    def _insert_video(self, owner: User | None, new: NewUpload) -> Video:
+        return videos.create(
+            owner=owner,
+            filename=new.filename,
+            source=new.source,
+            visibility=new.visibility or Visibility(self.settings.default_visibility),
+            size_bytes=new.length or 0,
+            title=new.title,
+            guest_name=new.guest_name,
+            guest_link_id=new.guest_link_id,
+            guest_id=new.guest_id,
+            sent_sha256=new.sent_sha256,
+            index_moved=new.index_moved,
+            tag=new.tag,
+        )
 
     def _next_expiry(self, hours: float | None = None) -> datetime:
         return now() + timedelta(hours=self.settings.upload_idle_hours if hours is None else hours)
@@ -129,7 +142,7 @@ class Store:
     def open(self, upload_id: str, token: str) -> Held:
         """Hold the upload that ``token`` is for; the caller closes it.
 
-        Raises NotFound (unknown, or the token is another's), UploadGone, UploadBusy.
+        Raises NotFound (unknown, or the token is another's), UploadGone, UploadBusy, StillJoining.
         """
         return self.hold(self.check(upload_id, token))
 
@@ -144,6 +157,8 @@ class Store:
 
     def hold(self, row: Upload) -> Held:
         """As ``open``, for a row that the caller may see."""
+        if row.concat == FINAL and row.state is UploadState.FINISHING:
+            raise StillJoining(row)  # a matter of storage.uploads.joining alone
         try:
             handle: int | None = open_locked(self.layout.upload(row.public_id))
         except FileNotFoundError:
@@ -173,7 +188,8 @@ class Store:
 
     def _reason_to_end(self, held: Held) -> tuple[UploadState | None, str]:
         """Sets the offset of what can go on."""
-        if held.video is None or held.video.state is not VideoState.UPLOADING:
+        is_part = held.row.concat == PARTIAL  # of a video that will be
+        if not is_part and (held.video is None or held.video.state is not VideoState.UPLOADING):
             return UploadState.TERMINATED, "The video was deleted while it was uploaded."
         link_id, owner = held.row.guest_link_id, held.row.owner
         if link_id is not None and guest_links.is_revoked(link_id):
@@ -220,9 +236,14 @@ class Store:
         if self.settings.upload_fsync == "ack":
             self._sync(held)
             offset = held.row.durable_offset
-        columns = {"durable_offset": held.row.durable_offset, "settled_offset": offset}
+        columns: dict[str, Any] = {
+            "durable_offset": held.row.durable_offset,
+            "settled_offset": offset,
+        }
         if offset > held.row.settled_offset:  # a request without bytes prolongs nothing
             columns |= self._touched()
+        if not held.row.boot_id:
+            columns["boot_id"] = boot_id()
         try:
             changed = (
                 Upload.update(**columns)
@@ -237,10 +258,21 @@ class Store:
         if not changed:
             self._look_again(held)
         mark = first_looks.crossed(held.row.settled_offset, offset)
+        if held.row.concat == PARTIAL:
+            self._prolong_parts(held.row)
         for name, value in columns.items():
             setattr(held.row, name, value)
         if mark is not None:
             first_looks.ask(held, mark)
+
+    def _prolong_parts(self, row: Upload) -> None:
+        """Complete parts wait for those that still arrive."""
+        Upload.update(**self._touched()).where(
+            Upload.owner == row.owner_id,
+            Upload.concat == PARTIAL,
+            Upload.state == UploadState.RECEIVING,
+            Upload.complete_declared,
+        ).execute()
 
     def _touched(self) -> dict[str, Any]:
         at = now()
@@ -254,6 +286,18 @@ class Store:
         held.row.state = state
         if state not in (*OPEN, UploadState.COMPLETE):
             raise UploadGone((row.error if row is not None else None) or ENDED[state], state)
+
+    def doubt(self, held: Held) -> None:
+        """Until the next checkpoint nothing counts that comes after the offset, even if we die.
+
+        For bytes that are only kept if they are what was sent. Raises OSError.
+        """
+        self._sync(held)
+        # Of no start of the machine: what isn't known to be on disk is cut off (files.py).
+        Upload.update(boot_id="", durable_offset=held.row.durable_offset).where(
+            Upload.id == held.row.id
+        ).execute()
+        held.row.boot_id = ""
 
     def _sync(self, held: Held) -> None:
         assert held.handle is not None
@@ -388,6 +432,9 @@ class Store:
         row = held.row
         if row.state is UploadState.COMPLETE:
             return
+        if row.concat == PARTIAL:
+            self._keep_part(held)
+            return
         if row.state is UploadState.RECEIVING:
             if self.settings.upload_fsync != "never":
                 with self._or_fall_back(held):
@@ -414,6 +461,18 @@ class Store:
         adopt(row, held.video)
         metrics.UPLOAD_ENDED.labels(UploadState.COMPLETE.value).inc()
         row.state = UploadState.COMPLETE
+
+    def _keep_part(self, held: Held) -> None:
+        """A part that is complete waits for the others (storage/uploads/joining.py)."""
+        row = held.row
+        if row.state is not UploadState.RECEIVING or row.complete_declared:
+            return
+        if self.settings.upload_fsync != "never":
+            with self._or_fall_back(held):
+                self._sync(held)
+        self.acknowledge(held)
+        Upload.update(complete_declared=True).where(Upload.id == row.id).execute()
+        row.complete_declared = True
 
     def terminate(self, held: Held) -> None:
         """The sender wants no more of it. A complete upload leaves its video alone."""
