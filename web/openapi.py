@@ -30,7 +30,8 @@ Send `Authorization: Bearer ma_…` (Settings → API tokens). Times are RFC 333
 `{items, next_cursor}`; give `next_cursor` as `cursor` for the next page. Errors are problem
 documents (RFC 9457) with a stable `code`.
 
-Bytes are uploaded to the `upload_url` of `POST /api/v1/uploads` by tus 1.0.0 or with one PUT.
+Bytes are uploaded to the `upload_url` of `POST /api/v1/uploads` by tus 1.0.0, by
+draft-ietf-httpbis-resumable-upload, or with one PUT.
 """
 
 TAGS = {

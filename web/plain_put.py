@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _RANGE = re.compile(r"bytes (?:([0-9]{1,16})-([0-9]{1,16})|\*)/([0-9]{1,16})")
 
+_SAY_LENGTH = "Say in Content-Length how many bytes come."
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -94,19 +96,22 @@ def read_piece(request: Request) -> Piece:
     if parse_boolean(request.headers.getall("upload-complete", [])) is False:
         raise Refused(400, "A part of the file comes by PATCH, or by PUT with Content-Range.")
     size = request.number("Content-Length")
+    in_chunks = "transfer-encoding" in request.headers
     wanted = request.headers.get("content-range")
-    if size is None and (wanted is not None or "transfer-encoding" not in request.headers):
-        raise Refused(411, "Say in Content-Length how many bytes come.")
     if wanted is None:
+        if size is None and not in_chunks:
+            raise Refused(411, _SAY_LENGTH)
         return Piece(None, size, size)
     match = _RANGE.fullmatch(wanted)
     if match is None:
         raise Refused(400, "Content-Range must be “bytes FROM-TO/LENGTH” or “bytes */LENGTH”.")
     length = int(match[3])
     if match[1] is None:
-        if size:
+        if size or in_chunks:
             raise Refused(400, "Content-Range: “bytes */LENGTH” only asks, so nothing may come.")
         return Piece(None, 0, length, asks_only=True)
+    if size is None:
+        raise Refused(411, _SAY_LENGTH)
     first, last = int(match[1]), int(match[2])
     if not first <= last < length:
         raise Refused(400, f"Content-Range: there is no such piece of {length} bytes.")
@@ -119,7 +124,7 @@ def _check_fit(held: Held, piece: Piece) -> None:
     """Raises Refused, WrongOffset, TooLarge."""
     length = held.row.length
     if length is None and piece.length is None:
-        raise Refused(411, "Say in Content-Length how many bytes come.")
+        raise Refused(411, _SAY_LENGTH)
     if length is not None and piece.length not in (None, length):
         sentence = f"The file would have {piece.length} bytes; this address is for one of {length}."
         if piece.first is None and not piece.asks_only and (piece.length or 0) > length:

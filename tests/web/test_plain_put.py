@@ -106,10 +106,22 @@ def test_chunks_where_no_length_is_known(sender: httpx.Client) -> None:
     assert Video.get().size_bytes == len(BODY)
 
 
-def test_a_put_without_any_length(one_server: Served, address: str) -> None:
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        ([], 411),
+        (["Content-Range: bytes 0-9/200000"], 411),
+        (["Content-Range: bytes */200000"], 202),  # brings nothing, so it needs no length
+        (["Content-Range: bytes */200000", "Transfer-Encoding: chunked"], 400),
+        (["Content-Range: bytes 0-9/200000", "Transfer-Encoding: chunked"], 411),
+    ],
+)
+def test_a_put_without_any_length(
+    one_server: Served, address: str, lines: list[str], status: int
+) -> None:
     target = address.removeprefix(one_server.url)
-    with raw(one_server.url, "PUT", target, []) as connection:
-        assert connection.recv(100).startswith(b"HTTP/1.1 411")
+    with raw(one_server.url, "PUT", target, lines) as connection:
+        assert connection.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
 
 
 def test_a_whole_put_after_a_cut_one_starts_anew(
