@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import guest_links, jobs, tags
 from appliance.models import Job, Post, Priority, Rendition, User, Video
@@ -27,6 +27,30 @@ if TYPE_CHECKING:
 class Person:
     user_id: str
     name: str
+
+
+@dataclass(frozen=True)
+class EarlyLook:
+    """What the first bytes of a file tell while the rest is coming.
+
+    ``verdict``: "fine", "refused" (the upload was ended) or "unknown". ``facts``: what is known by
+    then, of format, codec, width, height, duration_s, method, reasons, encode_s and index.
+    """
+
+    verdict: str
+    sentence: str
+    code: str
+    final: bool
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, found: dict[str, Any] | None) -> EarlyLook | None:
+        """As it is kept in the row of an upload."""
+        if found is None:
+            return None
+        return cls(
+            found["verdict"], found["sentence"], found["code"], found["final"], found["facts"]
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,7 @@ class VideoShape:
     guest_link_id: str | None
     error: str | None
     upload_progress: float | None
+    early_look: EarlyLook | None
     poster_url: str | None
     created_at: datetime
     received_at: datetime | None
@@ -96,6 +121,7 @@ def load_videos(
         .order_by(Job.progress)
     }
     arrived = uploads.progress_of(layout, videos)
+    looks = uploads.looks_of(videos)
     tagged = tags.of(videos)
     sent_by = guest_links.of_videos(videos)
     shapes = []
@@ -126,6 +152,7 @@ def load_videos(
                 ),
                 error=video.error,
                 upload_progress=arrived.get(video.id),
+                early_look=EarlyLook.of(looks.get(video.id)),
                 poster_url=(
                     f"{base_url}/media/{video.public_id}/poster.webp?v={video.poster_version}"
                     if video.poster_version

@@ -39,6 +39,7 @@ from appliance.states import (
     VideoState,
 )
 from appliance.videos import is_as_sent
+from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
 from tasks.retrying import may_help
 from web import progress, words
@@ -114,6 +115,8 @@ class VideoCard:
     sender: Sender | None
     tags: list[str]
     private: bool
+    outlook: str
+    """What will be done with a file that is still arriving, as far as its first bytes tell."""
     problem: str
     remedy: str
     """What is offered against its failure: "retry", "upload" (another copy), or ""."""
@@ -137,6 +140,7 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
     }
     work = load_work(ids)
     parts = progress_of(layout, videos)
+    looks = looks_of(videos)
     failed = {
         row.video_id
         for row in Rendition.select(Rendition.video).where(
@@ -165,6 +169,9 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
                 sender=_sender(video, links),
                 tags=tagged.get(video.id, []),
                 private=video.visibility == "private",
+                outlook=words.outlook(looks.get(video.id))
+                if video.state is VideoState.UPLOADING
+                else "",
                 problem=(video.error or "") if video.state is VideoState.FAILED else "",
                 remedy=_remedy(video, ends.get(video.id), failed_version=video.id in failed)
                 if may_change

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import access
 from appliance.models import Event, Job, Post, Rendition, User, Video
 from appliance.states import JobState, PostState, RenditionState, VideoState
+from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
 from web import progress, words
 from web.progress import Phase, Work
@@ -123,7 +124,8 @@ def load(user: User, layout: Layout, public_id: str, *, zone: str) -> VideoView:
         index_moved=video.index_moved,
         playable=_playable(video, made=made) if in_place else "",
         original=f"{media}/original?download=1" if original_here and in_place else "",
-        phases=_phases(video, social, work, last, part=progress_of(layout, [video])),
+        phases=_phases(video, social, work, last, part=progress_of(layout, [video]))
+        + _outlook(video, looks_of([video]).get(video.id)),
         versions=[
             _original(video, media),
             *(_version(row, media, work) for row in renditions),
@@ -242,6 +244,23 @@ def _phases(
     return phases
 
 
+def _outlook(video: Video, look: dict[str, Any] | None) -> list[Phase]:
+    """What comes after the upload, as far as its first bytes tell."""
+    if look is None or video.state is not VideoState.UPLOADING or not look["sentence"]:
+        return []
+    says = words.outlook(look)
+    if look["verdict"] != "fine":
+        return [Phase(_("Check the file"), "neutral", "clock", says)]
+    facts = look["facts"]
+    codecs = [{"codec": facts[name]} for name in ("codec", "audio_codec") if name in facts]
+    codec = _codec(dict(zip(("video", "audio"), codecs, strict=False)))
+    seen = _facts(facts.get("width"), facts.get("height"), 0, codec)
+    return [
+        Phase(_("Check the first bytes"), "ok", "check", seen),
+        Phase(_("Make it ready to post"), "neutral", "clock", says),
+    ]
+
+
 def _upload_phase(video: Video, part: float | None) -> Phase:
     name = _("Upload")
     if video.received_at is not None:
@@ -337,6 +356,13 @@ def _activity(user: User, video: Video) -> list[Happening]:
         row.id: row.name or row.email
         for row in User.select().where(User.id.in_({r.actor_id for r in rows if r.actor_id}))
     }
+    # Guests have no row; what they do with a video is to bring it.
+    by_guest = {"video.created": video.guest_name or ""}
     return [
-        Happening(row.at, _(ACTIVITY[row.type]), people.get(row.actor_id or 0, "")) for row in rows
+        Happening(
+            row.at,
+            _(ACTIVITY[row.type]),
+            people.get(row.actor_id or 0, "") or by_guest.get(row.type, ""),
+        )
+        for row in rows
     ]

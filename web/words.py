@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from appliance.states import (
@@ -133,6 +134,13 @@ METHOD_WORDS: Mapping[str, str] = {
     "audio": "Sound encoded",
     "transcode": "Encoded",
 }
+
+
+def outlook(early_look: Mapping[str, Any] | None) -> str:
+    """What an early look at an upload lets expect; a refusal is told where the upload ends."""
+    if early_look is None or early_look["verdict"] == "refused":
+        return ""
+    return _(early_look["sentence"])
 
 
 def size(size_bytes: int | float) -> str:

@@ -1,5 +1,6 @@
 """Uploads: bytes that arrive in pieces, are kept whatever happens, and become videos."""
 
+from storage.uploads.first_looks import looks_of
 from storage.uploads.growing import GrowingFile, UploadAborted, UploadStalled, feed
 from storage.uploads.housekeeping import OpenUpload, cancel, find_ended, open_uploads, stop
 from storage.uploads.receiving import receive
@@ -38,6 +39,7 @@ __all__ = [
     "cancel",
     "feed",
     "find_ended",
+    "looks_of",
     "open_uploads",
     "progress_of",
     "receive",

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peewee import PeeweeException
 
 from appliance import jobs
 from appliance.clock import now
 from appliance.models import Upload
+from appliance.states import VideoState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
+    from appliance.models import Video
     from storage.uploads.rows import Held
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 LOOK_AT = (1 << 20, 6 << 20, 16 << 20)
 # Nobody needs to be told sooner what the check of the whole file says as soon as this.
 SOON_S = 4.0
+_ON_THEIR_WAY = (VideoState.UPLOADING, VideoState.FAILED)
 
 
 def next_look(settled: int) -> float:
@@ -65,3 +69,17 @@ def ask(held: Held, mark: int) -> None:
         )
     except PeeweeException:
         log.warning("no early look into upload %s", row.public_id, exc_info=True)
+
+
+def looks_of(wanted: Iterable[Video]) -> dict[int, dict[str, Any]]:
+    """What the first bytes told (tasks/early_look), by the row id of the video.
+
+    For those that are being uploaded, or came to nothing; of what has arrived more is known.
+    """
+    ids = [v.id for v in wanted if v.received_at is None and v.state in _ON_THEIR_WAY]
+    if not ids:
+        return {}
+    rows = Upload.select(Upload.video, Upload.early_look).where(
+        Upload.video.in_(ids), Upload.early_look.is_null(False)
+    )
+    return {int(row.video_id or 0): row.early_look for row in rows.order_by(Upload.id)}

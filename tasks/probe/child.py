@@ -218,8 +218,7 @@ def shape_of(file: IO[bytes], size: int) -> dict[str, Any]:
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             return shape_of_mp4(file, size)
         if head[:4] == b"\x1aE\xdf\xa3":
-            declared, content = declared_matroska(file)
-            return {"declared_size": declared, "header_end": end_of_tracks(file, content)}
+            return {"declared_size": declared_matroska(file), "header_end": end_of_tracks(file)}
         if head[:4] == b"RIFF":
             shape = {"declared_size": struct.unpack("<I", head[4:8])[0] + 8}
             if head[8:16] == b"AVI LIST" and head[20:24] == b"hdrl":
@@ -326,23 +325,28 @@ def element(file: IO[bytes], at: int) -> tuple[bytes, int, int | None]:
     return head[:id_length], content, None if value == unknown else value
 
 
-def declared_matroska(file: IO[bytes]) -> tuple[int | None, int]:
-    """Where the segment says that it ends, and where its content begins.
-
-    None: it doesn't say (a recording), or there is none.
-    """
+def segment(file: IO[bytes]) -> tuple[int, int | None] | None:
+    """(begin of the content, its length or None if unknown) of the part that holds the media."""
     at = 0
     for _ in range(8):
         kind, content, length = element(file, at)
         if kind == b"\x18S\x80g":
-            return (None if length is None else content + length), content
+            return content, length
         at = content + (length or 0)
-    return None, 0
+    return None
 
 
-def end_of_tracks(file: IO[bytes], at: int) -> int | None:
+def declared_matroska(file: IO[bytes]) -> int | None:
+    """Where the segment says that it ends; None: it doesn't (a recording), or nothing to read."""
+    found = segment(file)
+    return None if found is None or found[1] is None else found[0] + found[1]
+
+
+def end_of_tracks(file: IO[bytes]) -> int | None:
     """Where the first cluster begins: what is said of the tracks stands before it."""
     try:
+        found = segment(file)
+        at = found[0] if found else 0
         for _ in range(64):
             kind, content, length = element(file, at)
             if kind == b"\x1fC\xb6u":

@@ -58,6 +58,7 @@ def _card(
         sender=Sender("Anna", "", "Send us your clip") if id == "d" else None,
         tags=["party", "summer 2026"] if id == "d" else [],
         private=False,
+        outlook="No re-encoding needed." if state is VideoState.UPLOADING else "",
         problem=problem,
         remedy="upload" if problem else "",
         may_change=True,

@@ -19,7 +19,7 @@ from appliance.states import JOB_ENDED, RenditionState, VideoState
 from storage.public_links import PublicLinks
 from tasks import pipeline, trash
 from tasks.profiles import SOCIAL
-from web.api_shapes import VideoList, VideoShape, load_videos
+from web.api_shapes import EarlyLook, VideoList, VideoShape, load_videos
 from web.auth import needs, principal
 from web.cursors import take_page
 
@@ -60,6 +60,7 @@ class VideoStatus:
     state: str
     error: str | None
     upload_progress: float | None
+    early_look: EarlyLook | None
     social_ready_status: str
     social_ready_progress: float
     social_ready_url: str | None
@@ -263,6 +264,7 @@ def _status(shape: VideoShape, live: list[Job], *, has_file: bool) -> VideoStatu
         state=shape.state,
         error=shape.error,
         upload_progress=shape.upload_progress,
+        early_look=shape.early_look,
         social_ready_status=social,
         social_ready_progress=progress,
         social_ready_url=shape.social_ready_url,
