@@ -93,7 +93,11 @@ class Draft:
             )
         match request.method:
             case "OPTIONS":
-                headers = [("Allow", ", ".join(allowed)), limits(self.settings)]
+                headers = [
+                    ("Allow", ", ".join(allowed)),
+                    ("Upload-Draft-Interop-Version", str(INTEROP_VERSION)),
+                    limits(self.settings),
+                ]
                 if request.name:
                     headers.append(("Accept-Patch", PARTIAL))
                 return Reply(204, headers)
