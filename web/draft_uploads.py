@@ -13,11 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.access import Scope
-from appliance.errors import NotFound, TooLarge
+from appliance.errors import Conflict, NotFound, TooLarge
 from appliance.models import Role, Source
 from appliance.states import UploadState
 from storage.background import in_thread
 from storage.uploads import DigestMismatch, NewUpload, UploadGone
+from storage.uploads.rows import PARTIAL as PARTIAL_UPLOAD
 from web import draft_requests
 from web.auth import principal
 from web.digest_fields import content_digest, whole_sha256
@@ -185,6 +186,8 @@ class Draft:
         slot: Slot,
         digest: ContentDigest | None,
     ) -> Reply:
+        if held.row.concat == PARTIAL_UPLOAD:
+            raise Conflict("This is a part of a file that tus puts together; send it by tus.")
         if held.is_whole:  # cut short after its last byte
             await in_thread(lambda: self.store.finish(held))
         if said.offset != held.offset:

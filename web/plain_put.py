@@ -12,9 +12,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.errors import TooLarge
+from appliance.errors import Conflict, TooLarge
 from storage.background import in_thread
 from storage.uploads import WrongOffset
+from storage.uploads.rows import PARTIAL
 from web.digest_fields import content_digest
 from web.structured_fields import parse_boolean
 from web.upload_body import BodyCut
@@ -63,6 +64,8 @@ async def _put(desk: UploadDesk, request: Request) -> Reply:
     piece = read_piece(request)
     digest = content_digest(request)
     async with desk.take_up(*address) as (held, slot):
+        if held.row.concat == PARTIAL:
+            raise Conflict("This is a part of a file that tus puts together; send it by tus.")
         if held.is_whole:  # a crash came between its last byte and its end
             await in_thread(lambda: desk.store.finish(held))
         elif held.offset > held.row.durable_offset:

@@ -433,6 +433,18 @@ def test_permission_is_looked_at_again_at_the_end(sender: httpx.Client, owner: U
 # Beside tus
 
 
+def test_a_part_of_a_joined_upload_is_left_to_tus(sender: httpx.Client, box: Layout) -> None:
+    """Its end isn't the end of a file, so neither the draft nor PUT has a word for it."""
+    answer = sender.post(
+        "/files", headers={**TUS, "Upload-Length": "1000", "Upload-Concat": "partial"}
+    )
+    location = answer.headers["Location"]
+    assert patch(sender, location, 0, BODY[:1000], "?1").status_code == 409
+    assert sender.put(location, content=BODY[:1000]).status_code == 409
+    assert state(sender, location) == ("?0", 0)
+    assert upload_file(box).stat().st_size == 0
+
+
 def test_one_upload_by_both_protocols(sender: httpx.Client, box: Layout) -> None:
     location = made(sender, BODY[:1000], Upload_Length=str(len(BODY)))
     answer = sender.patch(
