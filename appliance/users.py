@@ -292,6 +292,22 @@ def set_role(user: User, role: Role, *, actor: User | None, address: str = "") -
         )
 
 
+def set_quota(
+    user: User, quota_bytes: int | None, *, actor: User | None, address: str = ""
+) -> None:
+    """What this person's videos may take; None: as the setting ``user_quota`` says.
+
+    ``appliance.quotas.UNLIMITED``: no limit. What is there already stays. Raises Forbidden.
+    """
+    if actor is not None:
+        _require_may_manage(actor, user)
+    with transaction():
+        User.update(quota_bytes=quota_bytes).where(User.id == user.id).execute()
+        events.audit(
+            actor, "user.quota", f"user:{user.public_id}", address=address, quota_bytes=quota_bytes
+        )
+
+
 def deactivate(user: User, *, actor: User | None, address: str = "") -> None:
     """They can't sign in, their tokens stop, their videos stay. Raises Forbidden, Conflict."""
     if actor is not None:

@@ -44,6 +44,8 @@ PREFIX = "/upload"
 LIFE = timedelta(hours=12)
 MAX_FIELD_BYTES = 64 << 10
 MAX_PARTS = 100
+# As much as the server hands on at a time.
+PIECE_BYTES = 256 << 10
 
 _CAPABILITY = re.compile(rf"({ID.pattern})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})")
 
@@ -80,7 +82,7 @@ class Said:
     content_type: str
     fields: dict[str, str]
     form_bytes: int
-    """Of the whole body: the file has less."""
+    """Still to come of the whole body: the file has less."""
 
 
 def from_browser(said: Said) -> NewUpload:
@@ -135,7 +137,9 @@ async def take_form(
                 if event.filename is None:
                     fields[event.name] = await _read_field(_part(events))
                 elif event.filename:
-                    said = Said(event.filename, event.content_type or "", dict(fields), size)
+                    # What earlier files of this form have taken is no longer to come.
+                    left = min(size, size - body.taken + PIECE_BYTES)
+                    said = Said(event.filename, event.content_type or "", dict(fields), left)
                     part = _at_most(most_bytes, _part(events))
                     made.append(await _take_file(store, owner, said, begin, part))
     except MultipartError as exc:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance import tokens, users
+from appliance import quotas, tokens, users
 from appliance.access import Scope
 from appliance.cli.frame import json_option, opened_box, print_json, print_table
 from appliance.db import transaction
@@ -27,7 +27,7 @@ _USUAL_SCOPES = tuple(scope.value for scope in Scope if scope is not Scope.ADMIN
 
 @click.group()
 def user() -> None:
-    """Add, list, reset and deactivate users."""
+    """Add, list, reset, limit and deactivate users."""
 
 
 @user.command()
@@ -91,6 +91,26 @@ def reset(email: str, password_stdin: bool, as_json: bool) -> None:
         if password:
             users.set_password(person, password)
     _say_link(person, link, as_json=as_json, otherwise=f"{person.email} has a new password.")
+
+
+@user.command()
+@click.argument("email")
+@click.argument("size")
+@json_option
+def quota(email: str, size: str, as_json: bool) -> None:
+    """Limit what a user's videos may take: a SIZE ("20 GiB"), none or default."""
+    with opened_box() as settings:
+        person = users.by_email(email)
+        users.set_quota(person, quotas.parse_quota(size), actor=None)
+        person = users.by_email(email)
+        used, limit = quotas.used_bytes(person), quotas.quota_of(settings, person)
+        words = quotas.describe_quota(settings, person)
+    if as_json:
+        print_json({**_describe(person), "used_bytes": used, "quota_bytes": limit})
+    elif limit is None:
+        click.echo(f"{person.email} has no limit; {words} are used.")
+    else:
+        click.echo(f"{person.email} uses {words}.")
 
 
 @user.command()

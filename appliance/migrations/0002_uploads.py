@@ -5,6 +5,7 @@ from typing import Any
 STATEMENTS = (
     'ALTER TABLE "upload" ADD COLUMN "protocol" VARCHAR(255) NOT NULL DEFAULT \'\'',
     'ALTER TABLE "upload" ADD COLUMN "settled_offset" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "upload" ADD COLUMN "expected_bytes" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "upload" ADD COLUMN "rewound" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "upload" ADD COLUMN "touched_boot_s" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "upload" ADD COLUMN "concat" VARCHAR(255)',

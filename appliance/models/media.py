@@ -92,6 +92,7 @@ class Upload(Row):
     parts = JsonField(null=True)
     state = StateField(UploadState, default=UploadState.RECEIVING, index=True)
     length = BigIntegerField(null=True)  # None: not declared yet
+    expected_bytes = BigIntegerField(default=0)  # room that is kept for one of unknown length
     complete_declared = BooleanField(default=False)  # the client said that these are all the bytes
     metadata_raw = TextField(default="")  # echoed byte for byte
     filename = CharField(default="")

@@ -40,7 +40,7 @@ class User(Row):
     time_zone = CharField(default="UTC")
     theme = CharField(default="system")
     shortcuts = BooleanField(default=True)
-    quota_bytes = BigIntegerField(null=True)  # None: the setting user_quota
+    quota_bytes = BigIntegerField(null=True)  # None: the setting user_quota; -1: no limit
     created_at = TimeField(default=now)
     last_seen_at = TimeField(null=True)
     deactivated_at = TimeField(null=True)

@@ -104,6 +104,8 @@ def cancel(settings: Settings, upload_id: str, actor: User | None) -> None:
         if by_owner
         else "An admin has cancelled this upload. Ask before you send the file again."
     )
+    if row.state is UploadState.FINISHING:
+        raise Conflict("All bytes are here already; delete the video instead.")
     if row.state is not UploadState.RECEIVING:
         raise Conflict("This upload has ended already.")
     if not stop(settings, row, UploadState.TERMINATED, sentence):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import StorageFull, TooLarge, TooManyAttempts
 from appliance.models import Upload
+from appliance.quotas import check_quota
 from appliance.states import UploadState
 from appliance.text import describe_size
 from storage.media import free_bytes
@@ -31,7 +32,7 @@ def check_size(settings: Settings, length: int | None) -> None:
 def check_limits(settings: Settings, layout: Layout, owner: User | None, new: NewUpload) -> None:
     """In the transaction that inserts the row, so that two can't both take the last room.
 
-    Raises TooManyAttempts, StorageFull.
+    Raises TooManyAttempts, QuotaExceeded, StorageFull.
     """
     under_way = list(Upload.select().where(Upload.state.in_(OPEN)))
     # Guests count for their link: they must not take its maker's places.
@@ -47,11 +48,19 @@ def check_limits(settings: Settings, layout: Layout, owner: User | None, new: Ne
             retry_after_s=60,
         )
     needed = new.expected_bytes if new.length is None else new.length
+    check_quota(settings, owner, needed, for_guest=link_id is not None)
     check_room(settings, layout, needed, under_way)
 
 
-def check_more(settings: Settings, layout: Layout, row: Upload, more_bytes: int) -> None:
-    """Whether an upload of unknown length may get so many more. Raises StorageFull."""
+def check_more(
+    settings: Settings, layout: Layout, row: Upload, offset: int, more_bytes: int
+) -> None:
+    """Whether an upload of unknown length may get so many more, from ``offset`` on.
+
+    Raises StorageFull, QuotaExceeded.
+    """
+    for_guest = row.guest_link_id is not None
+    check_quota(settings, row.owner, offset + more_bytes, without=row, for_guest=for_guest)
     others = Upload.select().where(Upload.state.in_(OPEN), Upload.id != row.id)
     check_room(settings, layout, more_bytes, others)
 
@@ -83,9 +92,10 @@ def free_room(settings: Settings, layout: Layout) -> int:
 
 
 def _missing_bytes(layout: Layout, row: Upload) -> int:
-    if row.length is None or row.state is UploadState.FINISHING:
+    if row.state is UploadState.FINISHING:
         return 0
+    promised = row.expected_bytes if row.length is None else row.length
     try:
-        return max(0, row.length - layout.upload(row.public_id).stat().st_size)
+        return max(0, promised - layout.upload(row.public_id).stat().st_size)
     except FileNotFoundError:
         return 0  # it has just become an original

@@ -35,6 +35,7 @@ GRACE_S = 0.5
 # What has reached us of a body that has just begun is taken in any case: otherwise several clients
 # that all come back at once could keep each other from getting anywhere.
 FRESH_S = 0.1
+_URGE_S = 0.02
 # So long the disk is waited for, also by a holder that had to wait for its turn.
 _LEAST_S = 1.0
 _KEPT = 4096
@@ -165,13 +166,17 @@ class Slot:
             self._sender.interrupt()
 
     def _ask(self) -> None:
-        sender = self._sender
-        if sender is None:
+        if self._sender is not None:
+            self._urge(self._sender, time.monotonic() + GRACE_S)
+
+    def _urge(self, sender: Sender, until_s: float) -> None:
+        """Stop ``sender``, or look again in a moment while it has good reasons to go on."""
+        if sender is not self._sender:
             return
-        fresh_s = self._since_s + FRESH_S - time.monotonic()
-        grace_s = GRACE_S if sender.ends_within(GRACE_S) else fresh_s
-        if grace_s > 0:
-            asyncio.get_running_loop().call_later(grace_s, sender.interrupt)
+        now_s = time.monotonic()
+        fresh = now_s < self._since_s + FRESH_S
+        if fresh or (now_s < until_s and sender.ends_within(until_s - now_s)):
+            asyncio.get_running_loop().call_later(_URGE_S, self._urge, sender, until_s)
         else:
             sender.interrupt()
 

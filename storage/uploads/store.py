@@ -103,6 +103,7 @@ class Store:
             video=video,
             source=new.source,
             length=new.length,
+            expected_bytes=new.expected_bytes,
             metadata_raw=new.metadata_raw,
             filename=clean_filename(new.filename),
             content_type=clean_line(new.content_type),
@@ -374,7 +375,7 @@ class Store:
             )
         check_size(self.settings, length)
         with transaction():
-            check_more(self.settings, self.layout, row, length - held.offset)
+            check_more(self.settings, self.layout, row, held.offset, length - held.offset)
             Upload.update(length=length).where(Upload.id == row.id).execute()
             Video.update(size_bytes=length).where(Video.id == row.video_id).execute()
         row.length = length
@@ -393,7 +394,7 @@ class Store:
         """
         if held.row.length is None:
             check_size(self.settings, held.offset + more_bytes)
-            check_more(self.settings, self.layout, held.row, more_bytes)
+            check_more(self.settings, self.layout, held.row, held.offset, more_bytes)
 
     def note_protocol(self, held: Held, protocol: str) -> None:
         """How bytes come now: it decides when the file is whole, and people may see it."""

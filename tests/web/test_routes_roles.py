@@ -85,6 +85,7 @@ GET           /people                                               admin   -
 POST          /people/invites                                       admin   -
 POST          /people/invites/{invite_id}/withdraw                  admin   -
 POST          /people/{user_id}/deactivate                          admin   -
+POST          /people/{user_id}/quota                               admin   -
 POST          /people/{user_id}/reactivate                          admin   -
 POST          /people/{user_id}/reset-link                          admin   -
 POST          /people/{user_id}/role                                admin   -

@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import access, heartbeats, sessions, tokens, users
+from appliance import access, heartbeats, quotas, sessions, tokens, users
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
@@ -77,6 +77,7 @@ def _personal(request: Request[Any, Any, State], **more: Any) -> dict[str, Any]:
         "place": "personal",
         "email": user.email,
         "role": user.role.value,
+        "space": quotas.describe_quota(request.app.state.settings, user),
         "profile": profile,
         "shortcuts": user.shortcuts,
         "password": Form(),

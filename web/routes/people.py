@@ -11,10 +11,11 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import invites, users
+from appliance import invites, quotas, users
 from appliance.db import database
 from appliance.errors import ApplianceError, InvalidInput
 from appliance.models import Invite, InviteKind, Role, User
+from appliance.settings import Settings
 from web.auth import client_address, needs, principal
 from web.forms import Form, FormData, refused, shown_again, text
 
@@ -39,6 +40,8 @@ class PersonRow:
     may_manage: bool
     created_at: datetime
     last_seen_at: datetime | None
+    space: str
+    quota: str
     deactivated_at: datetime | None
 
 
@@ -67,7 +70,7 @@ def _page(
     me = principal(request).user
     roles = [role for role in reversed(Role) if role is not Role.OWNER or me.role is Role.OWNER]
     return {
-        "people": [_row(user, me) for user in users.all_users()],
+        "people": [_row(user, me, request.app.state.settings) for user in users.all_users()],
         "invites": [_invite_row(row) for row in invites.open_invites()],
         "roles": [(role.value, ROLE_HINTS[role]) for role in roles],
         "form": form or Form({"role": Role.EDITOR.value}),
@@ -76,7 +79,7 @@ def _page(
     }
 
 
-def _row(user: User, me: User) -> PersonRow:
+def _row(user: User, me: User, settings: Settings) -> PersonRow:
     return PersonRow(
         id=user.public_id,
         name=user.name or user.email,
@@ -87,6 +90,8 @@ def _row(user: User, me: User) -> PersonRow:
         may_manage=users.may_manage(me, user),
         created_at=user.created_at,
         last_seen_at=user.last_seen_at,
+        space=quotas.describe_quota(settings, user),
+        quota=quotas.write_quota(user.quota_bytes),
         deactivated_at=user.deactivated_at,
     )
 
@@ -153,6 +158,26 @@ def set_role(request: Request[Any, Any, State], user_id: FromPath[str], data: Fo
             address=client_address(request.scope),
         )
     return _done("role")
+
+
+@post(
+    "/people/{user_id:str}/quota",
+    opt=ADMIN,
+    status_code=303,
+    sync_to_thread=True,
+    include_in_schema=False,
+)
+def set_quota(
+    request: Request[Any, Any, State], user_id: FromPath[str], data: FormData
+) -> Redirect:
+    with database.connection_context():
+        users.set_quota(
+            users.get(user_id),
+            quotas.parse_quota(text(data, "quota")),
+            actor=principal(request).user,
+            address=client_address(request.scope),
+        )
+    return _done("quota")
 
 
 @post(
