@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
 
-from appliance import events, videos
+from appliance import events, guest_links, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
+from appliance.guest_links import Terms
 from appliance.models import (
     Account,
     Heartbeat,
@@ -25,6 +26,7 @@ from appliance.models import (
     Upload,
     User,
     Video,
+    Visibility,
 )
 from appliance.states import (
     AccountState,
@@ -34,6 +36,7 @@ from appliance.states import (
     TargetState,
     VideoState,
 )
+from appliance.vault import open_vault
 from storage.layout import Layout
 from tests import media
 
@@ -66,6 +69,9 @@ class Seeded:
     videos: dict[str, str] = field(default_factory=dict)
     posts: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, str] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    guest_pages: dict[str, str] = field(default_factory=dict)
+    """Paths of the pages behind the links."""
 
 
 def seed(settings: Settings, *, further: int = 20) -> Seeded:
@@ -86,6 +92,7 @@ def seed(settings: Settings, *, further: int = 20) -> Seeded:
         _old(layout, made, owner)
         _ended(layout, made, owner, grace)
         _under_way(layout, made, owner, grace)
+        _guests(settings, layout, made, owner, grace)
     return made
 
 
@@ -98,7 +105,7 @@ def _video(owner: User, title: str, state: VideoState, *, minutes: float, **colu
         owner=owner,
         title=title,
         filename=columns.pop("filename", "IMG_4021.mov"),
-        source=Source.BROWSER,
+        source=columns.pop("source", Source.BROWSER),
         state=state,
         created_at=now() - timedelta(minutes=minutes),
         **columns,
@@ -402,6 +409,59 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         file.truncate(1_220_000)
     made.videos["uploading"] = uploading.public_id
     videos.tell(uploading, "video.uploading")
+
+
+def _guests(settings: Settings, layout: Layout, made: Seeded, owner: User, grace: User) -> None:
+    vault = open_vault(settings)
+    note = (
+        "We cut a film of the evening and need your best minute.\n\nHold the phone sideways, and "
+        "don't shorten anything: we do that."
+    )
+    week = now() + timedelta(days=6, hours=3)
+    plans = {
+        "open": (
+            owner,
+            Terms("Send us your clip of the party", note, "party", expires_at=week),
+            "",
+        ),
+        "password": (
+            grace,
+            Terms(
+                "Workshop: your recording",
+                visibility=Visibility.PRIVATE,
+                max_files=12,
+                max_file_bytes=2 * 10**9,
+            ),
+            "open sesame",
+        ),
+        "full": (owner, Terms("One video of the harbour", max_files=1), ""),
+        "unbroken": (grace, Terms(UNBROKEN[:150], UNBROKEN, UNBROKEN[:40]), ""),
+        "ended": (owner, Terms("Rehearsal"), ""),
+    }
+    rows = {}
+    for name, (maker, terms, password) in plans.items():
+        link = rows[name] = guest_links.create(maker, vault, terms, password=password)
+        made.links[name] = link.public_id
+        address = guest_links.address(link, settings, vault) or ""
+        made.guest_pages[name] = address.removeprefix(settings.base_url)
+    guest_links.revoke(rows["ended"], actor=owner)
+    sent = [
+        ("guest", "open", "Anna", "Fireworks", "party"),
+        ("guest_unbroken", "full", UNBROKEN[:80], "Ferry", UNBROKEN[:40]),
+    ]
+    for number, (name, link_name, who, title, tag) in enumerate(sent):
+        video = _ready(
+            layout,
+            owner,
+            title,
+            number + 2,
+            hours=0.6 - number / 10,
+            source=Source.GUEST,
+            guest_name=who,
+            guest_link_id=rows[link_name].id,
+        )
+        videos.edit(video, actor=owner, tag_names=[tag, "summer 2026", "by phone"])
+        made.videos[name] = video.public_id
 
 
 def _job(

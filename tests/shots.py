@@ -17,6 +17,7 @@ from appliance.db import database
 from appliance.models import Heartbeat
 from appliance.settings import Settings
 from appliance.vault import open_vault
+from tests import media
 from tests.browsing import SIZES, THEMES, Watched, launched, visiting
 from tests.seeding import Seeded, seed
 from tests.web.serving import prepare, serving
@@ -30,6 +31,16 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent.parent / "shots"
 
 MOST_PX = 2600
+# Answers with these statuses are what the page is about.
+EXPECTED = {
+    "not-found": "404",
+    "post-problems": "422",
+    "guest-links-problems": "422",
+    "guest-enter-problem": "422",
+    "guest-full": "410",
+    "guest-ended": "410",
+    "guest-nothing": "404",
+}
 
 # Budgets in bytes, gzipped. Source: frontend.md §8.
 PAGE_JS, UPLOAD_JS, PLAYER_JS, ALL_CSS = 24_000, 24_000, 6_000, 14_000
@@ -64,6 +75,14 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "settings-tokens": ("/settings/tokens", None),
         "settings-system": ("/settings/system", None),
         "people": ("/people", None),
+        "library-tag": ("/?tag=party", None),
+        "library-link": (f"/?link={made.links['open']}", None),
+        "library-link-nothing": (f"/?link={made.links['password']}", None),
+        "guest-links": ("/guest-links", None),
+        "guest-links-made": (f"/guest-links?made={made.links['open']}", None),
+        "guest-links-problems": ("/guest-links", _make_nothing),
+        "guest-links-ending": ("/guest-links", _open_ending),
+        "guest-link-edit": (f"/guest-links/{made.links['password']}", None),
         "practice": ("/practice", None),
     }
     found |= {f"video-{name}": (f"/videos/{id}", None) for name, id in made.videos.items()}
@@ -72,7 +91,58 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
     return found
 
 
-STRANGERS = {"sign-in": "/sign-in"}
+def strangers(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
+    """As ``pages``, for people without an account."""
+    found = made.guest_pages
+    return {
+        "sign-in": ("/sign-in", None),
+        "guest-enter": (found["password"], None),
+        "guest-enter-problem": (found["password"], _give_no_name),
+        "guest-send": (found["open"], _enter),
+        "guest-sending": (found["open"], _send),
+        "guest-unbroken": (found["unbroken"], _enter),
+        "guest-full": (found["full"], None),
+        "guest-ended": (found["ended"], None),
+        "guest-nothing": (found["ended"][:-3] + "abc", None),
+    }
+
+
+def _make_nothing(page: Page) -> None:
+    page.get_by_label("What guests shall send").fill(" ")
+    page.get_by_label("Files at most").fill("many")
+    page.get_by_role("button", name="Make the link").click()
+    page.locator("main [role=alert]").wait_for()
+
+
+def _open_ending(page: Page) -> None:
+    page.locator("#links summary").first.click()
+
+
+def _give_no_name(page: Page) -> None:
+    page.get_by_label("Your name").fill(" ")
+    page.get_by_label("Password of the link").fill("any")
+    page.get_by_role("button", name="Continue").click()
+    page.locator("[role=alert]").wait_for()
+
+
+def _enter(page: Page) -> None:
+    """Once for all pages of a window."""
+    if page.get_by_label("Your name").is_visible():
+        page.get_by_label("Your name").fill("Anna")
+        page.get_by_role("button", name="Continue").click()
+    page.get_by_label("Choose your videos").wait_for()
+    page.wait_for_function("() => document.documentElement.dataset.ready !== undefined")
+
+
+def _send(page: Page) -> None:
+    _enter(page)
+    page.locator("input[type=file]").set_input_files(
+        [
+            {"name": "clip.mp4", "mimeType": "video/mp4", "buffer": media.h264_aac().read_bytes()},
+            {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no video"},
+        ]
+    )
+    page.locator("#sent:not([hidden])").wait_for()
 
 
 def _choose_refused(page: Page) -> None:
@@ -129,9 +199,9 @@ def main(word: str = "") -> int:
                             if word in name:
                                 problems += _take(context.new_page(), name, path, act, size, theme)
                     with visiting(browser, url, size=size, theme=theme) as context:
-                        for name, path in STRANGERS.items():
+                        for name, (path, act) in strangers(made).items():
                             if word in name:
-                                problems += _take(context.new_page(), name, path, None, size, theme)
+                                problems += _take(context.new_page(), name, path, act, size, theme)
     for problem in problems:
         print(problem, file=sys.stderr)
     print(f"{len(list(FOLDER.glob('*.png')))} pictures are in {FOLDER}.")
@@ -147,7 +217,7 @@ def _take(
         if act:
             act(page)
         _picture(page, FOLDER / f"{name}-{size}-{theme}.png", whole=act is None)
-        expected = {"not-found": "404", "post-problems": "422"}.get(name, "none")
+        expected = EXPECTED.get(name, "none")
         wanted = [p for p in watched.problems() if expected not in p]
         return [f"{name} {size} {theme}: {problem}" for problem in wanted]
     except Exception as exc:  # one page that fails doesn't hide the others

@@ -77,7 +77,7 @@ HEADINGS: dict[int, str] = {
     404: "Not found",
     405: "Not possible here",
     409: "Not possible at the moment",
-    410: "This link has ended",
+    410: "This link is closed",
     413: "Too large",
     422: "Something needs a correction",
     429: "Too many tries",

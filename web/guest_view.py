@@ -10,7 +10,6 @@ from appliance import guest_links
 from appliance.clock import now
 from appliance.errors import Forbidden, NotFound
 from appliance.guest_links import LinkClosed, LinkState
-from storage.media import free_bytes
 from web import guest_session
 from web.auth import client_address
 from web.routes.public import Guesses
@@ -75,8 +74,8 @@ def send_context(
     here = f"{guest_links.PREFIX}/{token}"
     used = guest_links.count_files([link])[link.id]
     standing = guest_links.state_of(link, now(), used)
-    room = max(0, free_bytes(state.settings.data) - state.settings.reserve_bytes())
-    most = min(room, int(state.settings.max_upload_bytes))
+    # Not the room that is left: that is nothing for guests to know.
+    most = int(state.settings.max_upload_bytes)
     maker = link.created_by
     return {
         "here": here,
@@ -86,7 +85,6 @@ def send_context(
         "guest": guest,
         "form_action": f"{here}/file/{guest.form_key}",
         "most": min(most, link.max_file_bytes) if link.max_file_bytes else most,
-        "room": room,
         "left": None if link.max_files is None else max(0, link.max_files - used),
         "expires_at": link.expires_at,
         "closed": "" if standing is LinkState.OPEN else guest_links.SENTENCES[standing],

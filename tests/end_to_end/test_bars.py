@@ -51,10 +51,13 @@ NAMES = [
     "not-found",
     "settings",
     "people",
+    "library-tag",
+    "video-guest_unbroken",
+    "guest-links",
+    "guest-links-problems",
+    "guest-link-edit",
     "ui",
 ]
-# Answers with these statuses are what the page is about.
-EXPECTED = {"not-found": "404", "post-problems": "422"}
 
 
 class Seen(NamedTuple):
@@ -94,7 +97,21 @@ def test_page_keeps_to_the_bars(seen: Seen, name: str) -> None:
             page = watched.open(path)
             if act:
                 act(page)
-            expected = EXPECTED.get(name, "none")
+            expected = shots.EXPECTED.get(name, "none")
+            problems = [p for p in watched.problems() if expected not in p]
+            assert problems == [], (size, theme)
+
+
+@pytest.mark.parametrize("name", ["guest-enter-problem", "guest-unbroken", "guest-nothing"])
+def test_page_for_strangers_keeps_to_the_bars(seen: Seen, name: str) -> None:
+    path, act = shots.strangers(seen.made)[name]
+    for size, theme in (("phone", "dark"), ("desk", "light")):
+        with visiting(seen.browser, seen.url, size=size, theme=theme) as context:
+            watched = Watched(context.new_page())
+            page = watched.open(path)
+            if act:
+                act(page)
+            expected = shots.EXPECTED.get(name, "none")
             problems = [p for p in watched.problems() if expected not in p]
             assert problems == [], (size, theme)
 
@@ -111,6 +128,7 @@ def test_page_keeps_to_the_bars(seen: Seen, name: str) -> None:
         "post-unbroken",
         "video-ready",
         "video-unbroken",
+        "guest-links",
         "ui",
     ],
 )

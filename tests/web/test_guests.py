@@ -310,6 +310,7 @@ def test_guest_sends_a_video_and_sees_that_it_arrived(
     assert shape["tags"] == ["party"]
     shown = page.get(f"/videos/{video.public_id}").text
     assert "Anna &lt;3, by the link" in shown
+    assert re.search(r"Upload began\s*<[^>]+>Anna &lt;3<", shown)
     assert f'href="/?link={link["link_id"]}"' in shown
     for query in (f"link={link['link_id']}", "tag=Party"):
         assert f"video-{video.public_id}" in page.get(f"/?{query}").text

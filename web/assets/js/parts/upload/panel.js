@@ -52,6 +52,7 @@ export class UploadPanel extends HTMLElement {
       const lost = ({ state, handle, stream }) => state === "sending" && !handle && !stream;
       if (this.#items.some(({ transfer }) => lost(transfer))) event.preventDefault();
     });
+    if (this.dataset.grantUrl) document.addEventListener("htmx:after:swap", () => this.#handOver());
     this.#ready = this.#recall().then(() => (this.dataset.ready = ""));
   }
 
@@ -375,6 +376,11 @@ export class UploadPanel extends HTMLElement {
       this.#list.hidden = false;
     } else this.#list.hidden = !this.#list.hidden;
     this.#draw();
+  }
+
+  /** A guest's page lists what has arrived itself: it needn't stand in two places. */
+  #handOver() {
+    for (const item of [...this.#items]) if (item.transfer.state === "done") this.#remove(item);
   }
 
   #remove(item) {
