@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import signal
-import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,16 +12,15 @@ from playwright.sync_api import expect
 from tests import media
 from tests.browsing import Watched, launched, visiting
 from tests.end_to_end.box import Box, running_box, wait_for
+from tests.end_to_end.sending import PASSWORD, drop, network, padded, slow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
@@ -77,34 +74,6 @@ def _tab_to(page: Page, selector: str, *, key: str = "Tab") -> None:
     raise AssertionError(f"{selector} can't be reached by {key}")
 
 
-def _padded(clip: Path, target: Path, size_bytes: int) -> Path:
-    """The same video with a box of noise behind it, which players skip: large, and quickly made."""
-    noise = os.urandom(size_bytes)
-    target.write_bytes(clip.read_bytes() + struct.pack(">I", len(noise) + 8) + b"free" + noise)
-    return target
-
-
-def _drop(page: Page, *files: Path) -> None:
-    """Drop files from the desktop onto the page; a real drop, not an event made by script."""
-    cdp = page.context.new_cdp_session(page)
-    data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
-        cdp.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 400, "data": data})
-    cdp.detach()
-
-
-def _slow(page: Page, bytes_per_s: int) -> CDPSession:
-    cdp = page.context.new_cdp_session(page)
-    cdp.send("Network.enable")
-    _network(cdp, bytes_per_s)
-    return cdp
-
-
-def _network(cdp: CDPSession, bytes_per_s: int, *, offline: bool = False) -> None:
-    conditions = {"latency": 5, "downloadThroughput": -1, "uploadThroughput": bytes_per_s}
-    cdp.send("Network.emulateNetworkConditions", {"offline": offline, **conditions})
-
-
 def _video_id(page: Page) -> str:
     href = page.locator("#uploads .uploads a").first.get_attribute("href")
     assert href is not None
@@ -114,10 +83,10 @@ def _video_id(page: Page) -> str:
 def test_dropped_video_survives_a_reload_and_arrives_byte_for_byte(
     box: Box, watched: Watched, tmp_path: Path
 ) -> None:
-    file = _padded(media.h264_aac(), tmp_path / "Holiday by the sea.mp4", 14_000_000)
+    file = padded(media.h264_aac(), tmp_path / "Holiday by the sea.mp4", 14_000_000)
     page = watched.open("/")
-    _slow(page, 2_000_000)
-    _drop(page, file)
+    slow(page, 2_000_000)
+    drop(page, file)
 
     bar = page.locator("#uploads .uploads progress")
     expect(page.locator("#uploads .uploads li")).to_have_attribute("data-state", "sending")
@@ -148,9 +117,9 @@ def test_dropped_video_survives_a_reload_and_arrives_byte_for_byte(
 def test_paused_upload_goes_on_and_a_cancelled_one_can_be_undone(
     box: Box, watched: Watched, tmp_path: Path
 ) -> None:
-    file = _padded(media.h264_aac(), tmp_path / "Pause me.mp4", 6_000_000)
+    file = padded(media.h264_aac(), tmp_path / "Pause me.mp4", 6_000_000)
     page = watched.open("/upload")
-    _slow(page, 1_500_000)
+    slow(page, 1_500_000)
     page.locator("input[type=file]").set_input_files(str(file))
     row = page.locator("#uploads .uploads li")
     expect(row).to_have_attribute("data-state", "sending")
@@ -169,9 +138,9 @@ def test_paused_upload_goes_on_and_a_cancelled_one_can_be_undone(
 def test_upload_goes_on_while_its_sender_looks_at_other_pages(
     box: Box, watched: Watched, tmp_path: Path
 ) -> None:
-    file = _padded(media.h264_aac(), tmp_path / "Look around.mp4", 8_000_000)
+    file = padded(media.h264_aac(), tmp_path / "Look around.mp4", 8_000_000)
     page = watched.open("/upload")
-    _slow(page, 1_500_000)
+    slow(page, 1_500_000)
     page.locator("input[type=file]").set_input_files(str(file))
     row = page.locator("#uploads .uploads li")
     expect(row).to_have_attribute("data-state", "sending")
@@ -195,14 +164,15 @@ def test_upload_goes_on_while_its_sender_looks_at_other_pages(
 def test_upload_waits_for_the_network_and_for_a_box_that_was_killed(
     box: Box, watched: Watched, tmp_path: Path
 ) -> None:
-    file = _padded(media.h264_aac(), tmp_path / "Train ride.mp4", 9_000_000)
+    file = padded(media.h264_aac(), tmp_path / "Train ride.mp4", 9_000_000)
     page = watched.open("/upload")
-    cdp = _slow(page, 1_500_000)
-    _network(cdp, 0, offline=True)
+    page.locator("upload-panel[data-ready]").wait_for(state="attached")
+    cdp = slow(page, 1_500_000)
+    network(cdp, 0, offline=True)
     page.locator("input[type=file]").set_input_files(str(file))
     row = page.locator("#uploads .uploads li")
     expect(row).to_contain_text("Waiting for the network")
-    _network(cdp, 1_500_000)
+    network(cdp, 1_500_000)
 
     bar = row.locator("progress")
     wait_for("a part is sent", lambda: bar.evaluate("(b) => b.value") > 0.2, seconds=60)
@@ -227,7 +197,7 @@ def test_files_that_are_no_videos_are_refused_before_a_byte_is_sent(
     page = watched.open("/")
     asked: list[str] = []
     page.on("request", lambda r: asked.append(r.url) if "/files" in r.url else None)
-    _drop(page, notes, tmp_path / "empty.mp4")
+    drop(page, notes, tmp_path / "empty.mp4")
     rows = page.locator("#uploads .uploads li")
     expect(rows.nth(0)).to_contain_text("This is no video file")
     expect(rows.nth(1)).to_contain_text("This file is empty")

@@ -7,7 +7,6 @@ same, at the same time, and the first MiB alone must show all tracks.
 from __future__ import annotations
 
 import json
-import re
 import struct
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import media
+from tests.iso_boxes import box, boxes, places, shifted, top
 from tests.web.browser_modules import Modules, running_modules
 
 if TYPE_CHECKING:
@@ -30,52 +30,6 @@ LAST = (*media.H264, *media.AAC)
 def modules() -> Iterator[Modules]:
     with running_modules() as modules:
         yield modules
-
-
-# Reading and changing files, independent of the code under test
-
-
-def boxes(data: bytes, start: int = 0, end: int | None = None) -> list[tuple[str, int, int, int]]:
-    """(type, start, body, end) of each box."""
-    found, at = [], start
-    end = len(data) if end is None else end
-    while at < end:
-        size, kind = struct.unpack_from(">I4s", data, at)
-        body = at + 8
-        if size == 1:
-            (size,) = struct.unpack_from(">Q", data, body)
-            body += 8
-        found.append((kind.decode("latin1"), at, body, at + size))
-        at += size
-    return found
-
-
-def top(data: bytes) -> dict[str, bytes]:
-    return {kind: data[start:end] for kind, start, _body, end in boxes(data)}
-
-
-def places(moov: bytes) -> list[int]:
-    """Where the chunks of all tracks are."""
-    found: list[int] = []
-    for match in re.finditer(b"stco", moov):
-        (count,) = struct.unpack_from(">I", moov, match.end() + 4)
-        found += struct.unpack_from(f">{count}I", moov, match.end() + 8)
-    return found
-
-
-def shifted(moov: bytes, by: Any) -> bytes:
-    """The index with all 32-bit places of chunks changed by the function ``by``."""
-    made = bytearray(moov)
-    for match in re.finditer(b"stco", moov):
-        (count,) = struct.unpack_from(">I", moov, match.end() + 4)
-        for i in range(count):
-            at = match.end() + 8 + 4 * i
-            struct.pack_into(">I", made, at, by(struct.unpack_from(">I", moov, at)[0]))
-    return bytes(made)
-
-
-def box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I4s", len(body) + 8, kind) + body
 
 
 # The files

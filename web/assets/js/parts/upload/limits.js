@@ -5,8 +5,8 @@ let kept;
 let at = -Infinity;
 
 /** `{max_bytes, max_duration_s, room_bytes, exact_originals}`; what isn't known is missing. */
-export async function findLimits({ dataset }) {
-  if (performance.now() - at < FRESH_MS) return kept;
+export async function findLimits({ dataset }, { again = false } = {}) {
+  if (!again && performance.now() - at < FRESH_MS) return kept;
   const told = {
     max_bytes: Number(dataset.limit) || undefined,
     max_duration_s: Number(dataset.longest) || undefined,

@@ -1,5 +1,8 @@
 // The door to uploads for all other parts of the pages. The panel's code (and its library) is
 // loaded when it is needed: by a drop, on the upload page, or because uploads are unfinished.
+import { toast } from "../toasts.js";
+
+const AGAIN_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 let loading;
 
 /** The page's <upload-panel>; null where nobody may upload. */
@@ -9,8 +12,24 @@ export const findPanel = () => document.querySelector("upload-panel");
 export function loadPanel() {
   const panel = findPanel();
   if (!panel) return Promise.resolve(null);
-  loading ??= import(panel.dataset.script);
+  loading ??= fetchCode(panel.dataset.script);
   return loading.then(() => panel);
+}
+
+/** Without a network files can't be sent, but what was dropped is not forgotten. */
+async function fetchCode(script) {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      // A failure is kept by the browser for that address: with another mark it asks anew.
+      return await import(tries ? `${script}#${tries}` : script);
+    } catch {
+      if (tries === 1) toast("Uploads begin once the network is back.");
+      await new Promise((resolve) => {
+        setTimeout(resolve, AGAIN_MS[Math.min(tries, AGAIN_MS.length - 1)]);
+        addEventListener("online", resolve, { once: true });
+      });
+    }
+  }
 }
 
 /**

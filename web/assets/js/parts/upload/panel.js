@@ -48,6 +48,7 @@ export class UploadPanel extends HTMLElement {
     addEventListener("online", () => {
       for (const { transfer } of this.#items) if (transfer.state === "offline") transfer.start();
     });
+    document.addEventListener("upload:looked", ({ detail }) => this.#looked(detail));
     addEventListener("beforeunload", (event) => {
       const lost = ({ state, handle, stream }) => state === "sending" && !handle && !stream;
       if (this.#items.some(({ transfer }) => lost(transfer))) event.preventDefault();
@@ -134,12 +135,13 @@ export class UploadPanel extends HTMLElement {
       return null;
     }
     const transfer = Transfer.of(this, file, handle, how);
-    Object.assign(transfer, { iso: found.iso, exact: limits.exact_originals, problem: found.problem });
+    const { iso, problem } = found;
+    const about = { iso, problem, exact: limits.exact_originals, state: problem ? "refused" : "checking" };
+    Object.assign(transfer, about);
     const item = this.#show(transfer);
     item.passing = found.passing;
-    if (found.problem) transfer.state = "refused";
-    else if (!this.dataset.grantUrl) await this.#askTwice(transfer);
-    this.#draw();
+    if (!problem) transfer.state = (await this.#sentBefore(transfer)) ? "same" : "waiting";
+    this.#changed(item);
     if (found.problem) this.#tell(`${file.name}: ${found.problem}`);
     return found.problem ? null : transfer;
   }
@@ -163,14 +165,16 @@ export class UploadPanel extends HTMLElement {
   }
 
   /** What was sent before isn't sent again unasked. */
-  async #askTwice(transfer) {
+  async #sentBefore(transfer) {
+    if (this.dataset.grantUrl) return false; // guests can't see what is on the box
     const done = await records.findDone(transfer.file);
-    if (!done) return;
+    if (!done) return false;
     const there = await fetch(`/api/v1/videos/${done.video}`, { headers: { Accept: "application/json" } })
       .then((answer) => answer.ok)
       .catch(() => true);
-    if (!there) return records.forgetDone(done.video); // deleted since
-    Object.assign(transfer, { state: "same", before: done, video: done.video });
+    if (!there) records.forgetDone(done.video); // deleted since
+    transfer.before = done;
+    return there;
   }
 
   #tellSkipped(hidden, others) {
@@ -272,13 +276,12 @@ export class UploadPanel extends HTMLElement {
 
   /** By a person's hand at once, whatever else is sending. */
   #queue({ transfer }) {
-    if (transfer.state === "same") transfer.video = undefined;
     transfer.start();
   }
 
   async #judgeAgain(item) {
     const { transfer } = item;
-    const { problem, passing } = await look(transfer.file, await findLimits(this));
+    const { problem, passing } = await look(transfer.file, await findLimits(this, { again: true }));
     Object.assign(transfer, { problem, state: problem ? "refused" : "waiting" });
     item.passing = passing;
     this.#changed(item);
@@ -391,6 +394,14 @@ export class UploadPanel extends HTMLElement {
     this.#items = this.#items.filter((other) => other !== item);
     if (focused) (near?.querySelector("button") ?? this.#toggle).focus();
     this.#draw();
+  }
+
+  /** The box has looked into the first bytes; a refusal comes as the answer to what is sent. */
+  #looked({ video_id: video, verdict, sentence }) {
+    const item = this.#items.find(({ transfer }) => transfer.video === video);
+    if (!item || verdict === "refused") return;
+    item.transfer.outlook = sentence;
+    this.#changed(item);
   }
 
   #note(words, names) {

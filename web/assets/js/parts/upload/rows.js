@@ -89,10 +89,12 @@ export function sentence(transfer) {
   const { state, part, problem } = transfer;
   const at = percent(part);
   switch (state) {
+    case "checking":
+      return "Looking at the file";
     case "waiting":
       return "Waiting for its turn";
     case "sending":
-      return sending(transfer);
+      return [sending(transfer), transfer.outlook].filter(Boolean).join(". ");
     case "offline": {
       const why = navigator.onLine ? problem || "The box doesn't answer." : "Waiting for the network.";
       return `${at}. ${why} It goes on by itself.`;

@@ -16,7 +16,7 @@ const SILENT_MS = 45_000; // a dead line is not always said to be dead
 const page = crypto.getRandomValues(new Uint32Array(2)).join("-"); // this page, of all tabs
 
 /**
- * state: waiting (its turn) → sending ⇄ paused | offline | room → done | failed.
+ * state: checking → waiting (its turn) → sending ⇄ paused | offline | room → done | failed.
  * missing: begun before a reload, its file is not at hand. elsewhere: another tab sends it.
  * Without a file at all: refused (before a byte was sent), same (sent before; the person decides).
  */
