@@ -133,6 +133,8 @@ function take(block) {
   if (!data) return;
   const event = JSON.parse(data);
   for (const name of namesFor(type, event)) dispatch(name);
+  // For the tray, which is no region that fetches itself.
+  if (type === "upload.looked") document.dispatchEvent(new CustomEvent("upload:looked", { detail: event }));
   tell(type, event);
 }
 
