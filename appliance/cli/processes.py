@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib.util
 import os
+import resource
 import signal
 import sys
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 # A delivery lets the step in flight finish; here a person waits at the terminal.
 _STOP_WITHIN_S = {"delivery": 30.0}
+_FILES = 65_536
 
 listen_option = click.option("--listen", metavar="HOST:PORT", help="Instead of APPLIANCE_LISTEN.")
 
@@ -69,9 +71,11 @@ def web(listen: str | None, fd: int | None) -> None:
     settings = ready_settings(listen=listen)
     configure_logs(settings)
     _require_fast_server()
+    _allow_many_files()
     import uvicorn
 
     from web.app import create_app
+    from web.connections import Connection
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -85,7 +89,7 @@ def web(listen: str | None, fd: int | None) -> None:
     server = Server(
         uvicorn.Config(
             create_app(settings),
-            http="httptools",
+            http=Connection,
             loop="uvloop",
             ws="none",
             lifespan="on",
@@ -195,6 +199,14 @@ def _greet(settings: Settings, printer: supervisor.Printer) -> None:
     for line in lines:
         printer.line("up", f"│  {line:<{width}}  │")
     printer.line("up", f"└{'─' * (width + 4)}┘")
+
+
+def _allow_many_files() -> None:
+    """Each connection is one. Shells start programs with 1024, and the kernel allows far more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _require_fast_server() -> None:
