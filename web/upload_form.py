@@ -28,7 +28,7 @@ from appliance.ids import PATTERN as ID
 from appliance.models import Role, Source, User
 from appliance.text import describe_size
 from storage.background import in_thread
-from storage.uploads import NewUpload, Slot, receive
+from storage.uploads import NewUpload, Slot, UploadGone, receive
 from web.tus import visibility_of
 
 if TYPE_CHECKING:
@@ -200,6 +200,8 @@ async def _take_file(
     try:
         try:
             await receive(store, held, Slot(), part)
+        except UploadGone:  # ended by somebody else: there is nothing left of it
+            raise
         except BaseException:
             await in_thread(lambda: store.terminate(held))
             raise

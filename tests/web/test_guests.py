@@ -6,7 +6,7 @@ import os
 import re
 import socket
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -139,6 +139,27 @@ def patch(client: httpx.Client, address: str, offset: int, body: bytes) -> httpx
         "Content-Type": "application/offset+octet-stream",
     }
     return client.patch(address, content=body, headers=headers)
+
+
+@contextmanager
+def sending(line: socket.socket) -> Iterator[None]:
+    """Bytes come meanwhile, at the pace of a slow phone."""
+    ended = threading.Event()
+
+    def keep_sending() -> None:
+        while not ended.wait(0.01):
+            try:
+                line.sendall(b"x" * 2000)
+            except OSError:
+                return
+
+    sender = threading.Thread(target=keep_sending)
+    sender.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sender.join()
 
 
 # What editors and scripts do
@@ -597,35 +618,21 @@ def test_ending_a_link_ends_what_is_sent_by_it_while_it_is_sent(
     arrived = guest.send()
     idle = guest.ask().json()
     patch(guest.http, idle["upload_url"], 0, BODY[:1000])
-    sending = guest.ask(file_size=10_000_000).json()
+    large = guest.ask(file_size=10_000_000).json()
     host = urlsplit(url)
     with socket.create_connection((host.hostname or "", host.port or 0), timeout=20) as line:
         line.sendall(
-            f"PATCH {sending['upload_url']} HTTP/1.1\r\nHost: {host.netloc}\r\n"
+            f"PATCH {large['upload_url']} HTTP/1.1\r\nHost: {host.netloc}\r\n"
             "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Length: 10000000\r\n"
             "Content-Type: application/offset+octet-stream\r\n\r\n".encode()
         )
         layout: Layout = one_server.app.state.layout
         upload = Upload.get(Upload.state == UploadState.RECEIVING, Upload.length == 10_000_000)
         file = layout.upload(upload.public_id)
-        ended = threading.Event()
-
-        def keep_sending() -> None:
-            while not ended.wait(0.01):  # the pace of a slow phone
-                try:
-                    line.sendall(b"x" * 2000)
-                except OSError:
-                    return
-
-        sender = threading.Thread(target=keep_sending)
-        sender.start()
-        try:
+        with sending(line):
             wait_until("bytes arrive", lambda: file.stat().st_size > 0)
             assert client.delete(f"/api/v1/guest-links/{link['link_id']}").status_code == 204
             told = line.recv(4000).decode()
-        finally:
-            ended.set()
-            sender.join()
     assert told.startswith("HTTP/1.1 410"), told
     assert guest_links.CUT_OFF in told
     head = guest.http.head(idle["upload_url"], headers=TUS)
@@ -634,6 +641,36 @@ def test_ending_a_link_ends_what_is_sent_by_it_while_it_is_sent(
     # What had arrived stays; of the rest there is no trace.
     assert [video.public_id for video in Video.select()] == [arrived["video_id"]]
     assert list(layout.uploads.iterdir()) == []
+
+
+def test_ending_a_link_ends_the_form_that_is_sent_by_it(
+    client: httpx.Client,
+    url: str,
+    come: Callable[..., Guest],
+    one_server: Served,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("storage.uploads.receiving.CHECKPOINT_S", 0.2)
+    monkeypatch.setattr("web.upload_body._LINGER_S", 0.5)
+    link = make(client)
+    guest = come(link)
+    found = re.search(r'action="(/send/[^"]+/file/[^"]+)"', guest.look().text)
+    assert found
+    host = urlsplit(url)
+    with socket.create_connection((host.hostname or "", host.port or 0), timeout=20) as line:
+        line.sendall(
+            f"POST {found[1]} HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Length: 10000000\r\n"
+            f"Cookie: guest={guest.http.cookies['guest']}\r\n"
+            "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: "
+            'form-data; name="file"; filename="a.mp4"\r\n\r\n'.encode()
+        )
+        with sending(line):
+            wait_until("the form arrives", lambda: Video.select().count() == 1)
+            assert client.delete(f"/api/v1/guest-links/{link['link_id']}").status_code == 204
+            wait_until("nothing is left of it", lambda: Video.select().count() == 0)
+            told = line.recv(4000).decode()
+    assert told.startswith("HTTP/1.1 4"), told
+    assert Upload.get().error == guest_links.CUT_OFF
 
 
 def test_upload_of_an_ended_link_ends_even_if_nobody_ended_it(
@@ -710,6 +747,18 @@ def test_full_box_tells_guests_nothing_of_the_box(
     refused = guest.form("clip.mp4", os.urandom(600_000))
     assert refused.status_code == 507
     assert "There is no room for this file" in refused.text
+
+
+def test_guests_count_for_their_hosts_quota_and_hear_nothing_of_it(
+    client: httpx.Client, come: Callable[..., Guest], editor: User
+) -> None:
+    users.set_quota(editor, len(BODY) + 1, actor=None)
+    guest = come(make(client))
+    guest.send()
+    answer = guest.ask(file_size=2)
+    assert answer.status_code == 413
+    assert answer.json()["detail"].startswith("There is no room for this file")
+    assert client.post("/api/v1/uploads", json=WANTED).json()["code"] == "quota_exceeded"
 
 
 def test_guests_do_not_use_up_their_hosts_places(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,12 +27,11 @@ from web.guest_session import Guest
 from web.guest_view import STALE, entered, send_context
 from web.upload_body import Body, BodyCut, BodyStalled
 from web.upload_form import Said, announced_bytes, take_form
-from web.upload_grants import UploadGrant, UploadWanted, check_wanted
+from web.upload_grants import UploadGrant, UploadWanted, check_wanted, read_sha256
 from web.upload_requests import upload_path
 
 AnyRequest = Request[Any, Any, State]
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 NO_ROOM = "There is no room for this file at the moment. Tell whoever gave you the link."
 
 
@@ -72,7 +70,7 @@ def grant_to_guest(
             length=data.file_size,
             filename=data.filename,
             content_type=content_type,
-            sent_sha256=_digest(data.sha256),
+            sent_sha256=None if data.sha256 is None else read_sha256(data.sha256),
             index_moved=data.index_moved,
             **_of_guest(link, guest),
             also_check=partial(guest_links.check_may_send, link, data.file_size),
@@ -92,12 +90,6 @@ def grant_to_guest(
         ),
         status_code=201,
     )
-
-
-def _digest(text: str | None) -> str | None:
-    if text is not None and not _SHA256.fullmatch(text):
-        raise InvalidInput("A SHA-256 is written as 64 hexadecimal digits.", field="sha256")
-    return text.lower() if text else None
 
 
 def _of_guest(link: GuestLink, guest: Guest) -> dict[str, Any]:
