@@ -58,6 +58,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "bin": ("/?show=bin", None),
         "upload": ("/upload", None),
         "upload-refused": ("/upload", _choose_refused),
+        "upload-states": ("/upload", _show_states),
         "record": ("/record", None),
         "jobs": ("/jobs", None),
         "jobs-failed": ("/jobs?show=failed", None),
@@ -153,6 +154,37 @@ def _choose_refused(page: Page) -> None:
         ]
     )
     page.locator(".uploads li").nth(1).wait_for()
+
+
+def _show_states(page: Page) -> None:
+    """Sent, being sent, paused, waiting, refused, cancelled; nothing moves meanwhile."""
+    clip = media.index_last().read_bytes()
+    name = (
+        "C0001 talk with the architect of the northern harbour bridge, take 12 (final, really).MP4"
+    )
+    rows = page.locator("#uploads .uploads > li")
+
+    def choose(*files: tuple[str, bytes]) -> None:
+        page.locator("input[type=file]").set_input_files(
+            [{"name": name, "mimeType": "video/mp4", "buffer": data} for name, data in files]
+        )
+
+    choose((name, clip))
+    rows.nth(0).locator("a").wait_for()
+    page.route("**/files/*", lambda r: None if r.request.method == "PATCH" else r.continue_())
+    noise = [clip + bytes([0, 0, 0, 8 + n]) + b"free" + bytes(n) for n in range(5)]
+    choose(
+        ("notes of the meeting.mp4", b"no video"),
+        ("Holiday by the sea.mp4", noise[0]),
+        ("קטע וידאו.mp4", noise[1]),
+        ("Interview.mp4", noise[2]),
+        ("Harbour.mp4", noise[3]),
+        ("Waits.mp4", noise[4]),
+    )
+    rows.nth(6).wait_for()
+    rows.nth(3).get_by_role("button", name="Pause:").click()
+    rows.nth(4).get_by_role("button", name="Cancel:").click()
+    rows.nth(4).get_by_role("button", name="Undo:").wait_for()
 
 
 def _open_dialog(page: Page) -> None:

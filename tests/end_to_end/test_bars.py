@@ -30,6 +30,7 @@ NAMES = [
     "library-trashed",
     "bin",
     "upload-refused",
+    "upload-states",
     "record",
     "jobs",
     "job-failed",

@@ -35,7 +35,7 @@ async function lookInside(file, limits) {
   return { iso: Boolean(kind?.iso), duration_s };
 }
 
-function problemOfSize(file, { max_bytes, room_bytes }) {
+function problemOfSize(file, { max_bytes, room_bytes, quota_left_bytes }) {
   if (file.size === 0) return { problem: "This file is empty. Choose the one that holds the video." };
   if (file.size > max_bytes) {
     return {
@@ -45,6 +45,12 @@ function problemOfSize(file, { max_bytes, room_bytes }) {
   if (file.size > room_bytes) {
     return {
       problem: `This file has ${size(file.size)}; the box has room for ${size(room_bytes)}. Delete videos you don't need, then press Retry.`,
+      passing: true,
+    };
+  }
+  if (file.size > (quota_left_bytes ?? Infinity)) {
+    return {
+      problem: `This file has ${size(file.size)}; ${size(quota_left_bytes)} are left of what your videos may take. Empty the bin or delete videos, then press Retry.`,
       passing: true,
     };
   }
