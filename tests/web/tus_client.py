@@ -86,14 +86,19 @@ def raw_patch(
     url: str, location: str, offset: int, length: int, body: bytes, *more: str
 ) -> socket.socket:
     """Start a PATCH of ``length`` bytes, send only ``body``, and keep the connection."""
+    line = f"Upload-Offset: {offset}"
+    return raw_request(url, f"PATCH {location}", length, body, line, *more)
+
+
+def raw_request(url: str, what: str, length: int, body: bytes, *more: str) -> socket.socket:
+    """As ``raw_patch``, for any method and path; ``more``: lines of the head."""
     parts = urlsplit(url)
     connection = socket.create_connection((str(parts.hostname), int(parts.port or 0)))
     lines = [
-        f"PATCH {location} HTTP/1.1",
+        f"{what} HTTP/1.1",
         f"Host: {parts.netloc}",
         "Tus-Resumable: 1.0.0",
         "Content-Type: application/offset+octet-stream",
-        f"Upload-Offset: {offset}",
         f"Content-Length: {length}",
         *more,
     ]
