@@ -124,7 +124,11 @@ export class UploadPanel extends HTMLElement {
     if (same) {
       const { state } = same.transfer;
       if (state === "missing" || same.left) await this.#goOn(same, { file });
-      else this.#say(`“${file.name}” is on its way already.`);
+      else if (state === "elsewhere") {
+        // Once the other tab is closed (it may be by now), this one needs no second choice.
+        const given = await same.transfer.resumeWith({ file });
+        if (given && same.transfer.state === "missing") same.transfer.start();
+      } else this.#say(`“${file.name}” is on its way already.`);
       return state === "missing" ? same.transfer : null;
     }
     const limits = await findLimits(this);
