@@ -145,11 +145,11 @@ class Draft:
     # Offset Retrieval
 
     async def _look(self, request: Request) -> Reply:
-        async with self.desk.take_up(*request.address()) as (held, _):
+        async with self.desk.take_up(*request.address()) as (held, slot):
             if held.is_whole:
-                await in_thread(lambda: self.store.finish(held))
+                await slot.work(lambda: self.store.finish(held))
             elif held.offset > held.row.durable_offset:
-                await in_thread(lambda: self.store.acknowledge(held))
+                await slot.work(lambda: self.store.acknowledge(held))
             headers = [("Cache-Control", "no-store"), *state_of(self.settings, held)]
             if held.row.length is not None:
                 headers.append(("Upload-Length", str(held.row.length)))
@@ -250,8 +250,8 @@ class Draft:
     # Upload Cancellation
 
     async def _cancel(self, request: Request) -> Reply:
-        async with self.desk.take_up(*request.address()) as (held, _):
-            await in_thread(lambda: self.store.terminate(held))
+        async with self.desk.take_up(*request.address()) as (held, slot):
+            await slot.work(lambda: self.store.terminate(held))
         return Reply(204, [])
 
 

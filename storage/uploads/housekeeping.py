@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from peewee import JOIN
 
-from appliance import access, events
+from appliance import access, events, metrics
 from appliance.clock import boot_id, boottime_s
 from appliance.db import transaction
 from appliance.errors import Conflict, NotFound
@@ -134,6 +134,7 @@ def stop(settings: Settings, row: Upload, state: UploadState, sentence: str) -> 
             return False
     # Whoever holds the file keeps writing to one that has no name any more, and finds out.
     remove_file(Layout(settings.data), row.public_id)
+    metrics.UPLOAD_ENDED.labels(state.value).inc()
     return True
 
 

@@ -323,7 +323,9 @@ def limited(settings: Settings, **limits: Any) -> Iterator[str]:
         yield running.url
 
 
-def test_more_bodies_than_allowed_wait(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_bodies_than_allowed_wait(
+    settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("web.upload_desk.STALE_S", 60.0)
     with limited(settings, max_bodies_per_person=1, max_upload_bodies=2) as url:
         ann, bob, eve = (add_user(f"{name}@example.org") for name in ("ann", "bob", "eve"))
@@ -331,22 +333,23 @@ def test_more_bodies_than_allowed_wait(settings: Settings, monkeypatch: pytest.M
             first, second, third, fourth = made(anns), made(anns), made(bobs), made(eves)
             with sending(url, first, 0, len(BODY)) as sender:
                 sender.send(BODY[:1000])
-                wait_until("it is admitted", lambda: refusal_of(anns, second))
+                wait_for_bytes(layout, first)
                 refused = patch(anns, second, 0, BODY)
+                assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
                 assert "1 of your uploads are sending" in refused.text
                 assert refused.headers["Upload-Offset"] == "0"
                 with sending(url, third, 0, len(BODY)) as other:
                     other.send(BODY[:1000])
-                    wait_until("both are admitted", lambda: refusal_of(eves, fourth))
+                    wait_for_bytes(layout, third)
                     assert "as many uploads as it can" in patch(eves, fourth, 0, BODY).text
                 assert offset_of(bobs, third) == 1000  # takes over, so that its place is free
                 assert patch(eves, fourth, 0, BODY).status_code == 204
 
 
-def refusal_of(client: httpx.Client, location: str) -> bool:
-    """Whether a body is refused now; an empty one changes nothing otherwise."""
-    answer = patch(client, location, 0, b"")
-    return answer.status_code == 503 and answer.headers["Retry-After"] == "2"
+def wait_for_bytes(layout: Layout, location: str) -> None:
+    """Until its sender is taken in."""
+    path = layout.upload(location.removeprefix("/files/").partition(".")[0])
+    wait_until("bytes arrive", lambda: path.stat().st_size > 0)
 
 
 def test_a_silent_body_loses_its_place_to_a_new_one(
