@@ -44,10 +44,14 @@ class Answered(ApplianceError):
 
 @dataclass(frozen=True)
 class Box:
-    """``url`` without a slash at the end, as people would open it; ``http`` carries the token."""
+    """``url`` without a slash at the end, as people would open it; ``http`` carries the token.
+
+    ``name``: what stays the same while the address of this machine's box changes.
+    """
 
     url: str
     http: httpx.Client
+    name: str = ""
 
     def get(self, path: str, **params: Any) -> Any:
         """The JSON of the answer. Raises Unreachable, Answered."""
@@ -118,12 +122,13 @@ def connected(url: str | None, token: str | None) -> Iterator[Box]:
                 "`appliance token create` makes one."
             )
         with _client(url.rstrip("/"), token) as http:
-            yield Box(url.rstrip("/"), http)
+            yield Box(url.rstrip("/"), http, url.rstrip("/"))
         return
     settings = ready_settings()
     listen = _listens_at(settings)
     with _own_token() as own, _client(f"http://{listen}", own, ours=True) as http:
-        yield Box(settings.model_copy(update={"listen": listen}).base_url, http)
+        base_url = settings.model_copy(update={"listen": listen}).base_url
+        yield Box(base_url, http, str(settings.data))
 
 
 def _client(url: str, token: str, *, ours: bool = False) -> httpx.Client:

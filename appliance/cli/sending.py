@@ -1,171 +1,231 @@
-"""Send one file by tus, going on where an earlier, interrupted command stopped.
-
-tuspy leads (what to send next, when to try again, where to go on); the requests themselves go
-through our httpx client, because tuspy's own open a connection for each chunk and can't speak
-to a UNIX socket.
-"""
-
-# mypy: disable-error-code="no-untyped-call"
-# tuspy types its arguments but not what it returns.
+"""Send one file, or a stream, through cuts and restarts, going on where an earlier try stopped."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import random
+import select
+import threading
 import time
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Protocol
 
-import httpx
-from tusclient.client import TusClient
-from tusclient.exceptions import TusCommunicationError, TusUploadFailed
-from tusclient.fingerprint.interface import Fingerprint
-from tusclient.storage.interface import Storage
-from tusclient.uploader.uploader import Uploader
-
-from appliance.cli.remote import Answered, Unreachable, check
+from appliance.cli.remote import Answered, Unreachable
+from appliance.cli.transfer import Gone, Passing, Said, Transfer
 from appliance.errors import ApplianceError, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from appliance.cli.remote import Box
 
-CHUNK_BYTES = 32 * 1024**2
+# Below what services between us and the box allow in one request (100 MB at some).
+PART_BYTES = 64 * 1024**2
 PIECE_BYTES = 256 * 1024
-RETRIES, RETRY_DELAY_S = 15, 2
-_KEEP_S = 7 * 24 * 3600
-# Somebody else writes, the box is full or restarting: worth another try.
-_PASSING = {409, 423, 429, 500, 502, 503, 504, 507}
-_GONE = {403, 404, 410}
+# A stream can't be read twice: so much is kept until the box has it.
+STREAM_PART_BYTES = 8 * 1024**2
+STREAM_PART_S = 2.0
+PATIENCE_S = 300.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 15.0
 
 
-class Addresses(Storage):
-    """Where unfinished uploads go on: a small file for each, for this user alone.
-
-    The address is a capability, and two commands may run at once; hence no file for all of them.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self.folder = folder or Path(cache, "appliance", "uploads")
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for old in self.folder.iterdir():
-            if time.time() - old.stat().st_mtime > _KEEP_S:
-                old.unlink(missing_ok=True)
-
-    def get_item(self, key: str) -> str | None:
-        try:
-            return (self.folder / key).read_text() or None
-        except FileNotFoundError:
-            return None
-
-    def set_item(self, key: str, value: str | None) -> None:
-        if value:
-            handle = os.open(self.folder / key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(value)
-
-    def remove_item(self, key: str) -> None:
-        (self.folder / key).unlink(missing_ok=True)
+class Stopped(Exception):
+    """Somebody wants this command to end."""
 
 
-class SameFile(Fingerprint):
-    """Names a file by box, path, size and time of change.
-
-    tuspy's own looks at the first 64 KiB and the size: two recordings of one camera may agree.
-    """
-
-    def __init__(self, box_url: str, path: Path) -> None:
-        facts = path.stat()
-        name = f"{box_url}\0{path.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}"
-        self.key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-
-    def get_fingerprint(self, fs: Any) -> str:
-        return self.key
+class Changed(ApplianceError):
+    code = "file_changed"
 
 
-class Sender(Uploader):
-    """``on_offset`` hears how many bytes are sent; ``video_id`` is known after the first answer."""
+class Keeper(Protocol):
+    """Remembers where an upload goes on, after this command, too."""
 
-    video_id = ""
+    @property
+    def address(self) -> str | None: ...
+    def keep(self, address: str) -> None: ...
+    def forget(self) -> None: ...
 
+
+class NoKeeper:
+    address: str | None = None
+
+    def keep(self, address: str) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+
+class Patience:
+    """Longer and longer pauses, from the start again whenever bytes have arrived."""
+
+    def __init__(self, patience_s: float, stop: threading.Event) -> None:
+        self._patience_s, self._stop = patience_s, stop
+        self._best = -1
+        self._since_s = time.monotonic()
+        self._pause_s = _FIRST_PAUSE_S
+
+    def heard(self, offset: int) -> None:
+        if offset > self._best:
+            self._best = offset
+            self._since_s = time.monotonic()
+            self._pause_s = _FIRST_PAUSE_S
+
+    def pause(self, why: Passing, what: str) -> None:
+        """Raises Unreachable when nothing went on for too long, Stopped."""
+        waited_s = time.monotonic() - self._since_s
+        if waited_s > self._patience_s:
+            raise Unreachable(
+                f"{what} got no further for {waited_s:.0f} s. {why} "
+                "The same command goes on where it stopped."
+            ) from why
+        # Not all at the same moment: a box that comes back has others waiting, too.
+        pause_s = max(self._pause_s * random.uniform(0.75, 1.25), why.after_s or 0.0)
+        if self._stop.wait(min(pause_s, _LONGEST_PAUSE_S)):
+            raise Stopped
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+
+
+class SentDigest:
+    """SHA-256 of a file, byte for byte as it was sent; what was sent before is read once more."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._hash, self._at = file, hashlib.sha256(), 0
+
+    def follow(self, offset: int, piece: bytes) -> None:
+        self.read_to(offset)
+        if offset + len(piece) > self._at:  # else it is sent once more
+            self._hash.update(memoryview(piece)[self._at - offset :])
+            self._at = offset + len(piece)
+
+    def read_to(self, offset: int) -> None:
+        while self._at < offset:
+            piece = os.pread(self._file.fileno(), min(PIECE_BYTES, offset - self._at), self._at)
+            if not piece:
+                return
+            self._hash.update(piece)
+            self._at += len(piece)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+class FileSending:
     def __init__(
-        self, box: Box, path: Path, *, on_offset: Callable[[int], None], **options: Any
+        self,
+        box: Box,
+        path: Path,
+        file: IO[bytes],
+        *,
+        said: Said,
+        keeper: Keeper,
+        on_offset: Callable[[int], None],
+        patience_s: float,
+        stop: threading.Event,
     ) -> None:
-        self.box, self.path, self.on_offset = box, path, on_offset
-        super().__init__(str(path), url=None, client=TusClient("/files"), **options)
+        self._box, self._path, self._file, self._said = box, path, file, said
+        self._keeper, self._on_offset, self._stop = keeper, on_offset, stop
+        self._facts = self._look()
+        self._size = self._facts[0]
+        self._transfer = Transfer(box, keeper.address)
+        self._resumed = keeper.address is not None
+        self._patience = Patience(patience_s, stop)
+        self._digest = SentDigest(file)
 
-    def get_file_stream(self) -> Any:
-        return self.path.open("rb")
+    def run(self) -> str:
+        """The id of the video. Raises Answered, Unreachable, Changed, Stopped, OSError."""
+        offset: int | None = None
+        while True:
+            try:
+                offset = self._step(offset)
+                if offset == self._size:
+                    self._digest.read_to(self._size)
+                    self._transfer.complete(self._digest.hexdigest())
+                    self._keeper.forget()
+                    return self._transfer.video_id
+            except Gone as exc:
+                self._keeper.forget()
+                if not self._resumed:
+                    raise self._explain(exc) from exc
+                # It was begun by an earlier command, and the box knows it no more.
+                self._transfer, self._resumed, offset = Transfer(self._box), False, None
+            except Passing as exc:
+                offset = None
+                if exc.offset is not None:
+                    self._heard(exc.offset)
+                self._patience.pause(exc, self._path.name)
+            except Changed:
+                self._remove()
+                raise
 
-    def get_file_size(self) -> int:
-        return self.path.stat().st_size
+    def _step(self, offset: int | None) -> int:
+        """Begin, ask, or send a part; where the upload is then."""
+        self._check_unchanged()
+        if self._transfer.address is None:
+            self._transfer.begin(self._said, self._size)
+            assert self._transfer.address is not None
+            self._keeper.keep(self._transfer.address)
+            offset = 0
+        elif offset is None:
+            offset = self._transfer.ask_offset()
+        else:
+            size = min(PART_BYTES, self._size - offset)
+            offset = self._transfer.append(offset, self._pieces(offset, size), size)
+            self._resumed = False
+        self._heard(offset)
+        return offset
 
-    def create_url(self) -> str:
-        answer = self._send("POST", "/files", headers=self.get_url_creation_headers())
-        check(answer)
-        return str(answer.headers["Location"])
+    def _pieces(self, offset: int, size: int) -> Iterator[bytes]:
+        end = offset + size
+        while offset < end:
+            if self._stop.is_set():
+                raise Stopped
+            piece = os.pread(self._file.fileno(), min(end - offset, PIECE_BYTES), offset)
+            self._check_unchanged()  # before its last bytes make it a video
+            if not piece:
+                raise self._changed()
+            yield piece
+            self._digest.follow(offset, piece)
+            offset += len(piece)
+            self._on_offset(offset)
 
-    def get_offset(self) -> int:
-        assert self.url is not None
-        answer = self._send("HEAD", self.url, headers=self.get_headers())
-        if answer.status_code in _GONE:
-            raise Gone("The unfinished upload is not there any more.")
-        if answer.status_code >= 300:
-            raise TusCommunicationError("", answer.status_code)
-        return int(answer.headers["Upload-Offset"])
+    def _heard(self, offset: int) -> None:
+        self._patience.heard(offset)
+        self._on_offset(offset)
 
-    def _do_request(self) -> None:
-        if self.offset >= self.stop_at:
-            return  # all arrived, only the answer was lost
-        try:
-            self._patch()
-        except TusUploadFailed as error:
-            self._retry_or_cry(error)
+    def _look(self) -> tuple[int, int]:
+        facts = os.fstat(self._file.fileno())
+        return facts.st_size, facts.st_mtime_ns
 
-    def _patch(self) -> None:
-        length = self.get_request_length()
-        headers = {
-            **self.get_headers(),
-            "Upload-Offset": str(self.offset),
-            "Content-Type": "application/offset+octet-stream",
-            "Content-Length": str(length),
-        }
-        assert self.url is not None
-        answer = self._send("PATCH", self.url, headers=headers, content=self._pieces(length))
-        try:
-            check(answer)
-        except Answered as exc:
-            if exc.status in _PASSING:
-                raise TusUploadFailed(str(exc), exc.status) from exc
-            raise
+    def _check_unchanged(self) -> None:
+        if self._look() != self._facts:
+            raise self._changed()
 
-    def _pieces(self, length: int) -> Iterator[bytes]:
-        sent = self.offset
-        with self.get_file_stream() as file:
-            file.seek(sent)
-            while length > 0 and (piece := file.read(min(length, PIECE_BYTES))):
-                yield piece
-                length -= len(piece)
-                sent += len(piece)
-                self.on_offset(sent)
+    def _changed(self) -> Changed:
+        return Changed(
+            f"{self._path.name} changed while it was sent; what had arrived was removed. Send it "
+            "again when nothing writes to it any more."
+        )
 
-    def _send(self, method: str, address: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self.box.http.request(method, address, **options)
-        except httpx.TransportError as exc:
-            failed = TusUploadFailed if method == "PATCH" else TusCommunicationError
-            raise failed(str(exc)) from exc
-        self.video_id = answer.headers.get("Appliance-Video-Id", self.video_id)
-        # What tuspy reads the new offset from.
-        self.request = SimpleNamespace(response_headers=answer.headers)  # type: ignore[assignment]  # None in tuspy's __init__
-        return answer
+    def _remove(self) -> None:
+        self._keeper.forget()
+        if self._transfer.address is not None:
+            try:
+                self._transfer.remove()
+            except (Passing, Answered):
+                return  # the box sweeps it by itself
 
-
-class Gone(ApplianceError):
-    code = "gone"
+    def _explain(self, exc: Gone) -> Answered:
+        """The box ended it. A HEAD has no room for words; the video has."""
+        sentence = str(exc)
+        if self._transfer.video_id:
+            try:
+                video = self._box.get(f"/api/v1/videos/{self._transfer.video_id}")
+                sentence = video["error"] or sentence
+            except ApplianceError:
+                sentence = "The upload was ended on the box. Ask before you send the file again."
+        return Answered(sentence, code=exc.code, status=exc.status)
 
 
 def send_file(
@@ -173,57 +233,121 @@ def send_file(
     path: Path,
     *,
     title: str | None = None,
+    said: Said | None = None,
     on_offset: Callable[[int], None] = lambda offset: None,
-    addresses: Addresses | None = None,
+    keeper: Keeper | None = None,
+    patience_s: float = PATIENCE_S,
+    stop: threading.Event | None = None,
 ) -> str:
-    """Bring a file in; the id of its video. Raises Answered, Unreachable, InvalidInput."""
+    """Bring a file in; the id of its video.
+
+    Raises Answered, Unreachable, InvalidInput, Changed, Stopped, OSError.
+    """
     if not path.is_file():
         raise InvalidInput(f"{path} is no file.")
-    addresses = addresses or Addresses()
-    same_file = SameFile(box.url, path)
-    options = {
-        "on_offset": on_offset,
-        "chunk_size": CHUNK_BYTES,
-        "metadata": _metadata(path, title),
-        "retries": RETRIES,
-        "retry_delay": RETRY_DELAY_S,
-        "store_url": True,
-        "url_storage": addresses,
-        "fingerprinter": same_file,
-    }
-    for _ in range(2):  # the second time when what was begun is gone
+    with path.open("rb", buffering=0) as file:
+        return FileSending(
+            box,
+            path,
+            file,
+            said=said or Said(path.name, title=title),
+            keeper=keeper or NoKeeper(),
+            on_offset=on_offset,
+            patience_s=patience_s,
+            stop=stop or threading.Event(),
+        ).run()
+
+
+def send_stream(
+    box: Box,
+    stream: IO[bytes],
+    said: Said,
+    *,
+    on_offset: Callable[[int], None] = lambda offset: None,
+    patience_s: float = PATIENCE_S,
+    stop: threading.Event | None = None,
+) -> str:
+    """Bring in what comes from a pipe, whose length only its end tells; the id of the video.
+
+    What can't be brought to its end is removed: nothing could go on with it.
+    Raises Answered, Unreachable, InvalidInput, Stopped, OSError.
+    """
+    stop = stop or threading.Event()
+    part = _gather(stream)
+    if not part:
+        raise InvalidInput("Nothing came through the pipe. Look at the command before it.")
+    transfer, digest, sent = Transfer(box), hashlib.sha256(), 0
+    patience = Patience(patience_s, stop)
+
+    def until(work: Callable[[], int]) -> int:
+        while True:
+            try:
+                offset = work()
+            except Passing as exc:
+                patience.pause(exc, said.name)
+            else:
+                patience.heard(offset)
+                on_offset(offset)
+                return offset
+
+    def begin() -> int:
+        transfer.begin(said, None)
+        return 0
+
+    def send_rest() -> int:
+        """The part from where the box is, which is within it."""
+        at = transfer.ask_offset() if tried else sent
+        tried.append(True)
+        if not sent <= at <= sent + len(part):
+            raise Answered(
+                "The box lost bytes that it had, and they can't be read from the pipe again.",
+                code="bytes_lost",
+                status=410,
+            )
+        rest = part[at - sent :]
+        length = sent if not part else None
+        return transfer.append(at, rest, len(rest), length=length) if rest or not part else at
+
+    def complete() -> int:
+        transfer.complete(digest.hexdigest())
+        return sent
+
+    try:
+        until(begin)
+        while True:  # the last round has no bytes, and says how many there were
+            if stop.is_set():
+                raise Stopped
+            tried: list[bool] = []
+            until(send_rest)
+            if not part:
+                until(complete)
+                return transfer.video_id
+            digest.update(part)
+            sent += len(part)
+            part = _gather(stream)
+    except BaseException:
+        _remove_quietly(transfer)
+        raise
+
+
+def _remove_quietly(transfer: Transfer) -> None:
+    if transfer.address is not None:
         try:
-            sender = _begin(box, path, options)
-            on_offset(sender.offset)
-            sender.upload()
-        except Gone:
-            addresses.remove_item(same_file.key)
-            continue
-        except (TusCommunicationError, TusUploadFailed) as exc:
-            reason = str(exc).rstrip(".")
-            raise Unreachable(
-                f"The upload of {path.name} was interrupted: {reason}. "
-                "The same command goes on where it stopped."
-            ) from exc
-        addresses.remove_item(same_file.key)
-        return sender.video_id
-    raise Answered("The box forgets the upload each time.", code="gone", status=410)
+            transfer.remove()
+        except (Passing, Answered):
+            return  # the box sweeps it by itself
 
 
-def _begin(box: Box, path: Path, options: dict[str, Any]) -> Sender:
-    """Ask where to go on; again while the box still holds on to a connection that broke."""
-    for attempt in range(RETRIES):
-        try:
-            return Sender(box, path, **options)
-        except TusCommunicationError:
-            if attempt == RETRIES - 1:
-                raise
-            time.sleep(RETRY_DELAY_S)
-    raise AssertionError("unreachable")
-
-
-def _metadata(path: Path, title: str | None) -> dict[str, str]:
-    # File names needn't be UTF-8.
-    name = path.name.encode("utf-8", "replace").decode()
-    said = {"filename": name, "source": "cli"}
-    return {**said, "title": title} if title else said
+def _gather(stream: IO[bytes]) -> bytes:
+    """Up to a part's bytes, fewer when they come slowly; b"" at the end."""
+    handle = stream.fileno()
+    found = bytearray()
+    until_s = time.monotonic() + STREAM_PART_S
+    while len(found) < STREAM_PART_BYTES:
+        if found and not select.select([handle], [], [], max(0.0, until_s - time.monotonic()))[0]:
+            break
+        piece = os.read(handle, min(PIECE_BYTES, STREAM_PART_BYTES - len(found)))
+        if not piece:
+            break
+        found += piece
+    return bytes(found)

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from appliance.cli.remote import connected
-from appliance.cli.sending import Addresses, send_file
 from tests import media
 from tests.end_to_end.box import ROOT, Box, running_box, wait_for
 
@@ -28,9 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture(scope="module")
 def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
-    folder = tmp_path_factory.mktemp("cli")
-    with running_box(folder) as box:
-        box.env["XDG_CACHE_HOME"] = str(folder / "cache")
+    with running_box(tmp_path_factory.mktemp("cli")) as box:
         yield box
 
 
@@ -63,27 +59,6 @@ def test_upload_waits_and_prints_the_video(box: Box, ready: Any) -> None:
     assert ready["state"] == "ready"
     assert ready["source"] == "cli"
     assert box.get(f"/api/v1/videos/{ready['video_id']}")["state"] == "ready"
-
-
-def test_several_files_print_a_line_each_and_one_that_fails_makes_it_1(
-    box: Box, tmp_path: Path
-) -> None:
-    (tmp_path / "empty.mp4").write_bytes(b"")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "appliance.cli", "upload", "--wait", "--json"),
-            *(str(media.h264_aac()), str(tmp_path / "empty.mp4"), str(tmp_path / "nowhere.mp4")),
-        ],
-        env=box.env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=90,
-    )
-    assert done.returncode == 1
-    states = [json.loads(line)["state"] for line in done.stdout.splitlines()]
-    assert states == ["ready", "failed"]
-    assert "nowhere.mp4" in done.stderr
 
 
 def test_the_token_of_a_command_ends_with_it(box: Box) -> None:
@@ -132,7 +107,7 @@ def test_what_does_not_exist_is_told_in_a_sentence(box: Box, ready: Any) -> None
 
 
 def test_a_video_goes_to_the_bin_once(box: Box) -> None:
-    video = json.loads(box.run("upload", str(media.h264_aac()), "--wait", "--json"))
+    video = json.loads(box.run("upload", str(media.h264_aac()), "--wait", "--again", "--json"))
     box.run("videos", "delete", video["video_id"])
     fails(box, "videos", "delete", video["video_id"])
 
@@ -164,90 +139,6 @@ def test_an_address_that_is_no_box_is_told(box: Box) -> None:
         box, "videos", "list", APPLIANCE_URL=f"{box.url}/practice", APPLIANCE_TOKEN=box.token
     )
     assert "appliance: " in done.stderr
-
-
-def test_an_upload_that_broke_goes_on_where_it_stopped(box: Box, tmp_path: Path) -> None:
-    file = tmp_path / "film.mp4"
-    file.write_bytes(os.urandom(4_000_000))
-    addresses = Addresses(tmp_path / "addresses")
-    offsets: list[int] = []
-
-    def break_in_the_middle(offset: int) -> None:
-        if offset > 2_000_000:
-            raise KeyboardInterrupt
-
-    with connected(box.url, box.token) as there:
-        with pytest.raises(KeyboardInterrupt):
-            send_file(there, file, on_offset=break_in_the_middle, addresses=addresses)
-        (kept,) = addresses.folder.iterdir()
-        assert kept.stat().st_mode & 0o077 == 0  # whoever reads it may write to the upload
-        video_id = send_file(there, file, on_offset=offsets.append, addresses=addresses)
-        assert offsets[0] > 0
-        assert offsets[-1] == 4_000_000
-        assert list(addresses.folder.iterdir()) == []
-        video = there.get(f"/api/v1/videos/{video_id}")
-    assert video["size_bytes"] == 4_000_000
-
-
-def test_an_upload_whose_command_was_killed_goes_on(box: Box, tmp_path: Path) -> None:
-    file = tmp_path / "film.mp4"
-    with file.open("wb") as big:
-        big.truncate(96_000_000)
-    before = {video["video_id"] for video in box.get("/api/v1/videos?limit=100")["items"]}
-    command = [sys.executable, "-m", "appliance.cli", "upload", str(file), "--json"]
-    first = subprocess.Popen(command, env=box.env, cwd=ROOT)
-    uploads = box.data / "uploads"
-    try:
-        wait_for(
-            "bytes arrive", lambda: [path for path in uploads.iterdir() if path.stat().st_size > 0]
-        )
-        box.signal("web", signal.SIGSTOP)
-        first.kill()
-        first.wait()
-    finally:
-        box.signal("web", signal.SIGCONT)
-    (partial,) = uploads.iterdir()
-    assert partial.stat().st_size < 96_000_000
-    video = json.loads(box.run("upload", str(file), "--json"))
-    after = {video["video_id"] for video in box.get("/api/v1/videos?limit=100")["items"]}
-    assert after - before == {video["video_id"]}  # the same upload went on, no second one
-    assert video["size_bytes"] == 96_000_000
-
-
-def test_an_upload_that_expired_meanwhile_starts_anew(box: Box, tmp_path: Path) -> None:
-    file = tmp_path / "film.mp4"
-    file.write_bytes(os.urandom(1_000_000))
-    addresses = Addresses(tmp_path / "addresses")
-
-    def stop(offset: int) -> None:
-        if offset:
-            raise KeyboardInterrupt
-
-    with connected(box.url, box.token) as there:
-        with pytest.raises(KeyboardInterrupt):
-            send_file(there, file, on_offset=stop, addresses=addresses)
-        (kept,) = addresses.folder.iterdir()
-        answer = there.http.delete(kept.read_text(), headers={"Tus-Resumable": "1.0.0"})
-        assert answer.status_code == 204
-        assert send_file(there, file, addresses=addresses)
-
-
-def test_a_file_that_changed_is_another_upload(box: Box, tmp_path: Path) -> None:
-    file = tmp_path / "film.mp4"
-    file.write_bytes(os.urandom(1_000_000))
-    addresses = Addresses(tmp_path / "addresses")
-
-    def stop(offset: int) -> None:
-        if offset:
-            raise KeyboardInterrupt
-
-    with connected(box.url, box.token) as there:
-        with pytest.raises(KeyboardInterrupt):
-            send_file(there, file, on_offset=stop, addresses=addresses)
-        os.utime(file, ns=(1, 1))
-        offsets: list[int] = []
-        send_file(there, file, on_offset=offsets.append, addresses=addresses)
-    assert offsets[0] == 0
 
 
 def test_doctor_of_a_running_box(box: Box) -> None:
@@ -331,7 +222,7 @@ def environ_for(tmp_path: Path, listen: str) -> dict[str, str]:
         "APPLIANCE_DATA": str(tmp_path / "data"),
         "APPLIANCE_LISTEN": listen,
         "APPLIANCE_DISK_RESERVE": "10 MiB",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
     }
 
 

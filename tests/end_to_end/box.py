@@ -56,6 +56,8 @@ class Box:
             "APPLIANCE_SWEEP_S": "1",
             "APPLIANCE_DISK_RESERVE": "10 MiB",
             "PYTHONUNBUFFERED": "1",
+            # What `appliance upload` remembers: of this box alone, not of whoever runs the tests.
+            "XDG_STATE_HOME": str(data.parent / "state"),
             **{f"APPLIANCE_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self.log = data.parent / "box.log"
