@@ -23,6 +23,7 @@ from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.reference import reference
 from appliance.cli.upload import upload
+from appliance.cli.uploads import uploads
 from appliance.cli.videos import videos
 from appliance.errors import ApplianceError
 
@@ -42,8 +43,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    up, web, worker, migrate, doctor, user, token, upload, link, videos, post, jobs, accounts,
-    demo, reference,
+    up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post, jobs,
+    accounts, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
