@@ -23,7 +23,7 @@ from appliance.settings import load_settings
 from appliance.text import describe_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from appliance.settings import Settings
 
@@ -39,16 +39,40 @@ _SIGNS = {
 
 
 @click.command()
+@click.option(
+    "--url", help="Look at a box from outside, as people reach it: proves what a proxy does."
+)
+@click.option(
+    "--token",
+    envvar="APPLIANCE_TOKEN",
+    help="API token of that box with the scopes read and upload; better in APPLIANCE_TOKEN.",
+)
+@click.option("--long", is_flag=True, help="With --url: also send for longer than a minute.")
 @json_option
-def doctor(as_json: bool) -> int:
-    """Check this box: programs, disk, database, keys, processes, address."""
-    settings = load_settings()
-    findings = [_look(check, settings) for check in CHECKS]
+def doctor(url: str | None, token: str | None, long: bool, as_json: bool) -> int:
+    """Check this box: programs, disk, database, keys, processes, address.
+
+    With --url it looks from outside instead, through everything in between, and removes what it
+    sent. Ends with 1 when something is bad.
+    """
+    if url is None:
+        if long:
+            raise click.UsageError("--long goes with --url.")
+        settings = load_settings()
+        made: Iterable[Finding] = (_look(check, settings) for check in CHECKS)
+    else:
+        from appliance.cli.outside import examine
+
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+            raise click.UsageError(f"{url} is no address of a box: it begins with https://.")
+        made = examine(url, token, long=long)
+    findings = []
+    for each in made:
+        findings.append(each)
+        if not as_json:
+            _print(each)
     if as_json:
         print_json({"healthy": _healthy(findings), "findings": [asdict(f) for f in findings]})
-    else:
-        for each in findings:
-            _print(each)
     return 0 if _healthy(findings) else 1
 
 
