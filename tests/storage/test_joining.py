@@ -23,6 +23,7 @@ from tests.factories import make_user
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
     from appliance.settings import Settings
     from storage.layout import Layout
@@ -327,3 +328,64 @@ def test_complete_parts_wait_as_long_as_others_arrive(store: Store, user: User) 
     store.settle(held)
     held.close()
     assert Upload.get(Upload.public_id == whole[0]).expires_at > before
+
+
+class PowerCut(Exception):
+    pass
+
+
+class Disk:
+    """Loses, when the power goes, what was written and not forced to disk; names and sizes stay.
+
+    That is the worst that a journalling file system may do: sizes and names are older than data.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        self.left = after
+        self.unsure: list[tuple[int, int]] = []
+        copy, sync, cut = joining_module._copy, os.fdatasync, os.ftruncate
+
+        def noting_copy(source: int, start: int, target: int, position: int, count: int) -> None:
+            self.unsure.append((position, count))
+            copy(source, start, target, position, count)
+            self.count()
+
+        def noting_sync(handle: int) -> None:
+            sync(handle)
+            self.unsure.clear()
+            self.count()
+
+        def noting_cut(handle: int, size: int) -> None:
+            cut(handle, size)
+            self.count()
+
+        monkeypatch.setattr("storage.uploads.joining._copy", noting_copy)
+        monkeypatch.setattr(os, "fdatasync", noting_sync)
+        monkeypatch.setattr(os, "ftruncate", noting_cut)
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise PowerCut
+
+    def lose(self, path: Path) -> None:
+        with path.open("r+b") as file:
+            for position, count in self.unsure:
+                file.seek(position)
+                file.write(bytes(count))
+
+
+@pytest.mark.parametrize("after", range(1, 20))
+def test_no_byte_is_lost_when_the_power_goes(
+    store: Store, user: User, settings: Settings, after: int
+) -> None:
+    data = [RANDOM.randbytes(size) for size in (5000, 9000, 8192)]
+    created = begun(store, user, *[part(store, user, piece) for piece in data])
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch, after)
+        try:
+            finish(store, created)
+        except PowerCut:
+            disk.lose(store.layout.upload(created.upload_id))
+    uploads.recover(settings)
+    assert bytes_of(store, created) == b"".join(data)
