@@ -17,7 +17,12 @@ from urllib.parse import quote
 
 import peewee
 from litestar import Response
-from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    InternalServerException,
+    SerializationException,
+    ValidationException,
+)
 from litestar.response import Redirect, Template
 
 from appliance.db import is_full
@@ -132,6 +137,11 @@ def describe(error: Exception) -> Answer:
     return Answer(500, *SENTENCES[500])
 
 
+def _is_cut(error: Exception) -> bool:
+    """Whether a request just ended in its middle: nobody's fault, and nobody reads the answer."""
+    return isinstance(error, InternalServerException) and "disconnected" in error.detail
+
+
 def _describe_validation(error: ValidationException) -> Answer:
     found = error.extra if isinstance(error.extra, list) else []
     errors = [_field_error(str(item.get("key", "")), str(item["message"])) for item in found]
@@ -164,7 +174,7 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[A
     """The answer to a request that failed, in the form that the asker reads."""
     answer = describe(error)
     request_id = str(request.scope.get("request_id", ""))
-    if answer.status >= 500:
+    if answer.status >= 500 and not _is_cut(error):
         log.error("error id=%s", request_id, exc_info=error)
     if wants_problem(request):
         return _problem(request, answer, request_id)

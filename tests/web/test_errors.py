@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import peewee
@@ -12,7 +14,15 @@ import pytest
 from appliance import errors
 from appliance.db import database
 from appliance.errors import ApplianceError
-from tests.web.serving import add_user, browser, prepare, script, serving
+from tests.web.serving import (
+    add_token,
+    add_user,
+    browser,
+    prepare,
+    script,
+    serving,
+    wait_until,
+)
 from web.errors import STATUS, describe
 
 if TYPE_CHECKING:
@@ -131,3 +141,20 @@ def test_unexpected_error_is_logged_and_not_told(
         assert "theme" not in told.text and "sql" not in told.text.lower()
         assert told.headers["x-request-id"] in told.text
         assert told.headers["x-request-id"] in caplog.text
+
+
+def test_a_request_that_is_cut_is_no_error_of_ours(
+    box: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    token = add_token(add_user())
+    address = urlsplit(box)
+    assert address.hostname is not None
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(
+            b"POST /api/v1/uploads HTTP/1.1\r\nHost: box\r\nContent-Type: application/json\r\n"
+            + f"Authorization: Bearer {token}\r\n".encode()
+            + b'Content-Length: 100\r\n\r\n{"file'
+        )
+    wait_until("it is noticed", lambda: "path=/api/v1/uploads" in caplog.text)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

@@ -104,9 +104,11 @@ def test_a_good_upload_among_a_thousand_stalled_ones(settings: Settings) -> None
         assert patch(ours, made(ours, LENGTH), 0, body).status_code == 204  # all is warm now
         rss_before, files_before = rss_bytes(process.pid), open_files(process.pid)
         with stalled(url, requests) as connections:
-            wait_until("all are taken in", lambda: open_files(process.pid) > 900)
-            assert patch(ours, made(ours, LENGTH), 0, body).status_code == 204
+            # Of the bodies, those over the limit are answered, and closed a moment later.
+            wait_until("most are taken in", lambda: open_files(process.pid) > STALLED // 2)
             growth = rss_bytes(process.pid) - rss_before
+            assert patch(ours, made(ours, LENGTH), 0, body).status_code == 204
+            growth = max(growth, rss_bytes(process.pid) - rss_before)
             assert growth < MOST_GROWTH_BYTES, f"{growth >> 20} MiB more"
             # The same person, from a place where the network works: not locked out by the past.
             again = made(theirs, LENGTH)
