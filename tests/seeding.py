@@ -401,7 +401,10 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         video=uploading,
         source=Source.BROWSER,
         length=2_000_000,
+        filename="DJI_0042.MP4",
         durable_offset=1_220_000,
+        settled_offset=1_220_000,
+        touched_boot_s=boottime_s(),
         boot_id=boot_id(),
         expires_at=now() + timedelta(days=1),
     )

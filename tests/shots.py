@@ -61,6 +61,8 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "upload-states": ("/upload", _show_states),
         "record": ("/record", None),
         "jobs": ("/jobs", None),
+        "open-uploads": ("/uploads", None),
+        "open-uploads-cancel": ("/uploads", _ask_to_cancel),
         "jobs-failed": ("/jobs?show=failed", None),
         "posts": ("/posts", None),
         "posts-scheduled": ("/posts?show=scheduled", None),
@@ -185,6 +187,11 @@ def _show_states(page: Page) -> None:
     rows.nth(3).get_by_role("button", name="Pause:").click()
     rows.nth(4).get_by_role("button", name="Cancel:").click()
     rows.nth(4).get_by_role("button", name="Undo:").wait_for()
+
+
+def _ask_to_cancel(page: Page) -> None:
+    page.locator("#open-uploads a[data-dialog]").first.click()
+    page.locator("#dialog[open]").wait_for()
 
 
 def _open_dialog(page: Page) -> None:

@@ -220,7 +220,8 @@ def _ahead(seconds: float, when: datetime, now: datetime) -> str:
     if round(seconds / 3600) < 24:
         return _("in {n} h", n=max(1, round(seconds / 3600)))
     if seconds < 7 * 24 * 3600:
-        return _("in {n} days", n=max(1, round(seconds / 86400)))
+        days = max(1, round(seconds / 86400))
+        return _("tomorrow") if days == 1 else _("in {n} days", n=days)
     return day(when, now)
 
 

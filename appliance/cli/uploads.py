@@ -38,7 +38,7 @@ def list_uploads(box: Box, as_json: bool) -> None:
         )
         for upload in found["items"]
     ]
-    headings = ("Id", "Title", "From", "Arrived", "Pace", "Removed if idle")
+    headings = ("Id", "Title", "From", "Arrived", "Pace", "Expires")
     print_table(headings, rows, none="There are no unfinished uploads.")
 
 

@@ -78,6 +78,7 @@ def test_time_left(eta_s: float | None, text: str) -> None:
         (-300, "in 5 min"),
         (-3 * 3600, "in 3 h"),
         (-3 * 86400, "in 3 days"),
+        (-25 * 3600, "tomorrow"),
         (-300 * 86400, "8 Jan 2027"),
     ],
 )
