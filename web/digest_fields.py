@@ -28,7 +28,7 @@ class ContentDigest:
         self._wanted = wanted
         self._hashes = {name: hashlib.new(_ALGORITHMS[name]) for name in wanted}
 
-    def update(self, chunk: bytes, /) -> None:
+    def update(self, chunk: bytes | memoryview, /) -> None:
         for found in self._hashes.values():
             found.update(chunk)
 

@@ -13,12 +13,16 @@ from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import in_thread
 from storage.uploads import DigestMismatch, receive
+from storage.uploads.receiving import Chunks
+from web.direct_body import BodyEnded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from appliance.settings import Settings
     from storage.uploads import Digest, Held, Slot, Store
+    from storage.uploads.receiving import Take
+    from web.direct_body import DirectBody
 
 SILENCE_S = 30.0
 # Over so long a sender must bring some bytes a second in the mean.
@@ -51,8 +55,15 @@ class Body:
 
     protocol = "tus"
 
-    def __init__(self, receive: Callable[[], Awaitable[Any]], *, size: int | None = None) -> None:
+    def __init__(
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        *,
+        size: int | None = None,
+        direct: DirectBody | None = None,
+    ) -> None:
         self._receive = receive
+        self._direct = direct
         self.size = size
         self.taken = 0
         self.begun = False
@@ -74,6 +85,33 @@ class Body:
         self.silence_s = settings.upload_silence_s
         self.least_rate = int(settings.upload_min_rate)
 
+    async def pour(self, take: Take) -> None:
+        """Give each piece to ``take``, as ``storage.uploads.receiving.Source`` says.
+
+        Raises BodyCut, BodyStalled, BodyTakenOver, and what ``take`` raises.
+        """
+        if self._direct is None or not self._direct.is_possible:
+            await Chunks(self.chunks()).pour(take)
+            return
+
+        def count_and_take(piece: memoryview) -> asyncio.Future[None] | None:
+            self.taken += len(piece)
+            self._heard_s = time.monotonic()
+            return take(piece)
+
+        if self._interrupted:
+            raise BodyTakenOver
+        self._started_s = self._heard_s = self._pace_since_s = time.monotonic()
+        watch = SilenceWatch(self, self._direct)
+        try:
+            await self._direct.pour(count_and_take)
+            self.ended = True
+        except BodyEnded:
+            self.ended = True
+            raise BodyCut from None
+        finally:
+            watch.end()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises BodyCut, BodyStalled, BodyTakenOver."""
         self.begun = True
@@ -89,7 +127,7 @@ class Body:
                 self._heard_s = time.monotonic()
                 yield chunk
                 if not self.ended:
-                    self._check_pace()
+                    self._check_pace(self._heard_s)
 
     async def _next_message(self) -> Any:
         if self._interrupted:
@@ -102,13 +140,25 @@ class Body:
         finally:
             self._waiting = None
 
-    def _check_pace(self) -> None:
-        over_s = self._heard_s - self._pace_since_s
+    def _check_pace(self, now_s: float) -> None:
+        """Raises BodyStalled."""
+        over_s = now_s - self._pace_since_s
         if over_s < PACE_OVER_S:
             return
         if self.taken - self._pace_taken < self.least_rate * over_s:
             raise BodyStalled
-        self._pace_since_s, self._pace_taken = self._heard_s, self.taken
+        self._pace_since_s, self._pace_taken = now_s, self.taken
+
+    def patience(self) -> float:
+        """How long to wait before looking again, in seconds. Raises BodyStalled."""
+        now_s = time.monotonic()
+        if self._direct is not None and self._direct.is_held_up:
+            self._heard_s = now_s  # it is our disk that lets the sender wait
+        left_s = self._heard_s + self.silence_s - now_s
+        if left_s <= 0:
+            raise BodyStalled
+        self._check_pace(now_s)
+        return min(left_s, self._pace_since_s + PACE_OVER_S - now_s)
 
     # As a sender that may be succeeded (storage.uploads.slots.Sender)
 
@@ -121,6 +171,8 @@ class Body:
 
     def interrupt(self) -> None:
         self._interrupted = True
+        if self._direct is not None:
+            self._direct.stop(BodyTakenOver())
         waiting = self._waiting
         if waiting is not None and not waiting.expired():
             waiting.reschedule(asyncio.get_running_loop().time())
@@ -130,16 +182,38 @@ class Body:
 
         A socket that is closed with unread bytes resets the connection, and the answer with it.
         """
-        taken = 0
+        most = self.taken + _LINGER_BYTES
         self._interrupted = False
+
+        def throw_away(piece: bytes | memoryview) -> None:
+            if self.taken > most:
+                raise BodyStalled
+
         try:
             async with asyncio.timeout(_LINGER_S):
-                async for chunk in self.chunks():
-                    taken += len(chunk)
-                    if taken > _LINGER_BYTES:
-                        return
+                await self.pour(throw_away)
         except (TimeoutError, BodyCut, BodyStalled, BodyTakenOver):
             return
+
+
+class SilenceWatch:
+    """Ends a body that is read directly, when no byte comes for too long, or too few."""
+
+    def __init__(self, body: Body, direct: DirectBody) -> None:
+        self._body, self._direct = body, direct
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(body.silence_s, self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        try:
+            wait_s = self._body.patience()
+        except BodyStalled as exc:
+            self._direct.stop(exc)
+        else:
+            self._timer = self._loop.call_later(wait_s, self._look)
 
 
 _OUTCOMES: dict[type[Exception], str] = {
@@ -182,7 +256,7 @@ async def take_in(
     failure: Exception | None = None
     try:
         with slot.sending(body, held.offset):
-            await receive(store, held, slot, body.chunks(), digest)
+            await receive(store, held, slot, body, digest)
     except (BodyCut, BodyStalled, BodyTakenOver, StorageFull, OSError, PeeweeException) as exc:
         failure = exc
     except TooLarge as exc:

@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError, InvalidInput, NotFound
 from appliance.ids import PATTERN as ID
 from appliance.states import UploadState
 from storage.uploads import DigestMismatch, Held, UploadBusy, UploadGone, WrongOffset
+from web.direct_body import EXTENSION
 from web.errors import describe
 from web.upload_body import Body, BodyStalled, BodyTakenOver
 
@@ -63,7 +64,7 @@ class Request:
         instead = self.headers.getall("x-http-method-override", [scope["method"]])
         self.method: str = ",".join(instead).upper()
         self.name: str = scope["path"].removeprefix(PREFIX).strip("/")
-        self.body = Body(receive)
+        self.body = Body(receive, direct=(scope.get("extensions") or {}).get(EXTENSION))
 
     def text(self, name: str) -> str | None:
         """A header that may be there once; None when it isn't there. Raises Refused."""

@@ -15,6 +15,7 @@ import click
 import peewee
 
 from appliance import listener, supervisor
+from appliance.allocator import keep_buffers
 from appliance.cli.frame import json_option, print_json, ready_settings
 from appliance.db import open_database
 from appliance.errors import SettingsError
@@ -72,10 +73,11 @@ def web(listen: str | None, fd: int | None) -> None:
     configure_logs(settings)
     _require_fast_server()
     _allow_many_files()
+    keep_buffers()
     import uvicorn
 
     from web.app import create_app
-    from web.connections import Connection
+    from web.direct_body import UploadProtocol
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -89,7 +91,7 @@ def web(listen: str | None, fd: int | None) -> None:
     server = Server(
         uvicorn.Config(
             create_app(settings),
-            http=Connection,
+            http=UploadProtocol,
             loop="uvloop",
             ws="none",
             lifespan="on",

@@ -1,8 +1,6 @@
-"""Bytes from a sender to the file of an upload.
+"""Bytes from a sender to the file of an upload, and what goes on beside that.
 
-Each chunk is written in the event loop: the page cache takes it in microseconds, and nothing is
-cheaper (performance.md §1). When a write takes long, because the disk can't keep up, the next ones
-are gathered and written by a thread while more arrive, so that the pages stay quick.
+How they are written is the business of ``storage.uploads.writing``.
 """
 
 from __future__ import annotations
@@ -11,7 +9,8 @@ import asyncio
 import logging
 import os
 import time
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Protocol
 
 from peewee import OperationalError
 
@@ -19,23 +18,22 @@ from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import disk_work, in_thread
 from storage.media import is_full
-from storage.uploads.files import write_at
 from storage.uploads.first_looks import next_look
 from storage.uploads.rows import FULL_SENTENCE
+from storage.uploads.writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from asyncio import Future
+    from collections.abc import Callable
 
     from storage.uploads.rows import Digest, Held
     from storage.uploads.slots import Slot
     from storage.uploads.store import Store
 
+    Take = Callable[[bytes | memoryview], Future[None] | None]
+
 log = logging.getLogger(__name__)
 
-SLOW_WRITE_S = 0.005
-BATCH_BYTES = 1 << 20
-# So many batches go through the thread after a slow write, before a write in the loop is tried.
-BATCHES_AFTER_SLOW = 16
 # In one long request: force to disk, and remember, after so much or so long.
 CHECKPOINT_BYTES = 64 << 20
 CHECKPOINT_S = 5.0
@@ -43,81 +41,51 @@ SLOW_S = 1.0
 TELL_EVERY_S = 0.5
 
 
-class Writer:
-    """Writes one upload's chunks one after another, from ``offset`` on.
+class Source(Protocol):
+    """Where bytes come from."""
 
-    After an error nothing more is written: what came later must not land in its place.
-    """
+    async def pour(self, take: Take, /) -> None:
+        """Give each piece to ``take``, until there are no more; after one for which that returned
+        a future, nothing before it is done. The piece may be used anew when ``take`` has returned.
 
-    def __init__(self, handle: int, offset: int) -> None:
-        self.handle = handle
-        self.offset = offset
-        self._batches_left = 0
-        self._batch = bytearray()
-        self._under_way: asyncio.Task[float] | None = None
-        self._broken = False
+        Raises what ``take`` and its futures raise.
+        """
 
-    async def write(self, chunk: bytes) -> None:
-        """Raises OSError, perhaps of an earlier chunk."""
-        if self._batches_left:
-            self._batch += chunk
-            if len(self._batch) >= BATCH_BYTES:
-                await self._send_off()
-        elif self._write_now(chunk) > SLOW_WRITE_S:
-            self._batches_left = BATCHES_AFTER_SLOW
 
-    async def flush(self) -> None:
-        """All that was given is in the file after this (not yet forced to disk)."""
-        await self._send_off()
-        await self._arrive()
+class Chunks:
+    """A source that is an iterator."""
 
-    def _write_now(self, data: bytes | bytearray) -> float:
-        """Seconds that it took."""
-        started = time.perf_counter()
-        try:
-            write_at(self.handle, data, self.offset)
-        except OSError:
-            self._broken = True
-            raise
-        self.offset += len(data)
-        return time.perf_counter() - started
+    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
+        self._chunks = chunks
 
-    async def _send_off(self) -> None:
-        """Start writing the batch in a thread, once the one before it is done."""
-        await self._arrive()
-        if self._batch and not self._broken:
-            batch, self._batch = self._batch, bytearray()
-            self._under_way = asyncio.create_task(disk_work(lambda: self._write_now(batch)))
-
-    async def _arrive(self) -> None:
-        if self._under_way is None:
-            return
-        task, self._under_way = self._under_way, None
-        slow = await task > SLOW_WRITE_S
-        self._batches_left = BATCHES_AFTER_SLOW if slow else self._batches_left - 1
-        if self._batch:  # gathered meanwhile: it goes before what comes next
-            self._batches_left = max(1, self._batches_left)
+    async def pour(self, take: Take) -> None:
+        async for chunk in self._chunks:
+            waiting = take(chunk)
+            if waiting is not None:
+                await asyncio.shield(waiting)
 
 
 async def receive(
     store: Store,
     held: Held,
     slot: Slot,
-    chunks: AsyncIterator[bytes],
+    source: Source | AsyncIterator[bytes],
     digest: Digest | None = None,
 ) -> None:
-    """Write ``chunks`` from ``held.offset`` on; the offset follows, whatever ends the sending.
+    """Write what comes from ``held.offset`` on; the offset follows, whatever ends the sending.
 
     Raises TooLarge at the first surplus byte (what belongs to the file is kept), StorageFull,
-    OSError, and whatever ``chunks`` raises. Nothing is acknowledged yet. With a ``digest``,
+    OSError, and whatever ``source`` raises. Nothing is acknowledged yet. With a ``digest``,
     nothing is kept of what didn't come whole or isn't what was sent (DigestMismatch).
     """
+    if isinstance(source, AsyncIterator):
+        source = Chunks(source)
     if digest is None:
-        return await _receive(store, held, slot, chunks, None)
+        return await _receive(store, held, slot, source, None)
     started_at = held.offset
     await in_thread(lambda: store.doubt(held))
     try:
-        await _receive(store, held, slot, chunks, digest)
+        await _receive(store, held, slot, source, digest)
         digest.check()
     except BaseException:
         await disk_work(lambda: store.take_back(held, started_at))
@@ -125,27 +93,31 @@ async def receive(
 
 
 async def _receive(
-    store: Store,
-    held: Held,
-    slot: Slot,
-    chunks: AsyncIterator[bytes],
-    digest: Digest | None,
+    store: Store, held: Held, slot: Slot, source: Source, digest: Digest | None
 ) -> None:
     assert held.handle is not None
     limit = store.settings.max_upload_bytes if held.row.length is None else held.row.length
     writer = Writer(held.handle, held.offset)
     aside = Aside(store, held, slot, keep=digest is None)
     room = limit - held.offset
+
+    def take(piece: bytes | memoryview) -> Future[None] | None:
+        nonlocal room
+        surplus = len(piece) > room
+        if surplus:
+            piece = piece[:room]
+        if digest is not None:
+            digest.update(piece)
+        waiting = writer.write(piece)
+        if surplus:
+            raise TooLarge(f"More bytes came than the {limit} that this file may have.")
+        room -= len(piece)
+        aside.look(writer.offset)
+        return waiting
+
     try:
         try:
-            async for chunk in chunks:
-                if digest is not None:
-                    digest.update(chunk)
-                await writer.write(chunk[:room] if len(chunk) > room else chunk)
-                if len(chunk) > room:
-                    raise TooLarge(f"More bytes came than the {limit} that this file may have.")
-                room -= len(chunk)
-                aside.look(writer.offset)
+            await source.pour(take)
         finally:
             try:
                 await writer.flush()

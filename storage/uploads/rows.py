@@ -67,7 +67,7 @@ class DigestMismatch(ApplianceError):
 class Digest(Protocol):
     """Looks at each chunk as it comes, and has the last word on all of them."""
 
-    def update(self, chunk: bytes, /) -> None: ...
+    def update(self, chunk: bytes | memoryview, /) -> None: ...
 
     def check(self) -> None:
         """Raises DigestMismatch."""

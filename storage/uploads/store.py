@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ from storage.uploads.rows import (
     hash_token,
 )
 from storage.uploads.slots import StillJoining
+from storage.uploads.writing import disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -304,8 +306,10 @@ class Store:
         assert held.handle is not None
         offset = held.offset
         if offset > held.row.durable_offset:
+            started = time.perf_counter()
             with metrics.timing_of_sync():
                 os.fdatasync(held.handle)
+            disk.note_sync(offset - held.row.durable_offset, time.perf_counter() - started)
             held.row.durable_offset = offset
 
     @contextlib.contextmanager

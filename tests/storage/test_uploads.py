@@ -21,11 +21,11 @@ from appliance.states import UploadState, VideoState
 from storage import uploads
 from storage.layout import Layout
 from storage.uploads import Created, NewUpload, Slot, Store, UploadBusy, UploadGone, receive
-from storage.uploads.receiving import Writer
+from storage.uploads.writing import Disk, Writer
 from tests.factories import make_user
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
 BODY = random.Random(1).randbytes(100_000)
@@ -295,7 +295,9 @@ def write(path: Path, chunks: Iterable[bytes], offset: int = 0) -> Writer:
         writer = Writer(handle, offset)
         try:
             for chunk in chunks:
-                await writer.write(chunk)
+                waiting = writer.write(chunk)
+                if waiting is not None:
+                    await waiting
         finally:
             await writer.flush()
             os.close(handle)
@@ -304,27 +306,50 @@ def write(path: Path, chunks: Iterable[bytes], offset: int = 0) -> Writer:
     return asyncio.run(work())
 
 
-@pytest.mark.parametrize("slow_s", [-1.0, 0.00002, 10.0], ids=["threads", "mixed", "inline"])
-def test_bytes_arrive_in_order_however_quick_the_disk_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
-) -> None:
-    monkeypatch.setattr("storage.uploads.receiving.SLOW_WRITE_S", slow_s)
-    monkeypatch.setattr("storage.uploads.receiving.BATCH_BYTES", 20_000)
-    monkeypatch.setattr("storage.uploads.receiving.BATCHES_AFTER_SLOW", 2)
+@pytest.fixture(params=["threads", "mixed", "inline"])
+def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """One that seems slow all the time, again and again for an instant, or never."""
+    slow_s = 10.0 if request.param == "inline" else -1.0
+    monkeypatch.setattr("storage.uploads.writing.SLOW_WRITE_S", slow_s)
+    monkeypatch.setattr("storage.uploads.writing.SLOW_SYNC_S", slow_s)
+    monkeypatch.setattr(
+        "storage.uploads.writing.SLOW_FOR_S", 0.0005 if request.param == "mixed" else 60.0
+    )
+    monkeypatch.setattr("storage.uploads.writing.BATCH_BYTES", 20_000)
+    found = Disk()
+    monkeypatch.setattr("storage.uploads.writing.disk", found)
+    return found
+
+
+def seen_as_slow(disk: Disk, chunks: list[bytes]) -> Iterator[bytes]:
+    for number, chunk in enumerate(chunks):
+        if number % 20 == 0:
+            disk.note_write(0.0, sleeps=1)
+        yield chunk
+
+
+def test_bytes_arrive_in_order_however_quick_the_disk_is(tmp_path: Path, disk: Disk) -> None:
     sizes = random.Random(7)
     chunks = [sizes.randbytes(sizes.randrange(1, 30_000)) for _ in range(300)]
-    writer = write(tmp_path / "file", chunks)
+    writer = write(tmp_path / "file", seen_as_slow(disk, chunks))
     assert (tmp_path / "file").read_bytes() == b"".join(chunks)
     assert writer.offset == sum(map(len, chunks))
 
 
-@pytest.mark.parametrize("slow_s", [-1.0, 10.0], ids=["threads", "inline"])
-def test_after_an_error_nothing_lands_in_a_wrong_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
-) -> None:
+def test_disk_is_slow_when_it_lets_writers_sleep_or_takes_long_to_sync() -> None:
+    busy, sleepy, syncing, quick = (Disk() for _ in range(4))
+    busy.note_write(0.2, sleeps=0)  # the processor was somebody else's
+    sleepy.note_write(0.2, sleeps=1)
+    syncing.note_sync(8 << 20, 0.2)
+    quick.note_write(0.0002, sleeps=1)
+    quick.note_sync(64 << 20, 0.2)
+    quick.note_sync(4096, 0.02)  # how long a journal takes says nothing of the bytes
+    assert [d.is_slow for d in (busy, sleepy, syncing, quick)] == [False, True, True, False]
+    assert [d.is_in_doubt for d in (busy, sleepy, syncing, quick)] == [True, True, False, False]
+
+
+def test_after_an_error_nothing_lands_in_a_wrong_place(tmp_path: Path, disk: Disk) -> None:
     """The kernel refuses to write beyond a limit of the process: short write, then an error."""
-    monkeypatch.setattr("storage.uploads.receiving.SLOW_WRITE_S", slow_s)
-    monkeypatch.setattr("storage.uploads.receiving.BATCH_BYTES", 20_000)
     body = random.Random(3).randbytes(200_000)
     path = tmp_path / "file"
     child = os.fork()
@@ -332,7 +357,8 @@ def test_after_an_error_nothing_lands_in_a_wrong_place(
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
         try:
-            write(path, [body[i : i + 7000] for i in range(0, len(body), 7000)])
+            pieces = [body[i : i + 7000] for i in range(0, len(body), 7000)]
+            write(path, seen_as_slow(disk, pieces))
         except OSError:
             os._exit(7)
         os._exit(0)

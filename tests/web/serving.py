@@ -34,6 +34,7 @@ from appliance.models import Role, User
 from appliance.settings import Settings
 from storage.layout import Layout
 from web.app import create_app
+from web.direct_body import UploadProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -79,6 +80,7 @@ def served(settings: Settings) -> Iterator[Served]:
             app,
             log_config=None,
             access_log=False,
+            http=UploadProtocol,  # as `appliance web` does
             lifespan="on",
             timeout_graceful_shutdown=3,
             ws="none",
