@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from peewee import OperationalError
+
 from appliance import videos
+from appliance.db import is_full, transaction
 from appliance.models import Post, Upload, Video
 from appliance.states import UploadState, VideoState, move
 from storage import media
@@ -14,23 +19,43 @@ if TYPE_CHECKING:
 
 
 def end_row(
+    layout: Layout,
+    row: Upload,
+    video: Video | None,
+    before: UploadState,
+    state: UploadState,
+    error: str,
+) -> bool:
+    """Move the row to its end; the video goes, or says why it failed.
+
+    False when somebody else moved it first. Works on a full disk, too: the bytes, which nobody
+    will want any more, make room for the row. Raises OperationalError.
+    """
+    try:
+        return _end_row(row, video, before, state, error)
+    except OperationalError as exc:
+        if not is_full(exc) or before is not UploadState.RECEIVING:
+            raise
+        with suppress(FileNotFoundError):
+            os.truncate(layout.upload(row.public_id), 0)
+        return _end_row(row, video, before, state, error)
+
+
+def _end_row(
     row: Upload, video: Video | None, before: UploadState, state: UploadState, error: str
 ) -> bool:
-    """Move the row to its end; the video goes, or says why it failed. In a transaction.
-
-    False when somebody else moved it first.
-    """
-    if not move(Upload, row.id, before, state, error=error):
-        return False
-    if row.parts:  # those that were joined already, too; their files go with the next sweep
-        Upload.update(state=state, error=error).where(Upload.public_id.in_(row.parts)).execute()
-    video = video and Video.get_or_none(Video.id == video.id)
-    if video is not None and video.state is VideoState.UPLOADING:
-        keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
-        if keep:
-            videos.change_state(video, VideoState.FAILED, error=error)
-        else:
-            videos.forget(video)
+    with transaction():
+        if not move(Upload, row.id, before, state, error=error):
+            return False
+        if row.parts:  # those that were joined already, too; their files go with the next sweep
+            Upload.update(state=state, error=error).where(Upload.public_id.in_(row.parts)).execute()
+        video = video and Video.get_or_none(Video.id == video.id)
+        if video is not None and video.state is VideoState.UPLOADING:
+            keep = state in (UploadState.FAILED, UploadState.LOST) or _has_posts(video)
+            if keep:
+                videos.change_state(video, VideoState.FAILED, error=error)
+            else:
+                videos.forget(video)
     return True
 
 

@@ -14,13 +14,12 @@ from peewee import JOIN
 
 from appliance import access, events, metrics
 from appliance.clock import boot_id, boottime_s
-from appliance.db import transaction
 from appliance.errors import Conflict, NotFound
 from appliance.models import Source, Upload, User, Video
 from appliance.states import UploadState, VideoState
 from storage.layout import Layout
 from storage.uploads.ending import end_row, remove_file
-from storage.uploads.rows import ENDED, OPEN
+from storage.uploads.rows import ENDED, OPEN, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -118,7 +117,7 @@ def _find(upload_id: str, actor: User | None) -> Upload:
         return access.get_upload(actor, upload_id)
     row = Upload.get_or_none(Upload.public_id == upload_id)
     if row is None:
-        raise NotFound("There is no such upload.")
+        raise NotFound(UNKNOWN)
     return row
 
 
@@ -128,12 +127,12 @@ def stop(settings: Settings, row: Upload, state: UploadState, sentence: str) -> 
     False: it was finished or ended by somebody else before. ``FAILED`` keeps the video, with the
     sentence as its error.
     """
-    with transaction():
-        video = Video.get_or_none(Video.id == row.video_id)
-        if not end_row(row, video, UploadState.RECEIVING, state, sentence):
-            return False
+    layout = Layout(settings.data)
+    video = Video.get_or_none(Video.id == row.video_id)
+    if not end_row(layout, row, video, UploadState.RECEIVING, state, sentence):
+        return False
     # Whoever holds the file keeps writing to one that has no name any more, and finds out.
-    remove_file(Layout(settings.data), row.public_id)
+    remove_file(layout, row.public_id)
     metrics.UPLOAD_ENDED.labels(state.value).inc()
     return True
 

@@ -25,7 +25,7 @@ from cryptography.fernet import Fernet
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.ids import new_id
-from appliance.models import Upload
+from appliance.models import Upload, Video
 from appliance.states import UploadState, move
 from storage import media
 from storage.uploads.files import BytesLost, open_locked, write_at
@@ -204,7 +204,8 @@ def _taken_up(store: Store, row: Upload) -> Iterator[Held]:
         except FileNotFoundError:
             continue
     fresh = Upload.get_by_id(row.id)  # whoever had the lock before may have moved it on
-    held = Held(fresh, fresh.video, handle, fresh.length or 0)
+    video = Video.get_or_none(Video.id == fresh.video_id)
+    held = Held(fresh, video, handle, fresh.length or 0)
     try:
         yield held
     finally:

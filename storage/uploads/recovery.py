@@ -5,12 +5,15 @@ Safe in any process at any time: what another request holds is left to it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from peewee import PeeweeException
 
 from appliance.clock import now
 from appliance.errors import ApplianceError
@@ -67,7 +70,7 @@ def recover(settings: Settings) -> Recovered:
         except UploadGone as exc:
             done.ended += 1
             log.info("upload %s has ended: %s", row.public_id, exc)
-        except (ApplianceError, OSError) as exc:
+        except (ApplianceError, OSError, PeeweeException) as exc:
             log.warning("upload %s can't be recovered now: %s", row.public_id, exc)
     done.files_removed = _remove_rowless_files(store.layout)
     done.rows_removed = _remove_old_rows()
@@ -97,8 +100,9 @@ def _recover_one(store: Store, row: Upload, done: Recovered) -> None:
 def _remove_rowless_files(layout: Layout) -> int:
     removed = 0
     for path in layout.uploads.iterdir():
-        if time.time() - path.lstat().st_mtime > _ROWLESS_S and not _has_row(path):
-            removed += _remove_unless_held(path)
+        with contextlib.suppress(FileNotFoundError):  # finished or ended this very moment
+            if time.time() - path.lstat().st_mtime > _ROWLESS_S and not _has_row(path):
+                removed += _remove_unless_held(path)
     return removed
 
 

@@ -26,6 +26,7 @@ FULL_SENTENCE = (
     "The box has run out of room. What has arrived is kept; the upload can go on once there is "
     "space again."
 )
+UNKNOWN = "There is no such upload."
 ENDED = {
     UploadState.TERMINATED: "This upload was cancelled. Start again to send the file.",
     UploadState.EXPIRED: "This upload got no bytes for too long and was removed. Start again.",

@@ -37,6 +37,7 @@ from storage.uploads.rows import (
     FULL_SENTENCE,
     OPEN,
     PARTIAL,
+    UNKNOWN,
     Created,
     Held,
     NewUpload,
@@ -155,7 +156,7 @@ class Store:
         # Compared in any case: how long the answer takes must not tell whether the id exists.
         stored = row.token_hash if row is not None else hash_token("")
         if not hmac.compare_digest(hash_token(token), stored) or row is None:
-            raise NotFound("There is no such upload.")
+            raise NotFound(UNKNOWN)
         return row
 
     def hold(self, row: Upload) -> Held:
@@ -167,8 +168,11 @@ class Store:
         except FileNotFoundError:
             handle = None
         try:
-            held = Held(Upload.get_by_id(row.id), None, handle, 0)
-            held.video = held.row.video
+            fresh = Upload.get_or_none(Upload.id == row.id)
+            if fresh is None:  # ended long ago, and swept this very moment
+                raise NotFound(UNKNOWN)
+            # Looked up by itself: whoever cancels the upload may remove it between the two.
+            held = Held(fresh, Video.get_or_none(Video.id == fresh.video_id), handle, 0)
             self._take_up(held)
         except BaseException:
             if handle is not None:
@@ -482,14 +486,7 @@ class Store:
     def terminate(self, held: Held) -> None:
         """The sender wants no more of it. A complete upload leaves its video alone."""
         if held.row.state is UploadState.RECEIVING:
-            try:
-                self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
-            except OperationalError as exc:
-                if not is_full(exc) or held.handle is None:
-                    raise
-                # Deleting must work on a full disk: the bytes make room for the row.
-                cut_back(held.handle, 0)
-                self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
+            self.end(held, UploadState.TERMINATED, ENDED[UploadState.TERMINATED])
         elif held.row.state is UploadState.COMPLETE:
             Upload.update(token_hash="").where(Upload.id == held.row.id).execute()
         else:
@@ -502,9 +499,8 @@ class Store:
     def end(self, held: Held, state: UploadState, error: str) -> None:
         """Bring an open upload to an end without a file; its video goes, or says why it failed."""
         row = held.row
-        with transaction():
-            if not end_row(row, held.video, row.state, state, error):
-                return
+        if not end_row(self.layout, row, held.video, row.state, state, error):
+            return
         metrics.UPLOAD_ENDED.labels(state.value).inc()
         row.state, row.error = state, error
         remove_file(self.layout, row.public_id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,6 +143,8 @@ def fork_waiting(reading: int, step: Callable[[], object]) -> int:
         with contextlib.suppress(UploadBusy, UploadGone, Conflict, StorageFull):  # not the first
             step()
         code = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 

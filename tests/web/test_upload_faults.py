@@ -11,14 +11,17 @@ import shutil
 import signal
 import subprocess
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from appliance.clock import now
 from appliance.db import database
-from appliance.models import Job, Video
+from appliance.models import Job, Upload, Video
 from appliance.settings import Settings
+from storage import uploads
 from storage.layout import Layout
 from tests.web.serving import add_user, prepare, script, serving, serving_process, wait_until
 from tests.web.test_upload_crashes import small_disk
@@ -153,4 +156,39 @@ def test_no_room_for_another_file_is_no_room(settings: Settings) -> None:
             assert delete(client, second).status_code == 204
             assert create(client, 1000).status_code == 201
             assert offset_of(client, first) == 500
+        database.close()
+
+
+def fill(ballast: Path) -> None:
+    """To the last byte."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+
+
+@pytest.mark.needs_root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_ending_uploads_works_on_a_disk_without_a_byte_left(settings: Settings) -> None:
+    with small_disk(settings.data, "24m"):
+        roomy = settings.model_copy(update={"disk_reserve": 0})
+        prepare(roomy)
+        with serving(roomy) as url, script(url, add_user()) as client:
+            cancelled, expired = made(client, 2_000_000), made(client, 2_000_000)
+            for location in (cancelled, expired):
+                assert patch(client, location, 0, bytes(1_000_000)).status_code == 204
+            with database.connection_context():
+                first, second = Upload.select().order_by(Upload.id)
+                Upload.update(expires_at=now() - timedelta(days=9)).where(
+                    Upload.id == second.id
+                ).execute()
+                fill(roomy.data / "ballast")
+                uploads.cancel(roomy, first.public_id, None)
+                fill(roomy.data / "more ballast")
+                assert uploads.recover(roomy).ended == 1
+            assert head(client, cancelled).status_code == 410
+            assert head(client, expired).status_code == 410
         database.close()
