@@ -142,6 +142,11 @@ def _is_cut(error: Exception) -> bool:
     return isinstance(error, InternalServerException) and "disconnected" in error.detail
 
 
+def _is_foreseen(error: Exception, answer: Answer) -> bool:
+    """Whether the sentence says it all: a full disk or a busy box is no fault of the program."""
+    return isinstance(error, ApplianceError) or answer.status == 507
+
+
 def _describe_validation(error: ValidationException) -> Answer:
     found = error.extra if isinstance(error.extra, list) else []
     errors = [_field_error(str(item.get("key", "")), str(item["message"])) for item in found]
@@ -175,7 +180,10 @@ def to_response(request: Request[Any, Any, Any], error: Exception) -> Response[A
     answer = describe(error)
     request_id = str(request.scope.get("request_id", ""))
     if answer.status >= 500 and not _is_cut(error):
-        log.error("error id=%s", request_id, exc_info=error)
+        if _is_foreseen(error, answer):
+            log.warning("refused id=%s code=%s: %s", request_id, answer.code, answer.sentence)
+        else:
+            log.error("error id=%s", request_id, exc_info=error)
     if wants_problem(request):
         return _problem(request, answer, request_id)
     is_fragment = request.headers.get("hx-request") == "true"

@@ -143,6 +143,20 @@ def test_unexpected_error_is_logged_and_not_told(
         assert told.headers["x-request-id"] in caplog.text
 
 
+def test_a_full_disk_is_no_fault_of_the_program(
+    box: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said in one line, without a traceback."""
+    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda path: 1_000_000)
+    wanted = {"filename": "a.mp4", "file_size": 50_000_000, "content_type": "video/mp4"}
+    with script(box, add_user()) as client:
+        answer = client.post("/api/v1/uploads", json=wanted)
+    assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+    (said,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert (said.levelname, said.exc_info) == ("WARNING", None)
+    assert answer.headers["x-request-id"] in said.getMessage()
+
+
 def test_a_request_that_is_cut_is_no_error_of_ours(
     box: str, caplog: pytest.LogCaptureFixture
 ) -> None:
