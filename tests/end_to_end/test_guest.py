@@ -65,7 +65,7 @@ def _enter(page: Page, name: str, password: str = "") -> None:
 def test_guest_sends_by_phone_over_a_reload_and_is_named(
     box: Box, browser: Browser, cookies: list[Any], tmp_path: Path
 ) -> None:
-    link = _make(box, note="As long as you like.", password="open sesame", tag="party")
+    link = _make(box, note="As long as you like.", password="open sesame", tag="party", max_files=2)
     file = padded(media.h264_aac(), tmp_path / "Dance floor.mp4", 9_000_000)
     with visiting(browser, box.url, size="phone") as context:
         watched = Watched(context.new_page())
@@ -73,6 +73,7 @@ def test_guest_sends_by_phone_over_a_reload_and_is_named(
         assert watched.problems() == []
         _enter(page, "Anna", "open sesame")
         expect(page.locator("main")).to_contain_text("As long as you like.")
+        expect(page.locator("#file-hint")).to_contain_text("2 more files can be sent.")
         assert watched.problems() == []
 
         slow(page, 1_500_000)
@@ -89,6 +90,8 @@ def test_guest_sends_by_phone_over_a_reload_and_is_named(
         assert began > 0.2, "it began anew instead of going on"
         # It says so by itself, in one place, and still after a reload.
         expect(page.locator("#sent h2")).to_have_text("You sent 1 file", timeout=60_000)
+        expect(page.locator("#file-hint")).to_contain_text("One more file can be sent.")
+        assert page.locator("#choose").count() == 1
         expect(page.locator("#uploads")).to_be_hidden()
         page.reload()
         expect(page.locator("#sent")).to_contain_text("Dance floor.mp4")

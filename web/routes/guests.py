@@ -65,10 +65,10 @@ def _closed(status: int, state: str, sentence: str, *, sent: int = 0) -> Templat
 
 @get("/send/{token:str}/_sent", opt=PUBLIC, sync_to_thread=True, include_in_schema=False)
 def sent_list(request: AnyRequest, token: FromPath[str]) -> Template:
-    """What has arrived, anew."""
+    """What has arrived, and how much more can be sent, anew."""
     with database.connection_context():
         link, guest = entered(request, token)
-        return Template("guests/_sent.html", context=send_context(request, token, link, guest))
+        return Template("guests/_arrived.html", context=send_context(request, token, link, guest))
 
 
 @post(
