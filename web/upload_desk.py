@@ -139,7 +139,7 @@ class UploadDesk:
             await look_up(lambda: self.store.check(upload_id, token))
             if offset is not None and taken.offset not in (None, offset):
                 raise WrongOffset(None)
-        async with self.slots.hold(upload_id) as slot:
+        async with self.slots.hold(upload_id, offset) as slot:
             held = await self._open(slot, upload_id, token)
             try:
                 if held.is_unsure and self.settings.upload_fsync == "ack":

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from appliance.errors import Conflict
 from storage.background import in_thread
+from storage.uploads.rows import WrongOffset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -82,6 +83,20 @@ class Pace:
     bytes_per_s: int
 
 
+class _Waiting:
+    """Who wants to be next, with bytes for ``offset``; None: not with bytes for a certain one."""
+
+    def __init__(self, offset: int | None, patience: asyncio.Timeout) -> None:
+        self.offset = offset
+        self.is_refused = False
+        self._patience = patience
+
+    def refuse(self) -> None:
+        if not self._patience.expired():
+            self.is_refused = True
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
+
 class Slot:
     """One upload's turn. ``told_s``: when its progress was last told (monotonic)."""
 
@@ -89,7 +104,7 @@ class Slot:
         self.lock = asyncio.Lock()
         self.users = 0
         self.told_s = 0.0
-        self._waiting = 0
+        self._waiting: list[_Waiting] = []
         self._sender: Sender | None = None
         self._started_at = 0
         self._since_s = 0.0
@@ -106,22 +121,32 @@ class Slot:
         """While ``sender`` brings bytes from ``offset`` on; newcomers may interrupt it."""
         self._sender, self._started_at = sender, offset
         self._since_s = time.monotonic()
-        if self._waiting:
-            self._ask()
+        for each in list(self._waiting):
+            self._ask(each)
         try:
             yield
         finally:
             self._sender = None
 
-    async def wait(self, until_s: float) -> None:
-        """Be the next holder. Raises TimeoutError at ``until_s`` on the loop's clock."""
-        self._waiting += 1
+    async def wait(self, until_s: float, offset: int | None = None) -> None:
+        """Be the next holder. ``offset``: where the bytes that this one brings belong, if any.
+
+        Raises TimeoutError at ``until_s`` on the loop's clock, WrongOffset when a sender before it
+        has other bytes.
+        """
         try:
-            self._ask()
-            async with asyncio.timeout_at(until_s):
-                await self.lock.acquire()
-        finally:
-            self._waiting -= 1
+            async with asyncio.timeout_at(until_s) as patience:
+                me = _Waiting(offset, patience)
+                self._waiting.append(me)
+                try:
+                    self._ask(me)
+                    await self.lock.acquire()
+                finally:
+                    self._waiting.remove(me)
+        except TimeoutError:
+            if me.is_refused:
+                raise WrongOffset(None) from None
+            raise
         self._until_s = until_s
 
     async def work(self, what: Callable[[], T], *, undo: Callable[[T], object] | None = None) -> T:
@@ -137,7 +162,7 @@ class Slot:
     @property
     def wanted(self) -> bool:
         """Somebody waits for it."""
-        return self._waiting > 0
+        return bool(self._waiting)
 
     @property
     def idle(self) -> bool:
@@ -165,18 +190,25 @@ class Slot:
         if self._sender is not None:
             self._sender.interrupt()
 
-    def _ask(self) -> None:
+    def _ask(self, who: _Waiting) -> None:
         if self._sender is not None:
-            self._urge(self._sender, time.monotonic() + GRACE_S)
+            self._urge(self._sender, who, time.monotonic() + GRACE_S)
 
-    def _urge(self, sender: Sender, until_s: float) -> None:
-        """Stop ``sender``, or look again in a moment while it has good reasons to go on."""
-        if sender is not self._sender:
+    def _urge(self, sender: Sender, who: _Waiting, until_s: float) -> None:
+        """Stop ``sender``, or look again in a moment while it has good reasons to go on.
+
+        When it is past what ``who`` brings, it has won: else of two that race from the same byte
+        neither would get anywhere.
+        """
+        if sender is not self._sender or who not in self._waiting:
+            return
+        if who.offset not in (None, self.offset):
+            who.refuse()
             return
         now_s = time.monotonic()
         fresh = now_s < self._since_s + FRESH_S
         if fresh or (now_s < until_s and sender.ends_within(until_s - now_s)):
-            asyncio.get_running_loop().call_later(_URGE_S, self._urge, sender, until_s)
+            asyncio.get_running_loop().call_later(_URGE_S, self._urge, sender, who, until_s)
         else:
             sender.interrupt()
 
@@ -229,12 +261,16 @@ class Slots:
         return slot.pace if slot is not None else None
 
     @asynccontextmanager
-    async def hold(self, upload_id: str) -> AsyncIterator[Slot]:
-        """Be the only one on this upload. Raises UploadBusy after ``WAIT_S``."""
+    async def hold(self, upload_id: str, offset: int | None = None) -> AsyncIterator[Slot]:
+        """Be the only one on this upload. ``offset``: where the bytes that it brings belong.
+
+        Raises UploadBusy after ``WAIT_S``; WrongOffset, and leaves the present sender in peace,
+        when that one is elsewhere already.
+        """
         slot = self._slots.setdefault(upload_id, Slot())
         slot.users += 1
         try:
-            await slot.wait(asyncio.get_running_loop().time() + WAIT_S)
+            await slot.wait(asyncio.get_running_loop().time() + WAIT_S, offset)
         except BaseException as exc:
             self._leave(slot)
             if isinstance(exc, TimeoutError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.uploads import Slot, Slots, UploadBusy
+from storage.uploads import Slot, Slots, UploadBusy, WrongOffset
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -99,6 +99,34 @@ def test_a_sender_that_begins_while_others_wait_is_told(monkeypatch: pytest.Monk
             with slot.sending(sender, 0):
                 assert sender.stopped.is_set()
         await waits
+
+    run(work())
+
+
+def test_a_newcomer_is_sent_away_once_the_sender_has_passed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both began at the same byte; only when bytes come it shows who was first."""
+    monkeypatch.setattr("storage.uploads.slots.FRESH_S", 60.0)
+
+    async def work() -> None:
+        slots, sender = Slots(), Sender()
+
+        async def rival() -> None:
+            async with slots.hold("one", 0):
+                pass
+
+        async with slots.hold("one") as slot:
+            with slot.sending(sender, 0):
+                waits = asyncio.create_task(rival())
+                while not slot.wanted:
+                    await asyncio.sleep(0)
+                sender.taken = 1
+                with pytest.raises(WrongOffset):
+                    await waits
+                assert not slot.wanted
+                assert not sender.stopped.is_set()
+        await newcomer(slots)  # who waited in vain has left nothing locked
 
     run(work())
 

@@ -226,6 +226,27 @@ def test_of_many_newcomers_one_wins_and_all_are_answered(
     assert list(layout.uploads.iterdir()) == [], "no lock files"
 
 
+def test_of_several_that_send_slowly_from_the_same_byte_one_wins(
+    url: str, client: httpx.Client, layout: Layout
+) -> None:
+    """None of them is done within the moment that the first is left alone anyway."""
+    fills = [os.urandom(1000) * 40_000 for _ in range(3)]
+    location = made(client, len(fills[0]))
+    start = threading.Barrier(len(fills))
+
+    def race(fill: bytes) -> Answer:
+        with sending(url, location, 0, len(fill)) as sender:
+            start.wait()
+            send_slowly(sender, fill)
+            return sender.answer()
+
+    with ThreadPoolExecutor(len(fills)) as pool:
+        answers = list(pool.map(race, fills))
+    assert sorted(answer.status for answer in answers) == [204, 409, 409]
+    (winner,) = [fill for fill, answer in zip(fills, answers, strict=True) if answer.status == 204]
+    assert original(layout) == winner
+
+
 def test_newcomers_of_all_kinds_leave_one_whole_file(
     client: httpx.Client, url: str, layout: Layout
 ) -> None:
