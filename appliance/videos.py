@@ -38,7 +38,7 @@ def create(
     guest_id: str | None = None,
     sent_sha256: str | None = None,
     index_moved: bool = False,
-    tag: str = "",
+    tag_names: Iterable[str] = (),
 ) -> Video:
     """A video whose bytes are still to come."""
     name = clean_filename(filename)
@@ -56,7 +56,7 @@ def create(
             sent_sha256=sent_sha256,
             index_moved=index_moved,
         )
-        tags.put(video, tags.clean_all([tag]))
+        tags.put(video, tags.clean_all(tag_names))
         by_owner = owner is not None and guest_link_id is None
         tell(video, "video.created", actor_id=owner.id if owner and by_owner else None)
     return video

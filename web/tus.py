@@ -297,7 +297,7 @@ def _new_upload(wanted: Creation, asker: Principal) -> NewUpload:
         protocol="tus",
         sent_sha256=whole_sha256(said),
         index_moved=was_index_moved(said),
-        tag=said.get("tag", ""),
+        tags=(said.get("tag", ""),),
         concat=PARTIAL if wanted.concat == PARTIAL else None,
     )
 

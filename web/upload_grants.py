@@ -13,9 +13,8 @@ import msgspec
 
 from appliance import tags
 from appliance.clock import now
-from appliance.db import transaction
 from appliance.errors import InvalidInput
-from appliance.models import Source, Video, Visibility
+from appliance.models import Source, Visibility
 from appliance.text import clean_line, describe_size
 from storage.uploads import NewUpload, Store
 from web.upload_requests import upload_path
@@ -71,7 +70,9 @@ def check_wanted(wanted: UploadWanted, max_bytes: int) -> None:
     """Whether such a file may come. Raises InvalidInput; pure."""
     if not clean_line(wanted.filename):
         raise InvalidInput("The file needs a name.", field="filename")
-    if wanted.file_size <= 0:
+    if wanted.file_size < 0:
+        raise InvalidInput("No file has fewer than 0 bytes.", field="file_size")
+    if wanted.file_size == 0:
         raise InvalidInput("The file is empty, so there is nothing to send.", field="file_size")
     if wanted.file_size > max_bytes:
         raise InvalidInput(
@@ -116,13 +117,9 @@ def make_grant(store: Store, owner: User, wanted: UploadWanted) -> UploadGrant:
         sent_sha256=None if wanted.sha256 is None else read_sha256(wanted.sha256),
         index_moved=wanted.index_moved,
         life_hours=store.settings.upload_grant_hours,
+        tags=tuple(wanted.tags),
     )
-    created = store.create(owner, new)
-    if wanted.tags:
-        with transaction():
-            video = Video.get(Video.public_id == created.video_id)
-            tags.put(video, tags.clean_all(wanted.tags))
-    return grant_of(store.settings.base_url, created)
+    return grant_of(store.settings.base_url, store.create(owner, new))
 
 
 def grant_of(base_url: str, created: Created) -> UploadGrant:

@@ -79,8 +79,8 @@ class NewUpload:
     """What a sender says before the first byte. ``length`` None: not known yet.
 
     ``expected_bytes`` is what room is looked for when the length is not known. ``life_hours``: how
-    long the first byte is waited for; None: as long as for any other byte. ``tag`` is put on
-    the video. ``also_check`` is called in the transaction that makes the rows; what it raises
+    long the first byte is waited for; None: as long as for any other byte. ``tags`` are put
+    on the video. ``also_check`` is called in the transaction that makes the rows; what it raises
     undoes it.
     """
 
@@ -100,7 +100,7 @@ class NewUpload:
     guest_name: str | None = None
     guest_link_id: int | None = None
     guest_id: str | None = None
-    tag: str = ""
+    tags: tuple[str, ...] = ()
     also_check: Callable[[], None] | None = None
 
 

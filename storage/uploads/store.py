@@ -135,7 +135,7 @@ class Store:
             guest_id=new.guest_id,
             sent_sha256=new.sent_sha256,
             index_moved=new.index_moved,
-            tag=new.tag,
+            tag_names=new.tags,
         )
 
     def _next_expiry(self, hours: float | None = None) -> datetime:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.access import Scope
 from appliance.clock import now
+from appliance.db import database
 from appliance.models import Role, Source, Upload, User, Video, VideoTag, Visibility
 from appliance.states import UploadState, VideoState
 from tests.web.draft_wire import PARTIAL, probes, raw
@@ -92,7 +93,7 @@ def test_a_grant_that_waited_too_long_is_over(
         ({"filename": "\u202e\0"}, "filename", "name"),
         ({"filename": 5}, "filename", "filename"),
         ({"file_size": 0}, "file_size", "empty"),
-        ({"file_size": -1}, "file_size", "empty"),
+        ({"file_size": -1}, "file_size", "fewer than 0 bytes"),
         ({"file_size": 10**12}, "file_size", "at most 21.5 GB"),
         ({"file_size": "five"}, "file_size", "file_size"),
         ({"file_size": True}, "file_size", "file_size"),
@@ -153,6 +154,17 @@ def test_everything_that_may_be_said(sender: httpx.Client) -> None:
     assert (video.sent_sha256, video.index_moved) == (SHA256, True)
     assert sorted(tag.name for tag in VideoTag.select()) == ["party", "summer"]
     assert Upload.get().sent_sha256 == SHA256
+
+
+def test_a_grant_is_made_whole_or_not_at_all(sender: httpx.Client) -> None:
+    """No crash can part the tags from their video: what fails late undoes all of it."""
+    database.execute_sql(
+        "CREATE TRIGGER late BEFORE INSERT ON video_tag BEGIN SELECT RAISE(ABORT, 'late'); END"
+    )
+    assert sender.post("/api/v1/uploads", json={**WANTED, "tags": ["party"]}).status_code == 500
+    assert (Upload.select().count(), Video.select().count()) == (0, 0)
+    database.execute_sql("DROP TRIGGER late")
+    granted(sender, tags=["party"])
 
 
 def test_a_grant_needs_somebody_who_may(one_server: Served, owner: User) -> None:

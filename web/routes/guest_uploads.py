@@ -97,7 +97,7 @@ def _of_guest(link: GuestLink, guest: Guest) -> dict[str, Any]:
     return {
         "source": Source.GUEST,
         "visibility": link.visibility,
-        "tag": link.tag,
+        "tags": (link.tag,),
         "guest_name": guest.name,
         "guest_link_id": link.id,
         "guest_id": guest.guest_id,
