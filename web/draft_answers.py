@@ -34,6 +34,20 @@ def mismatching_offset(expected: int, provided: int) -> Problem:
     return found
 
 
+def elsewhere(settled: int, provided: int) -> Problem:
+    """To bytes from ``provided`` on while another request brings others, and is left in peace.
+
+    ``settled``: as many have arrived for good. More are on their way, but what isn't sure to be on
+    disk is never told as an offset.
+    """
+    found = mismatching_offset(settled, provided)
+    found.message = (
+        f"Another request is sending this upload, from another byte; {settled} bytes are safe so "
+        "far. Ask for the offset first."
+    )
+    return found
+
+
 def inconsistent_length(detail: str) -> Problem:
     found = Problem(
         400, f"{_TYPES}inconsistent-upload-length", "inconsistent length values for upload", detail

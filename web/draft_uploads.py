@@ -17,12 +17,13 @@ from appliance.errors import Conflict, NotFound, TooLarge
 from appliance.models import Role, Source
 from appliance.states import UploadState
 from storage.background import in_thread
-from storage.uploads import DigestMismatch, NewUpload, UploadGone
+from storage.uploads import DigestMismatch, NewUpload, UploadGone, WrongOffset
 from storage.uploads.rows import PARTIAL as PARTIAL_UPLOAD
 from web import draft_requests
 from web.auth import principal
 from web.digest_fields import content_digest, whole_sha256
 from web.draft_answers import (
+    elsewhere,
     inconsistent_length,
     limits,
     mismatching_offset,
@@ -35,6 +36,7 @@ from web.upload_body import BodyCut
 from web.upload_requests import NotAllTaken, Refused, Reply, upload_path
 
 if TYPE_CHECKING:
+    from appliance.models import Upload
     from storage.uploads import Held, Slot
     from web.auth import Principal
     from web.digest_fields import ContentDigest
@@ -169,9 +171,24 @@ class Draft:
         if said.offset is None:
             raise Refused(400, "Say in Upload-Offset where these bytes belong.")
         digest = content_digest(request)
+
+        def check(row: Upload) -> None:
+            _check_kind(row)
+            _check_length(row, said)
+
         try:
-            async with self.desk.take_up(upload_id, token) as (held, slot):
+            async with self.desk.take_up(
+                upload_id,
+                token,
+                offset=said.offset,
+                check=check,
+            ) as (held, slot):
                 return await self._append_to(request, said, held, slot, digest)
+        except WrongOffset as exc:
+            if exc.offset is not None:
+                raise
+            row = await in_thread(lambda: self.store.check(upload_id, token))
+            raise elsewhere(row.settled_offset, said.offset) from None
         except UploadGone:
             answered = await in_thread(lambda: self.store.check(upload_id, token).final_answer)
             if answered is None or not said.complete:
@@ -186,8 +203,7 @@ class Draft:
         slot: Slot,
         digest: ContentDigest | None,
     ) -> Reply:
-        if held.row.concat == PARTIAL_UPLOAD:
-            raise Conflict("This is a part of a file that tus puts together; send it by tus.")
+        _check_kind(held.row)
         if held.is_whole:  # cut short after its last byte
             await in_thread(lambda: self.store.finish(held))
         if said.offset != held.offset:
@@ -207,15 +223,10 @@ class Draft:
 
     def _agree_on_length(self, held: Held, said: Said) -> None:
         """Note a length that wasn't known. Raises Refused, TooLarge, StorageFull."""
-        known, length = held.row.length, said.length_from(held.offset)
-        if known is None:
-            if length is not None:
-                self.store.declare_length(held, length)
-        elif length not in (None, known) or held.offset + (said.size or 0) > known:
-            raise inconsistent_length(
-                f"This upload was said to have {known} bytes; by this request it would have "
-                f"{length if length is not None else held.offset + (said.size or 0)}."
-            )
+        _check_length(held.row, said)
+        length = said.length_from(held.offset)
+        if held.row.length is None and length is not None:
+            self.store.declare_length(held, length)
 
     async def _receive(
         self,
@@ -253,6 +264,23 @@ class Draft:
         async with self.desk.take_up(*request.address()) as (held, slot):
             await slot.work(lambda: self.store.terminate(held))
         return Reply(204, [])
+
+
+def _check_kind(row: Upload) -> None:
+    """Raises Conflict."""
+    if row.concat == PARTIAL_UPLOAD:
+        raise Conflict("This is a part of a file that tus puts together; send it by tus.")
+
+
+def _check_length(row: Upload, said: Said) -> None:
+    """For bytes that belong where ``said`` says. Raises Refused."""
+    offset = said.offset or 0
+    known, length = row.length, said.length_from(offset)
+    if known is not None and (length not in (None, known) or offset + (said.size or 0) > known):
+        raise inconsistent_length(
+            f"This upload was said to have {known} bytes; by this request it would have "
+            f"{length if length is not None else offset + (said.size or 0)}."
+        )
 
 
 def _new_upload(request: Request, said: Said, asker: Principal) -> NewUpload:

@@ -23,6 +23,7 @@ from web.upload_problems import json_answer, problem
 from web.upload_requests import Refused, facts
 
 if TYPE_CHECKING:
+    from appliance.models import Upload
     from storage.uploads import Held
     from web.upload_desk import UploadDesk
     from web.upload_requests import Reply, Request
@@ -63,14 +64,21 @@ async def _put(desk: UploadDesk, request: Request) -> Reply:
     address = request.address()
     piece = read_piece(request)
     digest = content_digest(request)
-    async with desk.take_up(*address) as (held, slot):
-        if held.row.concat == PARTIAL:
+
+    def check(row: Upload) -> None:
+        if row.concat == PARTIAL:
             raise Conflict("This is a part of a file that tus puts together; send it by tus.")
+        _check_length(row.length, piece)
+
+    # A whole file replaces what an earlier try brought, so it belongs wherever that one is.
+    async with desk.take_up(*address, offset=piece.first, check=check) as (held, slot):
         if held.is_whole:  # a crash came between its last byte and its end
             await in_thread(lambda: desk.store.finish(held))
         elif held.offset > held.row.durable_offset:
             await in_thread(lambda: desk.store.acknowledge(held))  # what is told is on disk
-        _check_fit(held, piece)
+        check(held.row)
+        if piece.first not in (None, held.offset) and not held.complete:
+            raise WrongOffset(held.offset)
         if held.complete or piece.asks_only:
             return _answer(held)
         if held.row.length is None and piece.length is not None:
@@ -84,6 +92,7 @@ async def _put(desk: UploadDesk, request: Request) -> Reply:
                 400,
                 f"The body ended after {held.offset} bytes; the file has {held.row.length}.",
                 ("Upload-Offset", str(held.offset)),
+                code="body_too_short",
             )
         return _answer(held)
 
@@ -123,18 +132,15 @@ def read_piece(request: Request) -> Piece:
     return Piece(first, size, length)
 
 
-def _check_fit(held: Held, piece: Piece) -> None:
-    """Raises Refused, WrongOffset, TooLarge."""
-    length = held.row.length
+def _check_length(length: int | None, piece: Piece) -> None:
+    """``length``: what the address is for; None: not known yet. Raises Refused, TooLarge."""
     if length is None and piece.length is None:
         raise Refused(411, _SAY_LENGTH)
     if length is not None and piece.length not in (None, length):
         sentence = f"The file would have {piece.length} bytes; this address is for one of {length}."
         if piece.first is None and not piece.asks_only and (piece.length or 0) > length:
             raise TooLarge(sentence)
-        raise Refused(400, sentence)
-    if piece.first not in (None, held.offset) and not held.complete:
-        raise WrongOffset(held.offset)
+        raise Refused(400, sentence, code="inconsistent_length")
 
 
 def _answer(held: Held) -> Reply:

@@ -31,7 +31,7 @@ from web.upload_body import BodyStalled, BodyTakenOver, counted, take_in
 from web.upload_requests import NotAllTaken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from appliance.models import Upload
     from appliance.settings import Settings
@@ -125,20 +125,28 @@ class UploadDesk:
 
     @asynccontextmanager
     async def take_up(
-        self, upload_id: str, token: str, *, offset: int | None = None
+        self,
+        upload_id: str,
+        token: str,
+        *,
+        offset: int | None = None,
+        check: Callable[[Upload], None] | None = None,
     ) -> AsyncIterator[tuple[Held, Slot]]:
         """The upload, for this request alone; who holds it now is asked to let go.
 
         ``offset``: where the bytes that this request brings belong. When that can't be right, the
-        holder is left in peace: a duplicate must not end the good one.
-        Raises NotFound, UploadGone, UploadBusy, WrongOffset.
+        holder is left in peace: a duplicate must not end the good one. Nor must a request that
+        ``check`` refuses.
+        Raises NotFound, UploadGone, UploadBusy, WrongOffset, and what ``check`` raises.
         """
         taken = self.slots.find(upload_id)
         if taken is not None:
             # Strangers neither wait nor interrupt: that would tell them that the id exists.
-            await look_up(lambda: self.store.check(upload_id, token))
+            row = await look_up(lambda: self.store.check(upload_id, token))
             if offset is not None and taken.offset not in (None, offset):
                 raise WrongOffset(None)
+            if check is not None:
+                check(row)
         async with self.slots.hold(upload_id, offset) as slot:
             held = await self._open(slot, upload_id, token)
             try:

@@ -100,16 +100,44 @@ def test_retrieval_takes_an_upload_back_at_once(
 # Concurrency
 
 
-def test_concurrent_append_wins_over_the_older_one(
+def test_concurrent_append_at_the_same_offset_wins_over_the_older_one(
     one_server: Served, sender: httpx.Client, box: Layout
 ) -> None:
+    """Nothing has come of the older one, so it may be dead."""
     location = made(sender)
-    with raw(one_server.url, "PATCH", location, partial(0, len(BODY)), BODY[:70_000]) as old:
-        wait_until("bytes come", lambda: upload_file(box).stat().st_size == 70_000)
-        stale = patch(sender, location, 0, BODY, "?1")
-        assert (stale.status_code, stale.headers["Upload-Offset"]) == (409, "70000")
+    with raw(one_server.url, "PATCH", location, partial(0, len(BODY))) as old:
+        assert patch(sender, location, 0, BODY, "?1").status_code == 201
         assert old.recv(4000).startswith(b"HTTP/1.1 409")
-    assert patch(sender, location, 70_000, BODY[70_000:], "?1").status_code == 201
+    assert original(box) == BODY
+
+
+@pytest.mark.parametrize("durable", [0, 1000])
+def test_a_stale_append_leaves_the_good_one_in_peace(
+    one_server: Served, sender: httpx.Client, box: Layout, durable: int
+) -> None:
+    """Upload Append: “MUST include the correct offset”: no byte of it may get lost again."""
+    location = made(sender, BODY[:durable], Upload_Length=str(len(BODY)))
+    rest = partial(durable, len(BODY) - durable, "?1")
+    with raw(one_server.url, "PATCH", location, rest, BODY[durable:70_000]) as good:
+        wait_until("bytes come", lambda: upload_file(box).stat().st_size == 70_000)
+        stale = patch(sender, location, 0 if durable else 10, BODY[:50_000])
+        assert (stale.status_code, stale.headers["Upload-Offset"]) == (409, str(durable))
+        assert stale.json()["type"] == TYPES + "mismatching-upload-offset"
+        assert stale.json()["expected-offset"] == durable
+        good.sendall(BODY[70_000:])
+        assert good.recv(4000).startswith(b"HTTP/1.1 201")
+    assert original(box) == BODY
+
+
+def test_an_append_of_another_length_leaves_the_good_one_in_peace(
+    one_server: Served, sender: httpx.Client, box: Layout
+) -> None:
+    location = made(sender, Upload_Length=str(len(BODY)))
+    with raw(one_server.url, "PATCH", location, partial(0, len(BODY), "?1")) as good:
+        wait_until("it is taken in", lambda: one_server.app.state.slots.sending())
+        assert patch(sender, location, 0, BODY[:-1], "?1").status_code == 400
+        good.sendall(BODY)
+        assert good.recv(4000).startswith(b"HTTP/1.1 201")
     assert original(box) == BODY
 
 

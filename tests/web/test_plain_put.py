@@ -149,6 +149,38 @@ def test_a_put_takes_over_from_one_that_hangs(
     assert box.original(grant["video_id"]).read_bytes() == BODY
 
 
+@pytest.mark.parametrize(
+    ("wanted", "size", "status"),
+    [
+        (f"bytes 0-99/{len(BODY)}", 100, 409),
+        (f"bytes 60000-60099/{len(BODY) + 1}", 100, 400),
+        (None, len(BODY) - 1, 400),
+        (None, len(BODY) + 1, 413),
+    ],
+    ids=["a stale piece", "a piece of another file", "a shorter file", "a longer file"],
+)
+def test_what_can_not_be_right_leaves_the_good_one_in_peace(
+    one_server: Served,
+    stranger: httpx.Client,
+    grant: dict[str, Any],
+    address: str,
+    box: Layout,
+    wanted: str | None,
+    size: int,
+    status: int,
+) -> None:
+    target = address.removeprefix(one_server.url)
+    lines = [f"Content-Length: {len(BODY)}"]
+    with raw(one_server.url, "PUT", target, lines, BODY[:60_000]) as good:
+        wait_until("bytes come", lambda: upload_file(box).stat().st_size == 60_000)
+        headers = {} if wanted is None else {"Content-Range": wanted}
+        refused = stranger.put(address, content=b"x" * size, headers=headers)
+        assert refused.status_code == status
+        good.sendall(BODY[60_000:])
+        assert good.recv(4000).startswith(b"HTTP/1.1 201")
+    assert box.original(grant["video_id"]).read_bytes() == BODY
+
+
 def test_pieces_by_content_range(
     stranger: httpx.Client, grant: dict[str, Any], address: str, box: Layout
 ) -> None:
