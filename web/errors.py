@@ -99,13 +99,14 @@ _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
 
 @dataclass(frozen=True)
 class Answer:
-    """An error, ready to be told."""
+    """An error, ready to be told. ``members``: what only its problem document says besides."""
 
     status: int
     code: str
     sentence: str
     field: str | None = None
     errors: list[dict[str, str]] = dataclass_field(default_factory=list)
+    members: dict[str, Any] = dataclass_field(default_factory=dict)
     headers: dict[str, str] = dataclass_field(default_factory=dict)
 
 
@@ -119,7 +120,12 @@ def describe(error: Exception) -> Answer:
         if isinstance(error, Unauthenticated):
             headers["WWW-Authenticate"] = "Bearer"
         return Answer(
-            status, error.code, error.message, getattr(error, "field", None), headers=headers
+            status,
+            error.code,
+            error.message,
+            getattr(error, "field", None),
+            headers=headers,
+            members=getattr(error, "members", {}),
         )
     if isinstance(error, ValidationException):
         return _describe_validation(error)
@@ -218,17 +224,22 @@ def wants_problem(request: Request[Any, Any, Any]) -> bool:
     return "json" in accept and "text/html" not in accept
 
 
-def _problem(request: Request[Any, Any, Any], answer: Answer, request_id: str) -> Response[Any]:
-    """Source: RFC 9457. ``instance`` is the id to quote, which also stands in the log."""
-    document: dict[str, Any] = {
+def problem_document(status: int, code: str, sentence: str) -> dict[str, Any]:
+    """What every problem document says. Source: RFC 9457."""
+    return {
         "type": "about:blank",
-        "title": HTTPStatus(answer.status).phrase,
-        "status": answer.status,
-        "detail": answer.sentence,
-        "code": answer.code,
-        "instance": f"urn:request:{request_id}",
-        "request_id": request_id,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": sentence,
+        "code": code,
     }
+
+
+def _problem(request: Request[Any, Any, Any], answer: Answer, request_id: str) -> Response[Any]:
+    """``instance`` is the id to quote, which also stands in the log."""
+    document = problem_document(answer.status, answer.code, answer.sentence)
+    document |= {"instance": f"urn:request:{request_id}", "request_id": request_id}
+    document |= answer.members
     if answer.field:
         document["field"] = answer.field
     if answer.errors:

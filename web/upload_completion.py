@@ -26,14 +26,16 @@ _NOTHING_LEFT = (UploadState.EXPIRED, UploadState.TERMINATED)
 
 
 class BytesMissing(Conflict):
-    """``offset``: how many bytes are here; ``length``: how many there will be, if that is known."""
+    """``offset``: how many bytes are here; ``length``: how many there will be, if that is known.
+
+    Both are members of the problem document.
+    """
 
     code = "bytes_missing"
 
     def __init__(self, what: str, offset: int, length: int | None) -> None:
         super().__init__(f"{what} Send the rest, then say complete again.")
-        self.offset = offset
-        self.length = length
+        self.members = {"offset": offset, "length": length}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,19 @@ Source: RFC 9457.
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from appliance.errors import ApplianceError
 from storage.uploads import DigestMismatch
-from web.errors import PROBLEM
+from web.errors import PROBLEM, problem_document
+from web.upload_body import BodyStalled
 from web.upload_requests import NotAllTaken, Refused, Reply, refusal
 
 if TYPE_CHECKING:
     from web.upload_requests import Pairs
+
+# Where tus has a status of its own (460), or its clients go on after this one alone (409).
+_STATUS: dict[type[Exception], int] = {DigestMismatch: 400, BodyStalled: 408}
 
 
 class Problem(Refused):
@@ -34,15 +37,9 @@ def problem(error: Exception) -> Reply:
     """With the offset as a member where the headers have it, too."""
     reply = refusal(error)
     cause = error.__cause__ if isinstance(error, NotAllTaken) else error
-    # 460 is tus's own status for it.
-    status = 400 if isinstance(cause, DigestMismatch) else reply.status
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": reply.text,
-        "code": cause.code if isinstance(cause, ApplianceError) else _code_of(cause),
-    }
+    status = next((n for kind, n in _STATUS.items() if isinstance(cause, kind)), reply.status)
+    code = cause.code if isinstance(cause, ApplianceError) else _code_of(cause)
+    document = problem_document(status, code, reply.text)
     if isinstance(cause, Problem):
         document |= {"type": cause.type, "title": cause.title, **cause.members}
     offset = dict(reply.headers).get("Upload-Offset")

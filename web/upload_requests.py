@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from litestar.datastructures import Headers
 
 from appliance import metrics
-from appliance.errors import ApplianceError, InvalidInput, NotFound
+from appliance.errors import (
+    ApplianceError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    TooLarge,
+)
 from appliance.ids import PATTERN as ID
 from appliance.states import UploadState
 from storage.uploads import DigestMismatch, Held, UploadBusy, UploadGone, WrongOffset
@@ -37,11 +44,27 @@ _DIGITS = re.compile(r"[0-9]+")
 _MAX_COUNT = 2**53
 
 
+# What a refusal is called, where it has no name of its own.
+_CODES = {
+    400: "bad_header",
+    403: Forbidden.code,
+    404: NotFound.code,
+    405: "method_not_allowed",
+    409: Conflict.code,
+    411: "length_required",
+    412: "unsupported_version",
+    413: TooLarge.code,
+    415: "unsupported_media_type",
+}
+
+
 class Refused(ApplianceError):
     """A refusal of the protocol, with its status and headers."""
 
-    def __init__(self, status: int, message: str, *headers: tuple[str, str]) -> None:
-        super().__init__(message)
+    def __init__(
+        self, status: int, message: str, *headers: tuple[str, str], code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code or _CODES.get(status))
         self.status = status
         self.headers = list(headers)
 
@@ -143,12 +166,12 @@ def refusal(error: BaseException) -> Reply:
     match error:
         case Refused():
             return Reply(error.status, [*headers, *error.headers], error.message)
+        # 409: clients of tus ask for the offset and go on; of other answers they despair.
         case BodyStalled():
             return Reply(
-                408, headers, "No bytes came for too long, or too few. What arrived is kept; go on."
+                409, headers, "No bytes came for too long, or too few. What arrived is kept; go on."
             )
         case BodyTakenOver():
-            # 409: clients ask for the offset and go on; of other answers they despair.
             return Reply(409, headers, "A later request has taken over.")
         case DigestMismatch():
             return Reply(460, headers, error.message)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from appliance import metrics
 from appliance.models import Upload, Video
 from appliance.states import VideoState
 from tests.web.draft_wire import digest, probes, raw
@@ -66,16 +69,65 @@ def test_one_put_is_enough(
     assert Upload.get().protocol == "put"
 
 
-@pytest.mark.parametrize(("body", "status"), [(BODY + b"x", 413), (BODY[:-1], 400), (b"", 400)])
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (BODY + b"x", 413, "too_large"),
+        (BODY[:-1], 400, "inconsistent_length"),
+        (b"", 400, "inconsistent_length"),
+    ],
+)
 def test_another_size_is_refused(
-    stranger: httpx.Client, address: str, box: Layout, body: bytes, status: int
+    stranger: httpx.Client, address: str, box: Layout, body: bytes, status: int, code: str
 ) -> None:
     """S3-11: for this file alone."""
     answer = stranger.put(address, content=body)
-    assert answer.status_code == status
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert str(len(BODY)) in answer.json()["detail"]
     assert upload_file(box).stat().st_size == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({"Content-Range": "bytes all"}, 400, "bad_header"),
+        ({"Content-Range": "bytes 5-2/200000"}, 400, "bad_header"),
+        ({"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
+        (
+            {"Content-Range": "bytes 0-4/200000", "Transfer-Encoding": "chunked"},
+            411,
+            "length_required",
+        ),
+    ],
+    ids=str,
+)
+def test_refusals_have_names(
+    stranger: httpx.Client, address: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    """For programs; and they are counted by them."""
+    name, label = "appliance_upload_refused_total", {"reason": code}
+    before = metrics.registry.get_sample_value(name, label) or 0
+    body = iter([b"12345"]) if "Transfer-Encoding" in headers else b"12345"
+    answer = stranger.put(address, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert metrics.registry.get_sample_value(name, label) == before + 1
+
+
+def test_a_silent_sender_is_let_go(
+    one_server: Served, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "web.upload_body.Body.limit", lambda body, _: setattr(body, "silence_s", 0.2)
+    )
+    target = address.removeprefix(one_server.url)
+    lines = [f"Content-Length: {len(BODY)}"]
+    with raw(one_server.url, "PUT", target, lines, BODY[:1000]) as connection:
+        answer = http.client.HTTPResponse(connection, method="PUT")
+        answer.begin()
+        document = json.load(answer)
+    assert (answer.status, document["code"]) == (408, "body_stalled")
+    assert document["offset"] == 1000
 
 
 def test_chunks_may_come_where_the_length_is_known(
@@ -91,6 +143,7 @@ def test_chunks_that_end_too_early_or_too_late(
 ) -> None:
     short = stranger.put(address, content=iter([BODY[:1000]]))
     assert (short.status_code, short.json()["offset"]) == (400, 1000)
+    assert short.json()["code"] == "body_too_short"
     assert "ended after 1000 bytes" in short.json()["detail"]
     long = stranger.put(address, content=iter([BODY, b"x"]))
     assert (long.status_code, long.json()["code"]) == (413, "too_large")

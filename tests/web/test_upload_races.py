@@ -399,5 +399,5 @@ def test_a_body_that_trickles_is_ended(settings: Settings, monkeypatch: pytest.M
                 if select.select([sender.socket], [], [], 0.01)[0]:
                     break
             answer = sender.answer()
-        assert answer.status == 408
+        assert answer.status == 409
         assert offset_of(client, location) >= int(answer.headers["Upload-Offset"]) > 0

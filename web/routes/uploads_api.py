@@ -17,10 +17,8 @@ from appliance.models import Role
 from storage.background import in_thread
 from storage.uploads import Store
 from web.auth import PUBLIC, needs, principal
-from web.errors import PROBLEM
 from web.upload_body import Body, BodyCut, BodyStalled
 from web.upload_completion import (
-    BytesMissing,
     UploadResult,
     complete,
     find,
@@ -77,31 +75,12 @@ def complete_upload(
     sha256 = None if data.sha256 is None else read_sha256(data.sha256)
     with database.connection_context():
         video, upload = find(principal(request).user, video_id)
-        try:
-            if data.success:
-                complete(store, upload, sha256)
-            else:
-                give_up(store, upload)
-        except BytesMissing as exc:
-            return _missing(exc, str(request.scope.get("request_id", "")))
+        if data.success:
+            complete(store, upload, sha256)
+        else:
+            give_up(store, upload)
         result = result_of(video, status_url(state.settings.base_url, video_id))
     return Response(result, status_code=200)
-
-
-def _missing(error: BytesMissing, request_id: str) -> Response[Any]:
-    """A problem document with the offset as an extension member. Source: RFC 9457."""
-    document = {
-        "type": "about:blank",
-        "title": "Conflict",
-        "status": 409,
-        "detail": error.message,
-        "code": error.code,
-        "instance": f"urn:request:{request_id}",
-        "request_id": request_id,
-        "offset": error.offset,
-        "length": error.length,
-    }
-    return Response(document, status_code=409, media_type=PROBLEM)
 
 
 @post(
