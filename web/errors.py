@@ -213,11 +213,17 @@ async def answer_error(request: Request[Any, Any, Any], error: Exception) -> Non
     await response(request.scope, request.receive, request.send)
 
 
+def below(path: str, prefix: str) -> bool:
+    """Whether an address is ``prefix`` or under it; what only begins like it isn't."""
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
 def wants_problem(request: Request[Any, Any, Any]) -> bool:
     """Scripts get problem documents, people pages."""
-    if request.scope["path"].startswith(("/api/", "/files", "/practice/api", "/metrics")):
+    path = request.scope["path"]
+    if any(below(path, prefix) for prefix in ("/api", "/files", "/practice/api", "/metrics")):
         return True
-    guests = _GUESTS.match(request.scope["path"])
+    guests = _GUESTS.match(path)
     if guests is not None and guests[2]:
         return True
     accept = request.headers.get("accept", "")

@@ -23,6 +23,7 @@ from web.auth import principal
 from web.checksums import ALGORITHMS
 from web.draft_answers import limits
 from web.draft_uploads import Draft
+from web.errors import below
 from web.tus_headers import Append, Creation, read_append, read_creation
 from web.upload_body import BodyCut, BodyStalled
 from web.upload_desk import UploadDesk
@@ -250,7 +251,7 @@ class SayTus:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         path = _SLASHES.sub("/", scope.get("path", ""))
-        if path != PREFIX and not path.startswith(f"{PREFIX}/"):
+        if not below(path, PREFIX):
             await self.app(scope, receive, send)
             return
 

@@ -119,6 +119,21 @@ def test_htmx_gets_a_fragment(box: str) -> None:
     assert 'role="alert"' in answer.text
 
 
+@pytest.mark.parametrize(
+    "path", ["/filesystem", "/files.html", "/filesx/y", "/metricsx", "/apiary"]
+)
+def test_what_only_begins_like_an_address_is_an_ordinary_404(box: str, path: str) -> None:
+    unknown = httpx.get(f"{box}/unknown")
+    answer = httpx.get(f"{box}{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        404,
+        unknown.headers["content-type"],
+    )
+    assert "There is nothing at this address" in answer.text
+    assert "tus-resumable" not in answer.headers
+    assert httpx.post(f"{box}{path}").status_code == httpx.post(f"{box}/unknown").status_code
+
+
 def test_htmx_of_somebody_signed_out_goes_to_sign_in(box: str) -> None:
     with browser(box) as client:
         answer = client.get("/jobs/_summary", headers={"HX-Request": "true"})
