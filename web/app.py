@@ -21,7 +21,7 @@ from appliance.errors import ApplianceError
 from appliance.vault import open_vault
 from storage.layout import Layout
 from web.auth import PUBLIC, Authentication, cookie_name, guard
-from web.errors import below, to_response
+from web.errors import to_response
 from web.form_token import FormToken
 from web.lifespan import lifespan
 from web.openapi import openapi_config
@@ -56,7 +56,6 @@ from web.routes import (
 from web.security import SecurityHeaders
 from web.templating import STATIC, template_config
 from web.tus import SayTus, Tus, tus_app
-from web.upload_requests import PREFIX
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -173,7 +172,8 @@ def _as_function(tus: Tus) -> Any:
     """
 
     async def files(scope: Scope, receive: Receive, send: Send) -> None:
-        if not below(scope["path"], PREFIX):  # it is mounted at "/filesystem", too
+        # Mounts get all that begins alike, less the beginning: of "/filesystem" it is "system/".
+        if not scope["path"].startswith("/"):
             raise NotFoundException
         await tus(scope, receive, send)
 

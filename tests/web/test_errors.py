@@ -132,6 +132,8 @@ def test_what_only_begins_like_an_address_is_an_ordinary_404(box: str, path: str
     assert "There is nothing at this address" in answer.text
     assert "tus-resumable" not in answer.headers
     assert httpx.post(f"{box}{path}").status_code == httpx.post(f"{box}/unknown").status_code
+    for address in ("/files", "/files/", "/files/x"):
+        assert httpx.options(f"{box}{address}").headers["tus-version"] == "1.0.0"
 
 
 def test_htmx_of_somebody_signed_out_goes_to_sign_in(box: str) -> None:
