@@ -265,8 +265,9 @@ def again(link_id: int) -> GuestLink:
 
 
 def is_revoked(link_id: int) -> bool:
-    live = GuestLink.select().where(GuestLink.id == link_id, GuestLink.revoked_at.is_null())
-    return not live.exists()
+    """As ``LinkState.REVOKED`` says, or the link is gone."""
+    link = select().where(GuestLink.id == link_id).first()
+    return link is None or state_of(link, now(), 0) is LinkState.REVOKED
 
 
 def address(link: GuestLink, settings: Settings, vault: Vault) -> str | None:

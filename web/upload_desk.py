@@ -24,6 +24,7 @@ from storage.uploads import (
     Store,
     UploadBusy,
     WrongOffset,
+    end_cut_off,
     find_ended,
 )
 from storage.uploads.slots import WAIT_S, look_up
@@ -87,13 +88,15 @@ class Bodies:
 
 
 class Watch:
-    """Notices, while bytes arrive, that their upload was ended from elsewhere.
+    """Notices, while bytes arrive, that their upload was ended from elsewhere, and ends those
+    whose senders have lost the right to send.
 
     A page, a command or a job ends it by its row; the request that receives would hear of that
     only at its next checkpoint, or never, if its sender is silent.
     """
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, settings: Settings, slots: Slots) -> None:
+        self._settings = settings
         self._slots = slots
         self._task: asyncio.Task[None] | None = None
 
@@ -106,13 +109,17 @@ class Watch:
         await asyncio.sleep(WATCH_S)
         while sending := self._slots.sending():
             try:
-                ended = await in_thread(partial(find_ended, list(sending)))
-            except PeeweeException:
+                ended = await in_thread(partial(self._end_and_find, list(sending)))
+            except (PeeweeException, OSError):
                 log.warning("the uploads under way could not be looked up", exc_info=True)
                 ended = set()
             for upload_id in ended:
                 sending[upload_id].interrupt()
             await asyncio.sleep(WATCH_S)
+
+    def _end_and_find(self, upload_ids: list[str]) -> set[str]:
+        end_cut_off(self._settings, upload_ids)
+        return find_ended(upload_ids)
 
 
 class UploadDesk:
@@ -121,7 +128,7 @@ class UploadDesk:
         self.store = Store(settings, Layout(settings.data))
         self.slots = Slots()
         self.bodies = Bodies(settings)
-        self.watch = Watch(self.slots)
+        self.watch = Watch(settings, self.slots)
 
     @asynccontextmanager
     async def take_up(

@@ -2,7 +2,14 @@
 
 from storage.uploads.first_looks import looks_of
 from storage.uploads.growing import GrowingFile, UploadAborted, UploadStalled, feed
-from storage.uploads.housekeeping import OpenUpload, cancel, find_ended, open_uploads, stop
+from storage.uploads.housekeeping import (
+    OpenUpload,
+    cancel,
+    end_cut_off,
+    find_ended,
+    open_uploads,
+    stop,
+)
 from storage.uploads.receiving import receive
 from storage.uploads.recovery import Recovered, recover
 from storage.uploads.rows import (
@@ -38,6 +45,7 @@ __all__ = [
     "WrongOffset",
     "cancel",
     "feed",
+    "end_cut_off",
     "find_ended",
     "looks_of",
     "open_uploads",

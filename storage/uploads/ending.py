@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING
 
 from peewee import OperationalError
 
-from appliance import videos
+from appliance import guest_links, videos
 from appliance.db import is_full, transaction
-from appliance.models import Post, Upload, Video
+from appliance.models import Post, Upload, User, Video
 from appliance.states import UploadState, VideoState, move
 from storage import media
 
 if TYPE_CHECKING:
     from storage.layout import Layout
+
+
+NO_USER = "Whoever began this upload is no user of the box any more."
+
+
+def why_cut_off(row: Upload) -> str | None:
+    """The sentence for a sender who may send no more, as things stand now; None: go on."""
+    if row.guest_link_id is not None and guest_links.is_revoked(row.guest_link_id):
+        return guest_links.CUT_OFF
+    left = User.select().where(User.id == row.owner_id, User.deactivated_at.is_null(False))
+    return NO_USER if left.exists() else None
 
 
 def end_row(

@@ -18,7 +18,7 @@ from appliance.errors import Conflict, NotFound
 from appliance.models import Source, Upload, User, Video
 from appliance.states import UploadState, VideoState
 from storage.layout import Layout
-from storage.uploads.ending import end_row, remove_file
+from storage.uploads.ending import end_row, remove_file, why_cut_off
 from storage.uploads.rows import ENDED, OPEN, UNKNOWN
 
 if TYPE_CHECKING:
@@ -135,6 +135,29 @@ def stop(settings: Settings, row: Upload, state: UploadState, sentence: str) -> 
     remove_file(layout, row.public_id)
     metrics.UPLOAD_ENDED.labels(state.value).inc()
     return True
+
+
+def end_cut_off(settings: Settings, upload_ids: Collection[str]) -> None:
+    """End those of ``upload_ids`` whose senders may send no more: a user who was deactivated,
+    a guest whose link was ended, or whose link's maker may not upload any more.
+    """
+    receiving = (Upload.state == UploadState.RECEIVING) & Upload.public_id.in_(list(upload_ids))
+    # Asked twice a second: those that many uploads have in common are looked at once.
+    senders = (
+        Upload.select(Upload.owner, Upload.guest_link_id)
+        .distinct()
+        .join(User, JOIN.LEFT_OUTER)
+        .where(receiving, User.deactivated_at.is_null(False) | Upload.guest_link_id.is_null(False))
+    )
+    for sender in list(senders):
+        sentence = why_cut_off(sender)
+        if sentence is None:
+            continue
+        theirs = Upload.guest_link_id == sender.guest_link_id
+        if sender.guest_link_id is None:
+            theirs = Upload.guest_link_id.is_null() & (Upload.owner == sender.owner_id)
+        for row in list(Upload.select().where(receiving, theirs)):
+            stop(settings, row, UploadState.TERMINATED, sentence)
 
 
 def find_ended(upload_ids: Collection[str]) -> set[str]:

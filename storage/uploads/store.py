@@ -27,7 +27,7 @@ from appliance.text import clean_filename, clean_line
 from storage import media
 from storage.uploads import first_looks
 from storage.uploads.adoption import adopt, put_in_place
-from storage.uploads.ending import end_row, remove_file
+from storage.uploads.ending import NO_USER, end_row, remove_file, why_cut_off
 from storage.uploads.expiry import Life, Moment, moved_to, seconds_left, this_moment
 from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
 from storage.uploads.limits import check_limits, check_more, check_size
@@ -202,10 +202,7 @@ class Store:
         if link_id is not None and guest_links.is_revoked(link_id):
             return UploadState.TERMINATED, guest_links.CUT_OFF
         if owner is not None and owner.deactivated_at is not None:
-            return (
-                UploadState.TERMINATED,
-                "Whoever began this upload is no user of the box any more.",
-            )
+            return UploadState.TERMINATED, NO_USER
         this = this_moment()
         life = _life_of(held.row)
         if seconds_left(life, this) < 0:
@@ -436,7 +433,7 @@ class Store:
         """All bytes are here: make the file the original of its video, and start the work on it.
 
         Repeatable from wherever an earlier try was cut short. Raises UploadGone when the file
-        is gone, StorageFull.
+        is gone, or its sender may send no more; StorageFull.
         """
         row = held.row
         if row.state is UploadState.COMPLETE:
@@ -448,15 +445,20 @@ class Store:
             if self.settings.upload_fsync != "never":
                 with self._or_fall_back(held):
                     self._sync(held)
-            moved = move(
-                Upload,
-                row.id,
-                UploadState.RECEIVING,
-                UploadState.FINISHING,
-                durable_offset=held.offset,
-                settled_offset=held.offset,
-                complete_declared=True,
-            )
+            with transaction():  # nobody loses the right to send between the two
+                cut_off = why_cut_off(row)
+                moved = cut_off is None and move(
+                    Upload,
+                    row.id,
+                    UploadState.RECEIVING,
+                    UploadState.FINISHING,
+                    durable_offset=held.offset,
+                    settled_offset=held.offset,
+                    complete_declared=True,
+                )
+            if cut_off is not None:
+                self.end(held, UploadState.TERMINATED, cut_off)
+                raise UploadGone(cut_off, UploadState.TERMINATED)
             if not moved:  # cancelled, or refused after a first look, while its last bytes came
                 self._look_again(held)
             row.state = UploadState.FINISHING

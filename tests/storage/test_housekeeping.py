@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance import guest_links
 from appliance.clock import now
 from appliance.errors import Conflict, NotFound, TooLarge
-from appliance.models import AuditEntry, Role, Source, Upload, User, Video, VideoTag
+from appliance.models import AuditEntry, GuestLink, Role, Source, Upload, User, Video, VideoTag
 from appliance.states import UploadState, VideoState
+from appliance.vault import Vault
 from storage import uploads
 from storage.uploads import Created, NewUpload, Store, UploadGone
+from storage.uploads.ending import NO_USER
 from tests.factories import make_user
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.settings import Settings
     from storage.layout import Layout
 
@@ -72,7 +77,7 @@ def test_what_a_sender_says_is_kept_with_the_video(store: Store, user: User) -> 
         user,
         guest_name="Gus",
         guest_link_id=7,
-        tag="Summer",
+        tags=("Summer",),
         sent_sha256="ab" * 32,
         index_moved=True,
     )
@@ -156,3 +161,54 @@ def test_those_that_have_ended_are_found(store: Store, user: User) -> None:
     ).execute()
     asked = [each.upload_id for each in (going_on, cancelled, trashed, partial)]
     assert uploads.find_ended(asked) == {cancelled.upload_id, trashed.upload_id}
+
+
+def guest_link(maker: User) -> GuestLink:
+    return guest_links.create(maker, Vault(b"0" * 32), guest_links.Terms(title="Send us your clip"))
+
+
+def deactivate(user: User) -> None:
+    User.update(deactivated_at=now()).where(User.id == user.id).execute()
+
+
+def demote(user: User) -> None:
+    User.update(role=Role.VIEWER).where(User.id == user.id).execute()
+
+
+@pytest.mark.parametrize(
+    ("lose", "by_link", "sentence"),
+    [
+        (deactivate, False, NO_USER),
+        (deactivate, True, guest_links.CUT_OFF),
+        (demote, True, guest_links.CUT_OFF),
+    ],
+    ids=["a user", "a link's maker", "a link's maker who only watches"],
+)
+def test_those_who_lose_the_right_to_send_are_cut_off(
+    store: Store,
+    user: User,
+    lose: Callable[[User], None],
+    by_link: bool,
+    sentence: str,
+) -> None:
+    """Both by the web process, which looks from time to time, and at the last byte."""
+    other = make_user("other@example.org")
+    link_id = guest_link(user).id if by_link else None
+    sending, ending = (create(store, user, guest_link_id=link_id) for _ in range(2))
+    others = [create(store, other), create(store, other, guest_link_id=guest_link(other).id)]
+    asked = [each.upload_id for each in (sending, *others)]
+    held = store.open(ending.upload_id, ending.token)
+    store.layout.upload(ending.upload_id).write_bytes(bytes(LENGTH))
+    held.offset = LENGTH
+    uploads.end_cut_off(store.settings, asked)
+    assert uploads.find_ended(asked) == set()
+    lose(user)
+    uploads.end_cut_off(store.settings, asked)
+    assert uploads.find_ended(asked) == {sending.upload_id}
+    with pytest.raises(UploadGone, match=sentence):
+        store.settle(held)
+    held.close()
+    assert Video.select().count() == len(others)
+    for each in (sending, ending):
+        row = Upload.get(Upload.public_id == each.upload_id)
+        assert (row.state, row.error) == (UploadState.TERMINATED, sentence)
