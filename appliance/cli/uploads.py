@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.cli.frame import print_json, print_table
 from appliance.cli.remote import remote
+from appliance.clock import now
 from appliance.text import describe_size
+from web import words
 
 if TYPE_CHECKING:
     from appliance.cli.remote import Box
@@ -34,7 +37,7 @@ def list_uploads(box: Box, as_json: bool) -> None:
             upload["guest_name"] or upload["owner"],
             _far(upload),
             _pace(upload),
-            upload["expires_at"],
+            _when(upload["expires_at"]),
         )
         for upload in found["items"]
     ]
@@ -65,4 +68,9 @@ def _far(upload: Any) -> str:
 def _pace(upload: Any) -> str:
     if upload["bytes_per_s"]:
         return f"{describe_size(upload['bytes_per_s'])}/s"
-    return "sending" if upload["sending"] else f"idle since {upload['touched_at']}"
+    return "sending" if upload["sending"] else f"last byte {_when(upload['touched_at'])}"
+
+
+def _when(time: str) -> str:
+    """As the pages say it: "5 min ago", "in 3 h"."""
+    return words.ago(datetime.fromisoformat(time), now())

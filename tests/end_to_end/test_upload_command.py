@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -220,6 +222,10 @@ def test_a_pipe_that_is_interrupted_leaves_nothing(box: Box, environ: dict[str, 
     sender.stdin.write(os.urandom(9_000_000))
     sender.stdin.flush()
     wait_for("bytes arrive", lambda: [u for u in open_uploads(box, "live.mp4") if u["offset"]])
+    shown = box.run("uploads", "list")
+    assert re.search(r"live .*(in \d+ \w+|tomorrow)$", shown, re.MULTILINE), shown
+    (listed,) = json.loads(box.run("uploads", "list", "--json"))["items"]
+    assert datetime.fromisoformat(listed["expires_at"]).tzinfo is not None
     sender.send_signal(signal.SIGINT)
     said = sender.communicate(timeout=30)[1].decode()
     assert sender.returncode == INTERRUPTED
