@@ -11,6 +11,7 @@ import json
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import peewee
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _V = TypeVar("_V")
 _E = TypeVar("_E", bound=StrEnum)
+_R = TypeVar("_R", bound="Row")
 _SEALED = re.compile(r"[0-9a-f]{8}:[A-Za-z0-9+/]+=*")
 
 database = DatabaseProxy()
@@ -57,6 +59,32 @@ def transaction() -> Any:
     "database is locked" when another writer came in between: busy_timeout doesn't help it.
     """
     return database.atomic("IMMEDIATE")
+
+
+def find(model: type[_R], column: Any, value: Any) -> _R | None:
+    """``model.get_or_none(column == value)``, in a quarter of the time: the SQL is made only once.
+
+    For what is asked with every request that brings bytes; elsewhere peewee's own words are plain
+    enough, and quick enough.
+    """
+    found: _R | None = next(iter(model.raw(_sql_to_find(model, column.name), value)), None)
+    return found
+
+
+def update_where(model: type[Row], columns: dict[str, Any], **where: Any) -> int:
+    """``model.update(columns)`` where all of ``where`` is so; quick as ``find``. Rows changed."""
+    fields = model._meta.fields
+    changes = ", ".join(f'"{fields[name].column_name}" = ?' for name in columns)
+    conditions = " AND ".join(f'"{fields[name].column_name}" = ?' for name in where)
+    values = [fields[name].db_value(value) for name, value in (*columns.items(), *where.items())]
+    sql = f'UPDATE "{model._meta.table_name}" SET {changes} WHERE {conditions}'
+    return int(database.execute_sql(sql, values).rowcount)
+
+
+@cache
+def _sql_to_find(model: type[Row], column: str) -> str:
+    sql, _ = model.select().where(getattr(model, column) == 0).sql()
+    return str(sql)
 
 
 if TYPE_CHECKING:

@@ -97,7 +97,7 @@ async def _receive(
 ) -> None:
     assert held.handle is not None
     limit = store.settings.max_upload_bytes if held.row.length is None else held.row.length
-    writer = Writer(held.handle, held.offset)
+    writer = Writer(held.handle, held.offset, ahead=store.settings.upload_fsync == "ack")
     aside = Aside(store, held, slot, keep=digest is None)
     room = limit - held.offset
 

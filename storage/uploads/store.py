@@ -18,10 +18,10 @@ from peewee import OperationalError
 
 from appliance import events, guest_links, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
-from appliance.db import is_full, transaction
+from appliance.db import find, is_full, transaction, update_where
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.ids import new_id, new_token
-from appliance.models import Upload, Video, Visibility
+from appliance.models import Upload, User, Video, Visibility
 from appliance.states import UploadState, VideoState, move
 from appliance.text import clean_filename, clean_line
 from storage import media
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from appliance.models import User
     from appliance.settings import Settings
     from storage.layout import Layout
 
@@ -152,7 +151,7 @@ class Store:
 
     def check(self, upload_id: str, token: str) -> Upload:
         """The row that ``token`` is for. Raises NotFound."""
-        row = Upload.get_or_none(Upload.public_id == upload_id)
+        row = find(Upload, Upload.public_id, upload_id)
         # Compared in any case: how long the answer takes must not tell whether the id exists.
         stored = row.token_hash if row is not None else hash_token("")
         if not hmac.compare_digest(hash_token(token), stored) or row is None:
@@ -168,11 +167,12 @@ class Store:
         except FileNotFoundError:
             handle = None
         try:
-            fresh = Upload.get_or_none(Upload.id == row.id)
+            fresh = find(Upload, Upload.id, row.id)
             if fresh is None:  # ended long ago, and swept this very moment
                 raise NotFound(UNKNOWN)
             # Looked up by itself: whoever cancels the upload may remove it between the two.
-            held = Held(fresh, Video.get_or_none(Video.id == fresh.video_id), handle, 0)
+            held = Held(fresh, find(Video, Video.id, fresh.video_id), handle, 0)
+            fresh.owner = find(User, User.id, fresh.owner_id)
             self._take_up(held)
         except BaseException:
             if handle is not None:
@@ -249,11 +249,7 @@ class Store:
         if not held.row.boot_id:
             columns["boot_id"] = boot_id()
         try:
-            changed = (
-                Upload.update(**columns)
-                .where(Upload.id == held.row.id, Upload.state == UploadState.RECEIVING)
-                .execute()
-            )
+            changed = update_where(Upload, columns, id=held.row.id, state=UploadState.RECEIVING)
         except OperationalError as exc:
             held.offset = held.row.durable_offset = before
             if is_full(exc):

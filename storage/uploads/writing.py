@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from storage.background import begin_disk_work, to_its_end
-from storage.uploads.files import write_at
+from storage.uploads.files import start_writing_back, write_at
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 # A write that takes so long was put to sleep; or the processor was given to somebody else.
 SLOW_WRITE_S = 0.005
 DOUBT_S = 1.0
+# So much sleep in one second is the disk's doing; less, that of two writers who want one lock.
+ASLEEP_S = 0.1
 # A disk that is so slow when it has to is going to let writers sleep.
 SLOW_SYNC_S = 0.1
 SLOW_SYNC_BYTES_PER_S = 100_000_000
 SLOW_FOR_S = 3.0
 BATCH_BYTES = 512 << 10
+# The disk is set to work after each so many bytes, as long as an acknowledgement may be near;
+# later there are checkpoints.
+AHEAD_BYTES = 2 << 20
+AHEAD_UNTIL_BYTES = 64 << 20
 
 
 class Disk:
@@ -35,6 +41,7 @@ class Disk:
 
     def __init__(self) -> None:
         self._slow_until_s = self._doubt_until_s = 0.0
+        self._second_began_s = self._asleep_s = 0.0
 
     @property
     def is_slow(self) -> bool:
@@ -51,7 +58,12 @@ class Disk:
             return
         now_s = time.monotonic()
         self._doubt_until_s = now_s + DOUBT_S
-        if sleeps:
+        if not sleeps:
+            return
+        if now_s - self._second_began_s > 1.0:
+            self._second_began_s, self._asleep_s = now_s, 0.0
+        self._asleep_s += seconds
+        if self._asleep_s >= ASLEEP_S:
             self._slow_until_s = now_s + SLOW_FOR_S
 
     def note_sync(self, size: int, seconds: float) -> None:
@@ -67,11 +79,15 @@ class Writer:
     """Writes one upload's pieces one after another, from ``offset`` on; ``offset`` follows.
 
     After an error nothing more is written: what came later must not land in its place.
+    ``ahead``: the bytes will have to be on disk soon after the last one came.
     """
 
-    def __init__(self, handle: int, offset: int) -> None:
+    def __init__(self, handle: int, offset: int, *, ahead: bool = False) -> None:
         self.handle = handle
         self.offset = offset
+        self._ahead_from = offset
+        self._ahead_until = offset + AHEAD_UNTIL_BYTES if ahead else 0
+        self._ahead: Future[None] | None = None
         self._batch = bytearray()  # what came while a thread was writing
         self._under_way: Future[None] | None = None
         self._room: Future[None] | None = None
@@ -86,6 +102,8 @@ class Writer:
             raise self._error
         if self._under_way is None and not disk.is_slow:
             self._write_now(piece)
+            if self.offset - self._ahead_from >= AHEAD_BYTES and self.offset < self._ahead_until:
+                self._go_ahead()
             return None
         self._batch += piece
         if self._under_way is None:
@@ -102,8 +120,16 @@ class Writer:
                 await to_its_end(under_way)
             finally:
                 self._written(under_way)  # it may have been done before, and not have been heard of
+        if self._ahead is not None:
+            await to_its_end(self._ahead)  # before the file is closed
         if self._error is not None:
             raise self._error
+
+    def _go_ahead(self) -> None:
+        if self._ahead is None or self._ahead.done():
+            start, size = self._ahead_from, self.offset - self._ahead_from
+            self._ahead = begin_disk_work(lambda: start_writing_back(self.handle, start, size))
+            self._ahead_from = self.offset
 
     def _send_off(self) -> None:
         """Let a thread write what has gathered."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.db import database, transaction
+from appliance.db import database, find, transaction, update_where
 from appliance.models import Account, Setting, User, Video
 from appliance.states import VideoState
 from appliance.vault import Vault
@@ -128,3 +128,30 @@ def test_rows_that_others_need_are_not_left_hanging() -> None:
     video = make_video(owner=user, state=VideoState.READY)
     user.delete_instance()
     assert Video.get_by_id(video.id).owner_id is None
+
+
+def test_find_finds_what_peewee_would() -> None:
+    user = make_user()
+    make_video(user)
+    video = make_video(user, state=VideoState.READY, received_at=datetime.now(UTC))
+    for column, value in ((Video.public_id, video.public_id), (Video.id, video.id)):
+        found, expected = find(Video, column, value), Video.get(column == value)
+        assert found is not None
+        assert found.__data__ == expected.__data__
+    assert isinstance(found.received_at, datetime)
+    assert found.state is VideoState.READY
+    assert find(Video, Video.public_id, "x" * 26) is None
+    assert find(Video, Video.id, None) is None
+
+
+def test_update_where_changes_what_peewee_would() -> None:
+    video, other = make_video(), make_video(state=VideoState.READY)
+    at = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone(timedelta(hours=2)))
+    columns = {"received_at": at, "state": VideoState.PROCESSING}
+    assert update_where(Video, columns, id=video.id, state=VideoState.RECEIVED) == 1
+    assert update_where(Video, columns, id=other.id, state=VideoState.RECEIVED) == 0
+    changed = Video.get_by_id(video.id)
+    assert (changed.state, changed.received_at) == (VideoState.PROCESSING, at)
+    assert Video.get_by_id(other.id).state is VideoState.READY
+    with pytest.raises(ValueError, match="without zone"):
+        update_where(Video, {"received_at": datetime(2026, 5, 4)}, id=video.id)

@@ -311,7 +311,7 @@ def disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Dis
     """One that seems slow all the time, again and again for an instant, or never."""
     slow_s = 10.0 if request.param == "inline" else -1.0
     monkeypatch.setattr("storage.uploads.writing.SLOW_WRITE_S", slow_s)
-    monkeypatch.setattr("storage.uploads.writing.SLOW_SYNC_S", slow_s)
+    monkeypatch.setattr("storage.uploads.writing.ASLEEP_S", slow_s)
     monkeypatch.setattr(
         "storage.uploads.writing.SLOW_FOR_S", 0.0005 if request.param == "mixed" else 60.0
     )
@@ -337,15 +337,21 @@ def test_bytes_arrive_in_order_however_quick_the_disk_is(tmp_path: Path, disk: D
 
 
 def test_disk_is_slow_when_it_lets_writers_sleep_or_takes_long_to_sync() -> None:
-    busy, sleepy, syncing, quick = (Disk() for _ in range(4))
+    busy, sleepy, nodding, syncing, quick = (Disk() for _ in range(5))
     busy.note_write(0.2, sleeps=0)  # the processor was somebody else's
     sleepy.note_write(0.2, sleeps=1)
+    for _ in range(4):
+        nodding.note_write(0.02, sleeps=1)
+    assert not nodding.is_slow
+    nodding.note_write(0.03, sleeps=1)
     syncing.note_sync(8 << 20, 0.2)
     quick.note_write(0.0002, sleeps=1)
     quick.note_sync(64 << 20, 0.2)
     quick.note_sync(4096, 0.02)  # how long a journal takes says nothing of the bytes
-    assert [d.is_slow for d in (busy, sleepy, syncing, quick)] == [False, True, True, False]
-    assert [d.is_in_doubt for d in (busy, sleepy, syncing, quick)] == [True, True, False, False]
+    assert all(d.is_slow for d in (sleepy, nodding, syncing))
+    assert not any(d.is_slow for d in (busy, quick))
+    assert busy.is_in_doubt
+    assert not quick.is_in_doubt
 
 
 def test_after_an_error_nothing_lands_in_a_wrong_place(tmp_path: Path, disk: Disk) -> None:
