@@ -3,7 +3,7 @@
 Route modules: all Litestar handlers and routers defined at the top of a module in ``ROUTES`` are
 served. Each handler says who may use it: ``opt=PUBLIC`` or ``opt=needs(Role.VIEWER, Scope.READ)``
 (web/auth.py); one that says nothing is refused. In handlers, ``request.app.state`` has
-``settings``, ``layout``, ``vault``, ``live``, ``slots``; ``principal(request)`` is who asks.
+``settings``, ``layout``, ``vault``, ``live``, ``desk``; ``principal(request)`` is who asks.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
         template_config=template_config(settings),
     )
     # Not above: State copies what it is made of.
-    app.state.slots, app.state.joins = tus.desk.slots, tus.joins
+    app.state.desk, app.state.slots, app.state.joins = tus.desk, tus.desk.slots, tus.joins
     # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
     app.asgi_handler = RequestLog(
         SecurityHeaders(

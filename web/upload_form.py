@@ -28,8 +28,9 @@ from appliance.ids import PATTERN as ID
 from appliance.models import Role, Source, User
 from appliance.text import describe_size
 from storage.background import in_thread
-from storage.uploads import NewUpload, Slot, UploadGone, receive
+from storage.uploads import NewUpload, UploadGone, receive
 from web.tus import visibility_of
+from web.upload_body import BodyTakenOver, counted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from litestar.datastructures import Headers
 
     from appliance.vault import Vault
-    from storage.uploads import Store
     from web.upload_body import Body
+    from web.upload_desk import UploadDesk
 
 PREFIX = "/upload"
 LIFE = timedelta(hours=12)
@@ -108,7 +109,8 @@ def announced_bytes(headers: Headers) -> int:
 
 
 async def take_form(
-    store: Store,
+    desk: UploadDesk,
+    who: str,
     owner: User | None,
     content_type: str,
     size: int,
@@ -119,17 +121,25 @@ async def take_form(
 ) -> list[str]:
     """Store the files of a form; the ids of their videos. ``size``: of the whole body.
 
+    ``who``: on whose account the body goes, as the desk counts them.
     ``begin`` is asked, in a thread, what a file is to become; a file has at most ``most_bytes``.
-    Raises InvalidInput (no file, or no such form), BodyCut, StorageFull, TooLarge, and what
-    ``begin`` raises; files that were whole before that stay.
+    Raises InvalidInput (no file, or no such form), BodyCut, BodyStalled, BodyTakenOver, TooBusy,
+    StorageFull, TooLarge, UploadGone, and what ``begin`` raises; files that were whole before that
+    stay.
     """
     kind, options = parse_options_header(content_type)
     if kind != "multipart/form-data" or not options.get("boundary"):
         raise InvalidInput("This address takes a form with a file (multipart/form-data).")
     fields: dict[str, str] = {}
     made: list[str] = []
+    body.protocol = "form"
+    body.limit(desk.settings)
     try:
-        with PushMultipartParser(options["boundary"], max_segment_count=MAX_PARTS) as parser:
+        with (
+            desk.bodies.admit(body, who),
+            counted(body),
+            PushMultipartParser(options["boundary"], max_segment_count=MAX_PARTS) as parser,
+        ):
             events = _events(parser, body)
             async for event in events:
                 if not isinstance(event, MultipartSegment):
@@ -141,7 +151,7 @@ async def take_form(
                     left = min(size, size - body.taken + PIECE_BYTES)
                     said = Said(event.filename, event.content_type or "", dict(fields), left)
                     part = _at_most(most_bytes, _part(events))
-                    made.append(await _take_file(store, owner, said, begin, part))
+                    made.append(await _take_file(desk, owner, said, begin, body, part))
     except MultipartError as exc:
         raise InvalidInput(f"The form could not be read: {exc}.") from exc
     if not made:
@@ -188,25 +198,30 @@ async def _at_most(most_bytes: int | None, part: AsyncIterator[bytes]) -> AsyncI
 
 
 async def _take_file(
-    store: Store,
+    desk: UploadDesk,
     owner: User | None,
     said: Said,
     begin: Callable[[Said], NewUpload],
+    body: Body,
     part: AsyncIterator[bytes],
 ) -> str:
     """A form can't go on after a cut, so what is not whole is removed."""
+    store = desk.store
     created = await in_thread(lambda: store.create(owner, begin(said)))
-    held = await in_thread(lambda: store.open(created.upload_id, created.token))
-    try:
+    async with desk.take_up(created.upload_id, created.token) as (held, slot):
+        desk.watch.begin()
         try:
-            await receive(store, held, Slot(), part)
+            with slot.sending(body, -body.taken):  # of the body, other parts have come before
+                await receive(store, held, slot, part)
         except UploadGone:  # ended by somebody else: there is nothing left of it
+            raise
+        except BodyTakenOver:
+            await in_thread(lambda: store.acknowledge(held))  # raises UploadGone, if that is why
+            await in_thread(lambda: store.terminate(held))
             raise
         except BaseException:
             await in_thread(lambda: store.terminate(held))
             raise
         await in_thread(lambda: store.declare_length(held, held.offset))
         await in_thread(lambda: store.finish(held))
-    finally:
-        held.close()
     return created.video_id

@@ -25,7 +25,7 @@ from web.auth import PUBLIC, client_address
 from web.forms import shown_again
 from web.guest_session import Guest
 from web.guest_view import STALE, entered, send_context
-from web.upload_body import Body, BodyCut, BodyStalled
+from web.upload_body import Body, BodyCut, BodyStalled, BodyTakenOver
 from web.upload_form import Said, announced_bytes, take_form
 from web.upload_grants import UploadGrant, UploadWanted, check_wanted, read_sha256
 from web.upload_requests import upload_path
@@ -147,7 +147,6 @@ async def send_form(
     if not hmac.compare_digest(form_key, guest.form_key):
         raise Forbidden(STALE, code="guest_session")
     body = Body(request.receive)
-    body.limit(settings)
 
     def begin(said: Said) -> NewUpload:
         guest_links.count_grant(link, settings, address=client_address(request.scope))
@@ -162,7 +161,8 @@ async def send_form(
 
     try:
         await take_form(
-            Store(settings, request.app.state.layout),
+            request.app.state.desk,
+            f"guest link {link.id}",
             link.created_by,
             request.headers.get("content-type", ""),
             announced_bytes(request.headers),
@@ -170,7 +170,7 @@ async def send_form(
             begin=begin,
             most_bytes=link.max_file_bytes,
         )
-    except (BodyCut, BodyStalled) as exc:
+    except (BodyCut, BodyStalled, BodyTakenOver) as exc:
         raise InvalidInput("The connection was cut before the whole file was here.") from exc
     except ApplianceError as exc:
         refusal = exc

@@ -12,12 +12,12 @@ from litestar.response import Redirect
 
 from appliance.access import Scope
 from appliance.db import database
-from appliance.errors import InvalidInput
+from appliance.errors import ApplianceError, InvalidInput
 from appliance.models import Role
 from storage.background import in_thread
 from storage.uploads import Store
 from web.auth import PUBLIC, needs, principal
-from web.upload_body import Body, BodyCut, BodyStalled
+from web.upload_body import Body, BodyCut, BodyStalled, BodyTakenOver
 from web.upload_completion import (
     UploadResult,
     complete,
@@ -93,14 +93,19 @@ async def upload_form(request: Request[Any, Any, State], capability: FromPath[st
     """The form of the upload page, sent by a browser without script; streamed to disk."""
     state = request.app.state
     user = await in_thread(lambda: sender_of(state.vault, capability))
+    body = Body(request.receive)
     try:
         made = await take_form(
-            Store(state.settings, state.layout),
+            state.desk,
+            f"user {user.id}",
             user,
             request.headers.get("content-type", ""),
             announced_bytes(request.headers),
-            Body(request.receive),
+            body,
         )
-    except (BodyCut, BodyStalled) as exc:
+    except (BodyCut, BodyStalled, BodyTakenOver) as exc:
         raise InvalidInput("The connection was cut before the whole file was here.") from exc
+    except ApplianceError:
+        await body.linger()  # else the browser shows a broken connection instead of the reason
+        raise
     return Redirect(f"/videos/{made[0]}" if len(made) == 1 else "/", status_code=303)
