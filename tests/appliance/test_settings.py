@@ -23,6 +23,7 @@ BAD = {
     "max_open_uploads": "0",
     "upload_idle_hours": "0",
     "upload_grant_hours": "0",
+    "guest_files_per_hour": "0",
     "max_upload_bodies": "0",
     "max_bodies_per_person": "0",
     "upload_silence_s": "0",
