@@ -98,9 +98,12 @@ def write_at(handle: int, data: bytes | bytearray | memoryview, offset: int) -> 
 
     At an offset, not at "the end": a stray second writer could not shift what follows.
     """
+    written = os.pwrite(handle, data, offset)
+    if written == len(data):
+        return
     view = memoryview(data)
-    while view:
-        written = os.pwrite(handle, view, offset)
+    while view := view[written:]:
         if written == 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        view, offset = view[written:], offset + written
+        offset += written
+        written = os.pwrite(handle, view, offset)

@@ -1,0 +1,1 @@
+"""Uploads against @tus/server, nginx, the disk itself, and through Caddy."""
