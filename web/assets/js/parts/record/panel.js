@@ -114,8 +114,10 @@ export class RecordPanel extends HTMLElement {
   #take(taking, chunk) {
     if (!chunk.size) return;
     taking.bytes += chunk.size;
-    taking.stream?.push(chunk);
-    taking.written = taking.written.then(() => this.#keep(taking, chunk));
+    // In this order: the box never has more than this device, so each can go on from the other.
+    taking.written = taking.written
+      .then(() => this.#keep(taking, chunk))
+      .then(() => taking.stream?.push(chunk));
     if (taking.bytes > Number(this.dataset.limit)) {
       toast(`The recording has reached ${size(taking.bytes)}, the most that the box takes. It was stopped.`);
       this.#stop();
