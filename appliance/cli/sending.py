@@ -273,61 +273,91 @@ def send_stream(
     Raises Answered, Unreachable, InvalidInput, Stopped, OSError.
     """
     stop = stop or threading.Event()
-    part = _gather(stream)
-    if not part:
-        raise InvalidInput("Nothing came through the pipe. Look at the command before it.")
-    transfer, digest, sent = Transfer(box), hashlib.sha256(), 0
-    patience = Patience(patience_s, stop)
+    return StreamSending(
+        box, stream, said, on_offset=on_offset, patience=Patience(patience_s, stop), stop=stop
+    ).run()
 
-    def until(work: Callable[[], int]) -> int:
+
+class StreamSending:
+    """One stream on its way. What was read of it is kept until the box has it."""
+
+    def __init__(
+        self,
+        box: Box,
+        stream: IO[bytes],
+        said: Said,
+        *,
+        on_offset: Callable[[int], None],
+        patience: Patience,
+        stop: threading.Event,
+    ) -> None:
+        self._stream, self._said = stream, said
+        self._on_offset, self._patience, self._stop = on_offset, patience, stop
+        self._transfer = Transfer(box)
+        self._digest = hashlib.sha256()
+        self._part = b""
+        self._sent = 0  # before this part
+        self._tried = False
+
+    def run(self) -> str:
+        self._part = _gather(self._stream)
+        if not self._part:
+            raise InvalidInput("Nothing came through the pipe. Look at the command before it.")
+        try:
+            self._until(self._begin)
+            while self._part:
+                self._send_part()
+                self._digest.update(self._part)
+                self._sent += len(self._part)
+                self._part = _gather(self._stream)
+            self._send_part()  # without bytes: it says how many there were
+            self._until(self._complete)
+            return self._transfer.video_id
+        except BaseException:
+            _remove_quietly(self._transfer)
+            raise
+
+    def _until(self, work: Callable[[], int]) -> None:
+        """Try ``work`` until it comes through; it says where the upload is then."""
         while True:
             try:
                 offset = work()
             except Passing as exc:
-                patience.pause(exc, said.name)
+                self._patience.pause(exc, self._said.name)
             else:
-                patience.heard(offset)
-                on_offset(offset)
-                return offset
+                self._patience.heard(offset)
+                self._on_offset(offset)
+                return
 
-    def begin() -> int:
-        transfer.begin(said, None)
+    def _begin(self) -> int:
+        self._transfer.begin(self._said, None)
         return 0
 
-    def send_rest() -> int:
+    def _send_part(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        self._tried = False
+        self._until(self._send_rest)
+
+    def _send_rest(self) -> int:
         """The part from where the box is, which is within it."""
-        at = transfer.ask_offset() if tried else sent
-        tried.append(True)
-        if not sent <= at <= sent + len(part):
+        at = self._transfer.ask_offset() if self._tried else self._sent
+        self._tried = True
+        if not self._sent <= at <= self._sent + len(self._part):
             raise Answered(
                 "The box lost bytes that it had, and they can't be read from the pipe again.",
                 code="bytes_lost",
                 status=410,
             )
-        rest = part[at - sent :]
-        length = sent if not part else None
-        return transfer.append(at, rest, len(rest), length=length) if rest or not part else at
+        rest = self._part[at - self._sent :]
+        if not rest and self._part:
+            return at
+        length = None if self._part else self._sent
+        return self._transfer.append(at, rest, len(rest), length=length)
 
-    def complete() -> int:
-        transfer.complete(digest.hexdigest())
-        return sent
-
-    try:
-        until(begin)
-        while True:  # the last round has no bytes, and says how many there were
-            if stop.is_set():
-                raise Stopped
-            tried: list[bool] = []
-            until(send_rest)
-            if not part:
-                until(complete)
-                return transfer.video_id
-            digest.update(part)
-            sent += len(part)
-            part = _gather(stream)
-    except BaseException:
-        _remove_quietly(transfer)
-        raise
+    def _complete(self) -> int:
+        self._transfer.complete(self._digest.hexdigest())
+        return self._sent
 
 
 def _remove_quietly(transfer: Transfer) -> None:
