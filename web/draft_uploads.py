@@ -109,7 +109,8 @@ class Draft:
             case "PATCH":
                 return await self._append(request)
             case "DELETE":
-                return await self._cancel(request)
+                await self.desk.terminate(request)
+                return Reply(204, [])
             case _:
                 return await self._look(request)
 
@@ -257,13 +258,6 @@ class Draft:
                 if held.row.length is not None:
                     raise inconsistent_length(SURPLUS) from exc
             raise
-
-    # Upload Cancellation
-
-    async def _cancel(self, request: Request) -> Reply:
-        async with self.desk.take_up(*request.address()) as (held, slot):
-            await slot.work(lambda: self.store.terminate(held))
-        return Reply(204, [])
 
 
 def _check_kind(row: Upload) -> None:

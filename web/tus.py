@@ -116,7 +116,8 @@ class Tus:
             case "PATCH":
                 return await self._append(request)
             case _:
-                return await self._terminate(request)
+                await self.desk.terminate(request)
+                return Reply(204, [])
 
     def _options(self) -> Reply:
         return Reply(
@@ -229,13 +230,6 @@ class Tus:
             if sent.checksum is not None and declared:
                 await slot.work(lambda: self.store.forget_length(held))
             raise
-
-    # DELETE
-
-    async def _terminate(self, request: Request) -> Reply:
-        async with self.desk.take_up(*request.address()) as (held, slot):
-            await slot.work(lambda: self.store.terminate(held))
-        return Reply(204, [])
 
 
 def tus_app(settings: Settings) -> Tus:

@@ -177,6 +177,11 @@ class UploadDesk:
                     raise
             await asyncio.sleep(0.02)
 
+    async def terminate(self, request: Request) -> None:
+        """The sender wants no more of it, by whatever protocol. Raises as ``take_up``."""
+        async with self.take_up(*request.address()) as (held, slot):
+            await slot.work(lambda: self.store.terminate(held))
+
     async def append(
         self, held: Held, slot: Slot, request: Request, digest: Digest | None = None
     ) -> None:

@@ -19,7 +19,7 @@ from appliance.db import database, open_database
 from appliance.migrate import migrate
 from appliance.models import Role, Source, Visibility
 from appliance.settings import Settings
-from hatch_build import _find_node, locked, run_npm
+from hatch_build import find_node, locked, run_npm
 from storage.layout import Layout
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def tus_node(folder: Path) -> Iterator[Server]:
             run_npm(PEERS, "ci", "--ignore-scripts")
     files, port = folder / "node", free_port()
     files.mkdir()
-    command = [_find_node(), str(PEERS / "tus_server.mjs"), str(files), str(port)]
+    command = [find_node(), str(PEERS / "tus_server.mjs"), str(files), str(port)]
     with _running(command, f"127.0.0.1:{port}", folder / "node.log") as pid:
         yield Server("@tus/server", "tus", f"127.0.0.1:{port}", [pid], [files], pages=["/ping"])
 
