@@ -49,6 +49,7 @@ KINDS: dict[str, Kind] = {
     "early_look": Kind("quick", Priority.HIGH, "Look at the first bytes"),
     "poster": Kind("quick", Priority.HIGH, "Take the poster"),
     "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
+    "preview": Kind("media", Priority.SOON, "Make the preview"),
     "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
     "publish": Kind("delivery", Priority.HIGH, "Post"),
 }
@@ -104,6 +105,7 @@ def create(
     payload: dict[str, Any] | None = None,
     priority: Priority | None = None,
     run_after: datetime | None = None,
+    only_at_night: bool = False,
 ) -> Job:
     """A queued job, or the live one that has this ``key`` already (lifted to ``priority``).
 
@@ -127,6 +129,7 @@ def create(
             payload=payload or {},
             priority=int(wanted),
             run_after=run_after,
+            only_at_night=only_at_night,
         )
         _tell(job, "job.queued")
         _ring_after_commit(job.queue, job.priority)

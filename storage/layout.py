@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.ids import is_id
+from storage.media_types import RENDITION_FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +40,9 @@ class Layout:
         return self.video(video_id) / "original"
 
     def rendition(self, video_id: str, profile: str) -> Path:
-        if not profile.isidentifier():
+        if profile not in RENDITION_FILES:
             raise ValueError(f"{profile!r} is no name of a profile")
-        return self.video(video_id) / f"{profile}.mp4"
+        return self.video(video_id) / RENDITION_FILES[profile].name
 
     def poster(self, video_id: str) -> Path:
         return self.video(video_id) / "poster.webp"

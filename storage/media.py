@@ -76,6 +76,24 @@ def place(tmp_file: Path, final_path: Path) -> None:
     sync_folder(final_path.parent)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same bytes under a second name, without taking room where the disk can do that."""
+    try:
+        os.link(source, target)
+    except OSError:
+        copy(source, target)
+
+
+def copy(source: Path, target: Path) -> None:
+    """By reflink or inside the kernel, where they exist."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        left = os.fstat(reader.fileno()).st_size
+        while left > 0 and (
+            done := os.copy_file_range(reader.fileno(), writer.fileno(), min(left, 1 << 30))
+        ):
+            left -= done
+
+
 def remove_video_files(layout: Layout, video_id: str) -> None:
     """Remove everything of a video from disk; call it after its row says so."""
     for folder in (layout.video(video_id), layout.trashed(video_id)):

@@ -5,12 +5,38 @@ None of these makes a browser run anything, whatever the bytes are.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from appliance.models import Video
 
 UNKNOWN = "application/octet-stream"
+
+
+@dataclass(frozen=True)
+class FileOf:
+    """What the file of a rendition is called in its video's folder, and what it is."""
+
+    name: str
+    media_type: str
+
+    @property
+    def ending(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+# Profile → its file. What is served under these types was made by us, never by a sender.
+RENDITION_FILES: dict[str, FileOf] = {
+    "social": FileOf("social.mp4", "video/mp4"),
+    "preview": FileOf("preview.mp4", "video/mp4"),
+    "instagram": FileOf("instagram.mp4", "video/mp4"),
+    "vertical": FileOf("vertical.mp4", "video/mp4"),
+    "reel": FileOf("reel.mp4", "video/mp4"),
+    "storyboard": FileOf("storyboard.webp", "image/webp"),
+    "waveform": FileOf("waveform.json", "application/json"),
+    "audio": FileOf("audio.m4a", "audio/mp4"),
+}
 
 # First name of ffmpeg's demuxer (tasks.probe.facts.Probe.format) → with picture, sound only, ending
 _BY_FORMAT = {

@@ -22,7 +22,7 @@ from appliance.ids import new_token
 from appliance.models import PublicLink, Rendition, Video
 from appliance.states import RenditionState, VideoState
 from storage.layout import Layout
-from storage.media_types import original_type
+from storage.media_types import RENDITION_FILES, original_type
 from storage.uploads.rows import hash_token
 
 if TYPE_CHECKING:
@@ -76,7 +76,11 @@ class PublicLinks:
             created_by=by,
             expires_at=now() + timedelta(seconds=lifetime_s),
         )
-        ending = original_type(video)[1] if rendition is None else "mp4"
+        ending = (
+            original_type(video)[1]
+            if rendition is None
+            else RENDITION_FILES[rendition.profile].ending
+        )
         return link, self._address(token, video, ending)
 
     def signed_url(
@@ -92,7 +96,8 @@ class PublicLinks:
             expires = hour + timedelta(hours=2)
         expires_s = int(expires.timestamp())
         mac = self._mac(rendition.public_id, expires_s, video.link_generation)
-        return self._address(f"{rendition.public_id}.{expires_s:x}.{mac}", video, "mp4")
+        ending = RENDITION_FILES[rendition.profile].ending
+        return self._address(f"{rendition.public_id}.{expires_s:x}.{mac}", video, ending)
 
     def revoke(self, link: PublicLink) -> None:
         """From now on it leads nowhere. Harmless when repeated."""
@@ -137,7 +142,7 @@ class PublicLinks:
         if rendition.state is not RenditionState.READY:
             return None
         path = self.layout.rendition(video.public_id, rendition.profile)
-        return PublicFile(path, "video/mp4")
+        return PublicFile(path, RENDITION_FILES[rendition.profile].media_type)
 
     def _mac(self, rendition_id: str, expires_s: int, generation: int) -> str:
         text = f"{rendition_id}.{expires_s}.{generation}"

@@ -1,7 +1,9 @@
 """From an original to a video that can be posted: which job follows which, and what ends mean.
 
     probe ─┬─ poster
-           └─ remux, or encode (→ a rendition)
+           ├─ preview (before all else, where the original can't be played by browsers)
+           ├─ remux, or encode (→ the social rendition: "ready")
+           └─ the other eager profiles, when nobody waits for anything
 
 Rows and jobs change together, in the transaction of whoever calls. The original stays playable
 whatever fails; a video is READY when its rendition is, or, with ``auto_renditions`` off, when
@@ -22,8 +24,8 @@ from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
 from appliance.models import Job, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
-from tasks import renditions
-from tasks.profiles import SOCIAL
+from tasks import profiles, renditions
+from tasks.profiles import PREVIEW, SOCIAL
 from tasks.publish import dispatch
 
 if TYPE_CHECKING:
@@ -58,10 +60,32 @@ def after_probe(job: Job, facts: Probe, digest: str, settings: Settings) -> None
     video = Video.get_by_id(video.id)
     make_poster(video)
     rendition = renditions.row_for(video, SOCIAL)
-    if renditions.is_current(rendition):  # somebody had an old look repeated
+    if rendition.state is RenditionState.READY:  # somebody had an old look repeated
         renditions.move_video(video, VideoState.READY)
-    elif settings.auto_renditions or rendition.wanted:
-        renditions.start(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+    start_eager(video, settings)
+
+
+def start_eager(video: Video, settings: Settings) -> None:
+    """Jobs for what is made of every video, and for what somebody has asked for; repeatable."""
+    for profile in profiles.PROFILES.values():
+        rendition = Rendition.get_or_none(
+            Rendition.video == video, Rendition.profile == profile.name
+        )
+        wanted = rendition.wanted if rendition is not None else 0
+        if not (wanted or (profile.eager and settings.auto_renditions)):
+            continue
+        rendition = rendition or renditions.row_for(video, profile)
+        if rendition.state is RenditionState.PENDING:
+            priority = wanted or _eager_priority(video, profile)
+            renditions.start(rendition, video, Priority(priority))
+
+
+def _eager_priority(video: Video, profile: Profile) -> Priority:
+    """The preview is the first that can be watched; of a film that plays as it is, it can wait."""
+    if profile.name == PREVIEW.name:
+        whole = renditions.choose_job(profiles.current(SOCIAL.name), video)
+        return profile.priority if whole == SOCIAL.jobs[-1] else Priority.LOW
+    return profile.priority
 
 
 def _not_as_sent(video: Video) -> JobFailed:
@@ -105,24 +129,22 @@ def poster_taken(video: Video) -> None:
 def _ready_without_rendition(video: Video) -> None:
     """With renditions on demand, a video that has been looked at is ready to be used."""
     video = Video.get_by_id(video.id)
-    if video.state is VideoState.PROCESSING and not renditions.live_jobs(video, renditions.KINDS):
-        settled = Rendition.select().where(
-            Rendition.video == video, Rendition.state == RenditionState.PENDING
-        )
-        if settled.exists():
+    if video.state is VideoState.PROCESSING:
+        social = renditions.row_for(video, SOCIAL)
+        if social.state is RenditionState.PENDING and not renditions.jobs_of(social):
             renditions.move_video(video, VideoState.READY, ready_at=now())
 
 
 # Renditions
 
 
-def rendition_started(rendition: Rendition, profile: Profile) -> None:
-    """A worker begins with it, or begins again after a crash."""
+def rendition_started(rendition: Rendition) -> None:
+    """A worker begins with it, or begins again after a crash. A ready one stays in use."""
     fresh = Rendition.get_by_id(rendition.id)
-    if fresh.state is not RenditionState.PROCESSING:
-        if fresh.state is not RenditionState.PENDING:
-            renditions.move_rendition(fresh, RenditionState.PENDING, error=None, error_detail=None)
-        renditions.move_rendition(fresh, RenditionState.PROCESSING, profile_version=profile.version)
+    if fresh.state is RenditionState.FAILED:
+        renditions.move_rendition(fresh, RenditionState.PENDING, error=None, error_detail=None)
+    if fresh.state is RenditionState.PENDING:
+        renditions.move_rendition(fresh, RenditionState.PROCESSING)
 
 
 def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
@@ -131,8 +153,16 @@ def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
     ``fault``: what was wrong with the repacked file; then the picture is encoded in any case.
     """
     video = Video.get_by_id(rendition.video_id)
-    payload = {"anyway": fault} if fault else None
-    renditions.make_job("encode", rendition, video, Priority(job.priority), payload)
+    payload = {**job.payload, "anyway": fault} if fault else job.payload
+    kind = profiles.PROFILES[rendition.profile].jobs[-1]
+    renditions.make_job(
+        kind,
+        rendition,
+        video,
+        Priority(job.priority),
+        payload,
+        only_at_night=job.only_at_night,
+    )
 
 
 def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
@@ -140,17 +170,14 @@ def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
     fresh = Rendition.get_by_id(rendition.id)
     if not videos.is_as_sent(source := Video.get_by_id(fresh.video_id)):
         raise _not_as_sent(source)  # heard of while it was made
-    renditions.move_rendition(
-        fresh,
-        RenditionState.READY,
-        ready_at=now(),
-        wanted=0,
-        error=None,
-        error_detail=None,
-        **columns,
-    )
+    columns = {**columns, "ready_at": now(), "wanted": 0, "error": None, "error_detail": None}
+    if fresh.state is RenditionState.READY:  # made anew
+        Rendition.update(**columns).where(Rendition.id == fresh.id).execute()
+        renditions.tell(fresh, fresh.state.value)
+    else:
+        renditions.move_rendition(fresh, RenditionState.READY, **columns)
     video = Video.get_by_id(fresh.video_id)
-    if video.state is not VideoState.READY:
+    if fresh.profile == SOCIAL.name and video.state is not VideoState.READY:
         renditions.move_video(
             video, VideoState.READY, ready_at=now(), error=None, error_detail=None
         )
@@ -198,7 +225,8 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
     elif job.rendition is not None:
         _fail_rendition(job.rendition, error, failure.detail)
         # Made on demand for a video that is in use already: that one stays usable.
-        if video.state is not VideoState.READY:
+        decides = job.rendition.profile == SOCIAL.name
+        if decides and video.state is not VideoState.READY:
             renditions.move_video(video, VideoState.FAILED, error=error, error_detail=detail)
 
 
@@ -272,9 +300,10 @@ def _reopen(job: Job) -> None:
     if video.state is VideoState.TRASHED:
         raise Conflict("The video is in the bin. Restore it first.", code="trashed")
     _refuse_unlike(video)
-    if job.kind != "probe" and renditions.live_jobs(video, renditions.KINDS):
+    if job.rendition is not None and renditions.jobs_of(job.rendition):
         raise Conflict("A newer job does the same already.", code="superseded")
-    if video.state is VideoState.FAILED:
+    decides = job.kind == "probe" or (job.rendition and job.rendition.profile == SOCIAL.name)
+    if decides and video.state is VideoState.FAILED:
         renditions.move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
     if job.rendition is not None and job.rendition.state is RenditionState.FAILED:
         renditions.move_rendition(
@@ -355,6 +384,7 @@ def _go_on(video: Video, settings: Settings) -> None:
         renditions.move_video(video, VideoState.READY, ready_at=now())
     elif settings.auto_renditions or rendition.wanted:
         renditions.restart(rendition, video, Priority(rendition.wanted or Priority.NORMAL))
+        start_eager(video, settings)
     elif video.poster_version:
         _ready_without_rendition(video)
 

@@ -1,6 +1,8 @@
 """Renditions as rows: who wants one, which job makes it, how it moves.
 
 Below the pipeline, which knows what follows what, and below posting, which wants renditions.
+One that was made by an older recipe of its profile is *stale*: it stays in use until a person has
+it made anew (``remake``), and while that goes on.
 """
 
 from __future__ import annotations
@@ -12,12 +14,14 @@ from appliance.db import transaction
 from appliance.errors import Conflict
 from appliance.models import Job, Method, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState, move
+from tasks import profiles
 from tasks.probe.facts import Probe
-from tasks.profiles import PROFILES, SOCIAL, Profile
+from tasks.profiles import SOCIAL, Profile
 from tasks.transcode.plan import plan
 
 LIVE = [JobState.QUEUED, JobState.RUNNING]
-KINDS = ("remux", "encode")
+# All kinds of jobs whose end is a rendition.
+KINDS = tuple(dict.fromkeys(kind for p in profiles.PROFILES.values() for kind in p.jobs))
 
 
 def want_rendition(
@@ -27,17 +31,11 @@ def want_rendition(
 
     Raises Conflict when there is nothing that it could be made of.
     """
-    spec = PROFILES[profile]
     with transaction():
         video = Video.get_by_id(video.id)
-        if video.state is VideoState.TRASHED:
-            raise Conflict("The video is in the bin. Restore it first.", code="trashed")
-        if not videos.is_as_sent(video):
-            raise Conflict(videos.NOT_AS_SENT, code="not_as_sent")
-        if video.facts is None and video.state is VideoState.FAILED:
-            raise Conflict(video.error or "The file could not be used.", code="unusable")
-        rendition = row_for(video, spec)
-        if is_current(rendition):
+        require_usable(video)
+        rendition = row_for(video, profiles.current(profile))
+        if rendition.state is RenditionState.READY:
             return rendition
         if rendition.wanted < priority:
             Rendition.update(wanted=int(priority)).where(Rendition.id == rendition.id).execute()
@@ -50,15 +48,48 @@ def want_rendition(
         return Rendition.get_by_id(rendition.id)
 
 
+def remake(rendition: Rendition, priority: Priority, *, only_at_night: bool = False) -> Job:
+    """Make a ready one anew by the profile of today; the old file serves until then.
+
+    Raises Conflict when there is nothing that it could be made of.
+    """
+    with transaction():
+        video = Video.get_by_id(rendition.video_id)
+        require_usable(video)
+        if video.original_removed_at is not None:
+            raise Conflict(
+                "The original of this video was removed, so nothing can be made of it anew.",
+                code="original_removed",
+            )
+        return start(
+            rendition, video, priority, payload={"remake": True}, only_at_night=only_at_night
+        )
+
+
+def require_usable(video: Video) -> None:
+    """Raises Conflict when nothing can be made of the video."""
+    if video.state is VideoState.TRASHED:
+        raise Conflict("The video is in the bin. Restore it first.", code="trashed")
+    if not videos.is_as_sent(video):
+        raise Conflict(videos.NOT_AS_SENT, code="not_as_sent")
+    if video.facts is None and video.state is VideoState.FAILED:
+        raise Conflict(video.error or "The file could not be used.", code="unusable")
+
+
+def is_stale(rendition: Rendition) -> bool:
+    """It is in use, but its profile has changed since it was made."""
+    recipe = profiles.current(rendition.profile).recipe
+    return rendition.state is RenditionState.READY and rendition.recipe != recipe
+
+
 def is_current(rendition: Rendition) -> bool:
-    version = PROFILES[rendition.profile].version
-    return rendition.state is RenditionState.READY and rendition.profile_version == version
+    return rendition.state is RenditionState.READY and not is_stale(rendition)
 
 
 def restart(rendition: Rendition, video: Video, priority: Priority) -> None:
     if rendition.state in (RenditionState.FAILED, RenditionState.READY):
         move_rendition(rendition, RenditionState.PENDING, error=None, error_detail=None)
-    if video.state is VideoState.FAILED:
+    if video.state is VideoState.FAILED and rendition.profile == SOCIAL.name:
         move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
     start(rendition, video, priority)
 
@@ -68,22 +99,35 @@ def row_for(video: Video, profile: Profile) -> Rendition:
     known: Rendition | None = Rendition.get_or_none(
         Rendition.video == video, Rendition.profile == profile.name
     )
-    return known or Rendition.create(
-        video=video, profile=profile.name, profile_version=profile.version
-    )
+    return known or Rendition.create(video=video, profile=profile.name, recipe=profile.recipe)
 
 
-def start(rendition: Rendition, video: Video, priority: Priority) -> None:
+def start(
+    rendition: Rendition,
+    video: Video,
+    priority: Priority,
+    *,
+    payload: dict[str, Any] | None = None,
+    only_at_night: bool = False,
+) -> Job:
     """One live job for it, in the queue that its plan belongs to."""
-    if live := live_jobs(video, KINDS):
+    if live := jobs_of(rendition):
         for job in live:
             jobs.lift(job, priority)
-        return
-    profile = PROFILES[rendition.profile]
+        return live[0]
+    profile = profiles.current(rendition.profile)
+    kind = choose_job(profile, video)
+    return make_job(kind, rendition, video, priority, payload, only_at_night=only_at_night)
+
+
+def choose_job(profile: Profile, video: Video) -> str:
+    """The cheapest kind of job that can make it; of films it depends on what has to be done."""
+    cheapest, dearest = profile.jobs[0], profile.jobs[-1]
+    if cheapest == dearest or profile.targets is None:
+        return cheapest
     chosen = plan(Probe.from_dict(video.facts), profile)
     cheap = chosen.method in (Method.LEAVE, Method.REMUX)
-    kind = "remux" if cheap or find_twin(video, profile) else "encode"
-    make_job(kind, rendition, video, priority)
+    return cheapest if cheap or find_twin(video, profile) else dearest
 
 
 def make_job(
@@ -92,9 +136,18 @@ def make_job(
     video: Video,
     priority: Priority,
     payload: dict[str, Any] | None = None,
-) -> None:
-    key = f"{kind}:{rendition.public_id}"
-    jobs.create(kind, key, video=video, rendition=rendition, priority=priority, payload=payload)
+    *,
+    only_at_night: bool = False,
+) -> Job:
+    return jobs.create(
+        kind,
+        f"{kind}:{rendition.public_id}",
+        video=video,
+        rendition=rendition,
+        priority=priority,
+        payload=payload,
+        only_at_night=only_at_night,
+    )
 
 
 def find_twin(video: Video, profile: Profile) -> Rendition | None:
@@ -109,12 +162,17 @@ def find_twin(video: Video, profile: Profile) -> Rendition | None:
             Video.id != video.id,
             Video.state != VideoState.TRASHED,
             Rendition.profile == profile.name,
-            Rendition.profile_version == profile.version,
+            Rendition.recipe == profile.recipe,
             Rendition.state == RenditionState.READY,
         )
         .first()
     )
     return twin
+
+
+def jobs_of(rendition: Rendition) -> list[Job]:
+    """Its live jobs."""
+    return list(Job.select().where(Job.rendition == rendition, Job.state.in_(LIVE)))
 
 
 def live_jobs(video: Video, kinds: tuple[str, ...]) -> list[Job]:
@@ -138,5 +196,9 @@ def move_rendition(rendition: Rendition, new: RenditionState, **columns: Any) ->
     if not move(Rendition, rendition.id, rendition.state, new, **columns):
         raise Conflict("The rendition changed in between; look again.")
     rendition.state = new
+    tell(rendition, new.value)
+
+
+def tell(rendition: Rendition, what: str) -> None:
     video = Video.get_by_id(rendition.video_id)
-    videos.tell(video, f"rendition.{new.value}", profile=rendition.profile)
+    videos.tell(video, f"rendition.{what}", profile=rendition.profile)

@@ -52,6 +52,7 @@ HANDLERS = {
     "early_look": "tasks.early_look.task:look_early",
     "poster": "tasks.poster.task:take_poster",
     "remux": "tasks.transcode.task:repack",
+    "preview": "tasks.transcode.task:encode",
     "encode": "tasks.transcode.task:encode",
     "publish": "tasks.publish.task:publish",
 }

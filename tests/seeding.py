@@ -171,7 +171,7 @@ def _ready(
     Rendition.create(
         video=video,
         profile="social",
-        profile_version=1,
+        recipe="1",
         state=RenditionState.READY,
         method=Method.TRANSCODE,
         facts=MADE,
@@ -368,7 +368,7 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
     Rendition.create(
         video=processing,
         profile="social",
-        profile_version=1,
+        recipe="1",
         state=RenditionState.PROCESSING,
         wanted=50,
     )

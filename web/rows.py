@@ -144,7 +144,9 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
     failed = {
         row.video_id
         for row in Rendition.select(Rendition.video).where(
-            Rendition.video.in_(ids), Rendition.state == RenditionState.FAILED
+            Rendition.video.in_(ids),
+            Rendition.profile == "social",
+            Rendition.state == RenditionState.FAILED,
         )
     }
     ends = _last_ends(v.id for v in videos if v.id in failed or v.state is VideoState.FAILED)

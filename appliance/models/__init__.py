@@ -3,6 +3,7 @@
 from appliance.models.media import (
     GuestLink,
     Method,
+    PosterChoice,
     PublicLink,
     Rendition,
     Source,
@@ -22,7 +23,16 @@ from appliance.models.people import (
     User,
 )
 from appliance.models.posting import Account, Attempt, IdempotencyKey, Post, PostTarget
-from appliance.models.work import Event, Heartbeat, Job, Priority, Setting
+from appliance.models.work import (
+    Event,
+    Heartbeat,
+    Job,
+    JobDay,
+    JobRun,
+    JobSample,
+    Priority,
+    Setting,
+)
 
 ALL = (
     User,
@@ -43,6 +53,9 @@ ALL = (
     Attempt,
     IdempotencyKey,
     Job,
+    JobRun,
+    JobSample,
+    JobDay,
     Event,
     Heartbeat,
     Setting,
@@ -61,10 +74,14 @@ __all__ = [
     "Invite",
     "InviteKind",
     "Job",
+    "JobDay",
+    "JobRun",
+    "JobSample",
     "Method",
     "Post",
     "PostTarget",
     "Priority",
+    "PosterChoice",
     "PublicLink",
     "Rendition",
     "Role",

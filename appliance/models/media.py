@@ -46,6 +46,12 @@ class Method(StrEnum):
     TRANSCODE = "transcode"
 
 
+class PosterChoice(StrEnum):
+    AUTO = "auto"  # the box has chosen the picture
+    MOMENT = "moment"  # a person has chosen the moment, ``poster_at_s``
+    CUSTOM = "custom"  # a person has brought a picture
+
+
 class Video(Row):
     public_id = CharField(unique=True, default=new_id)
     owner = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="videos")
@@ -68,6 +74,10 @@ class Video(Row):
     height = IntegerField(null=True)
     facts = JsonField(null=True)  # tasks.probe.facts.Probe, as plain data
     poster_version = IntegerField(default=0)  # 0: no poster yet
+    poster_choice = StateField(PosterChoice, default=PosterChoice.AUTO)
+    poster_at_s = FloatField(null=True)  # where in the video the poster was taken
+    keep_original = BooleanField(default=False)  # whatever the policy for originals says
+    original_removed_at = TimeField(null=True)  # by the policy; the renditions are what is left
     link_generation = IntegerField(default=1)  # one up: all signed links of it die
     error = TextField(null=True)
     error_detail = TextField(null=True)
@@ -149,7 +159,7 @@ class Rendition(Row):
     public_id = CharField(unique=True, default=new_id)
     video = ForeignKeyField(Video, on_delete="CASCADE", backref="renditions")
     profile = CharField()
-    profile_version = IntegerField()
+    recipe = CharField(default="")  # of the profile that its file was made by; another: stale
     state = StateField(RenditionState, default=RenditionState.PENDING)
     # The priority with which somebody asked for it; 0: nobody did (auto_renditions may be off).
     wanted = IntegerField(default=0)

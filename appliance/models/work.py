@@ -26,6 +26,7 @@ from appliance.states import JobState
 class Priority(IntEnum):
     LOW = 10
     NORMAL = 50
+    SOON = 70  # small things that people look at first; called "normal" outside
     HIGH = 90
 
 
@@ -46,8 +47,13 @@ class Job(Row):
     attempts = IntegerField(default=0)  # errors so far
     max_attempts = IntegerField(default=3)
     crashes = IntegerField(default=0)  # leases lost so far
+    stalls = IntegerField(default=0)  # how often it was ended because nothing moved
     fence = IntegerField(default=0)  # one up by each claim; writes of an older claim are refused
     run_after = TimeField(null=True)
+    only_at_night = BooleanField(default=False)  # claimed only within `night_hours`
+    # What it takes while it runs, so that no more is started than the machine carries.
+    cores = FloatField(default=0.0)
+    memory_mib = IntegerField(default=0)
     lease_owner = CharField(null=True)
     lease_until = FloatField(null=True)  # clock.boottime_s
     lease_boot = CharField(null=True)
@@ -76,6 +82,50 @@ Job.add_index(
         SQL("state IN ('queued', 'running')")
     )
 )
+
+
+class JobRun(Row):
+    """One claim of one job: who worked on it, and how that ended. Goes with its job."""
+
+    job = ForeignKeyField(Job, on_delete="CASCADE", backref="runs")
+    fence = IntegerField()
+    worker = CharField()
+    started_at = TimeField(default=now)
+    ended_at = TimeField(null=True)
+    outcome = CharField(default="")  # appliance.jobs.Outcome; "" while it runs
+    stage = CharField(default="")  # in which it ended
+    progress = FloatField(default=0.0)
+    error = TextField(null=True)
+    error_code = CharField(null=True)
+    detail = TextField(null=True)
+    job_id: int
+
+
+class JobSample(Row):
+    """How long one completed job took, for guesses about the next ones. Outlives its job."""
+
+    at = TimeField(default=now)
+    kind = CharField()
+    profile = CharField(default="")
+    work = FloatField()  # in the unit of its kind: pixels to encode, bytes to read, seconds
+    seconds = FloatField()
+
+    class Meta:
+        indexes = ((("kind", "profile"), False),)
+
+
+class JobDay(Row):
+    """How many jobs of a kind ended on a day (UTC), and how long they took. Outlives the jobs."""
+
+    day = CharField()  # "2026-11-21"
+    kind = CharField()
+    completed = IntegerField(default=0)
+    failed = IntegerField(default=0)
+    cancelled = IntegerField(default=0)
+    seconds = FloatField(default=0.0)  # of the completed, in sum
+
+    class Meta:
+        indexes = ((("day", "kind"), True),)
 
 
 class Event(Row):

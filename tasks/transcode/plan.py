@@ -48,6 +48,7 @@ def plan(probe: Probe, profile: Profile) -> Plan:
     """
     video, audio = probe.video, probe.audio
     assert video is not None
+    assert profile.targets is not None
     places = profile.places
     picture_reasons = (
         *_gather((place.place, _picture_faults(video, probe, place)) for place in places),
@@ -79,6 +80,7 @@ def plan(probe: Probe, profile: Profile) -> Plan:
 def encode_anyway(probe: Probe, profile: Profile, reason: str) -> Plan:
     """The plan when a cheaper one did not give what it promised."""
     assert probe.video is not None
+    assert profile.targets is not None
     return Plan(
         method=Method.TRANSCODE,
         video_index=probe.video.index,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import JobFailed
 from appliance.models import Method
+from storage.media import link_or_copy
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
 from tasks.sandbox import MIB, Command, Limits
@@ -148,21 +149,3 @@ class _Follower:
                 permanent=False,
                 code="stalled",
             )
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """The same bytes under a second name, without taking room where the disk can do that."""
-    try:
-        os.link(source, target)
-    except OSError:
-        copy(source, target)
-
-
-def copy(source: Path, target: Path) -> None:
-    """By reflink or inside the kernel, where they exist."""
-    with source.open("rb") as reader, target.open("wb") as writer:
-        left = os.fstat(reader.fileno()).st_size
-        while left > 0 and (
-            done := os.copy_file_range(reader.fileno(), writer.fileno(), min(left, 1 << 30))
-        ):
-            left -= done

@@ -224,4 +224,4 @@ def test_many_that_start_at_once_migrate_once(settings: Settings, layout: Layout
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(applied) == [[], [], [], ["0001_initial", "0002_uploads"]]
+    assert sorted(applied) == [[], [], [], ["0001_initial", "0002_uploads", "0003_pipeline"]]

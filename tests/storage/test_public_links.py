@@ -28,9 +28,7 @@ def video(user: User) -> Video:
 
 @pytest.fixture
 def rendition(video: Video) -> Rendition:
-    return Rendition.create(
-        video=video, profile="social", profile_version=1, state=RenditionState.READY
-    )
+    return Rendition.create(video=video, profile="social", recipe="1", state=RenditionState.READY)
 
 
 @pytest.fixture
@@ -126,7 +124,7 @@ def test_a_signed_link_can_not_be_changed(links: PublicLinks, rendition: Renditi
     assert links.resolve(f"{rendition_id}.{later}.{mac}") is None
     assert links.resolve(f"{rendition_id}.{expires}.{'A' * 32}") is None
     other = Rendition.create(
-        video=rendition.video, profile="other", profile_version=1, state=RenditionState.READY
+        video=rendition.video, profile="preview", recipe="1", state=RenditionState.READY
     )
     assert links.resolve(f"{other.public_id}.{expires}.{mac}") is None
 

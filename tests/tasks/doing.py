@@ -69,7 +69,7 @@ def again(video: Video) -> Video:
 
 
 def rendition_of(video: Video) -> Rendition:
-    return Rendition.get(Rendition.video == video)
+    return Rendition.get(Rendition.video == video, Rendition.profile == "social")
 
 
 def job_of(video: Video, kind: str) -> Job:

@@ -79,7 +79,7 @@ def test_video_that_never_arrived_has_nothing_to_restore(db: None, layout: Layou
 def encoding(layout: Layout) -> tuple[Video, Rendition, Job]:
     video = with_original(layout, state=VideoState.PROCESSING, poster_version=1)
     rendition = Rendition.create(
-        video=video, profile="social", profile_version=1, state=RenditionState.PROCESSING
+        video=video, profile="social", recipe="1", state=RenditionState.PROCESSING
     )
     job = jobs.create("encode", f"encode:{rendition.public_id}", video=video, rendition=rendition)
     return video, rendition, job

@@ -58,7 +58,7 @@ def video(owner: User, layout: Layout) -> Video:
 def public(url: str, video: Video, settings: Settings) -> str:
     """The path of a link to the rendition."""
     rendition = Rendition.create(
-        video=video, profile="social", profile_version=1, state=RenditionState.READY
+        video=video, profile="social", recipe="1", state=RenditionState.READY
     )
     links = PublicLinks(settings, open_vault(settings))
     return urlsplit(links.signed_url(video, rendition)).path

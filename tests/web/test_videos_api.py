@@ -50,7 +50,7 @@ class Box:
 
     def rendition(self, video: Video, **columns: Any) -> Rendition:
         with database.connection_context():
-            return Rendition.create(video=video, profile="social", profile_version=1, **columns)
+            return Rendition.create(video=video, profile="social", recipe="1", **columns)
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_list_runs_as_many_queries_for_fifty_videos_as_for_two(box: Box) -> None
         with database.connection_context(), database.atomic():
             for _ in range(number):
                 video = make_video(box.users["editor"], state=VideoState.PROCESSING)
-                rendition = Rendition.create(video=video, profile="social", profile_version=1)
+                rendition = Rendition.create(video=video, profile="social", recipe="1")
                 jobs.create("encode", f"encode:{video.id}", video=video, rendition=rendition)
 
     add(2)

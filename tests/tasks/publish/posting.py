@@ -71,7 +71,7 @@ class Poster:
             video = make_video(
                 self.user, state=VideoState.READY if ready else VideoState.PROCESSING, **columns
             )
-            rendition = Rendition.create(video=video, profile="social", profile_version=1)
+            rendition = Rendition.create(video=video, profile="social", recipe="1")
             if ready:
                 self.make_ready(rendition)
         return video

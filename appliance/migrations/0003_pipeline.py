@@ -1,0 +1,64 @@
+"""Renditions of many profiles; what jobs cost and how they went; posters, originals by choice."""
+
+from typing import Any
+
+STATEMENTS = (
+    # Which version of a profile, with which choices of the admins: text, where a number was.
+    'ALTER TABLE "rendition" ADD COLUMN "recipe" VARCHAR(255) NOT NULL DEFAULT \'\'',
+    'UPDATE "rendition" SET "recipe" = CAST("profile_version" AS TEXT)',
+    'ALTER TABLE "rendition" DROP COLUMN "profile_version"',
+    'ALTER TABLE "job" ADD COLUMN "cores" REAL NOT NULL DEFAULT 0',
+    'ALTER TABLE "job" ADD COLUMN "memory_mib" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "job" ADD COLUMN "only_at_night" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "job" ADD COLUMN "stalls" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "video" ADD COLUMN "poster_choice" TEXT NOT NULL DEFAULT \'auto\'',
+    'ALTER TABLE "video" ADD COLUMN "poster_at_s" REAL',
+    'ALTER TABLE "video" ADD COLUMN "keep_original" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "video" ADD COLUMN "original_removed_at" TEXT',
+    """
+    CREATE TABLE "job_run" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "job_id" INTEGER NOT NULL,
+        "fence" INTEGER NOT NULL,
+        "worker" VARCHAR(255) NOT NULL,
+        "started_at" TEXT NOT NULL,
+        "ended_at" TEXT,
+        "outcome" VARCHAR(255) NOT NULL,
+        "stage" VARCHAR(255) NOT NULL,
+        "progress" REAL NOT NULL,
+        "error" TEXT,
+        "error_code" VARCHAR(255),
+        "detail" TEXT,
+        FOREIGN KEY ("job_id") REFERENCES "job" ("id") ON DELETE CASCADE
+    )
+    """,
+    'CREATE INDEX "job_run_job_id" ON "job_run" ("job_id")',
+    """
+    CREATE TABLE "job_sample" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "at" TEXT NOT NULL,
+        "kind" VARCHAR(255) NOT NULL,
+        "profile" VARCHAR(255) NOT NULL,
+        "work" REAL NOT NULL,
+        "seconds" REAL NOT NULL
+    )
+    """,
+    'CREATE INDEX "job_sample_kind_profile" ON "job_sample" ("kind", "profile")',
+    """
+    CREATE TABLE "job_day" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "day" VARCHAR(255) NOT NULL,
+        "kind" VARCHAR(255) NOT NULL,
+        "completed" INTEGER NOT NULL,
+        "failed" INTEGER NOT NULL,
+        "cancelled" INTEGER NOT NULL,
+        "seconds" REAL NOT NULL
+    )
+    """,
+    'CREATE UNIQUE INDEX "job_day_day_kind" ON "job_day" ("day", "kind")',
+)
+
+
+def up(migrator: Any, db: Any) -> None:
+    for statement in STATEMENTS:
+        db.execute_sql(statement)

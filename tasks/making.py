@@ -1,0 +1,140 @@
+"""The frame around every job that makes a rendition: begin, reuse, make, put in its place.
+
+What is made is one file in the job's folder; who makes it (an encode, a storyboard, a waveform)
+only says how. A repeated job finds what was finished and skips it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from appliance.db import database
+from appliance.errors import JobFailed
+from appliance.models import Method, Rendition, Video
+from appliance.states import RenditionState, VideoState
+from storage.media import link_or_copy, place
+from tasks import pipeline, profiles, renditions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.models import Job
+    from tasks.context import Context, Outcome, Write
+    from tasks.profiles import Profile
+
+
+@dataclass(frozen=True)
+class Making:
+    """What a maker is given. ``original``: the file to make it of."""
+
+    job: Job
+    video: Video
+    rendition: Rendition
+    profile: Profile
+    original: Path
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a maker gives back: ``file`` is in the job's folder; ``facts`` are kept with the row
+    (``probe``: of the file; ``reasons``: why it wasn't less work; all that pages show).
+
+    ``sha256``: of the file, when it is known.
+    """
+
+    file: Path
+    method: Method | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
+
+
+Maker = Callable[[Making, "Context"], "Made | Write"]
+
+
+def make(job: Job, context: Context, maker: Maker) -> Outcome:
+    """Run ``maker`` for the job's rendition, unless it is there already; what to record.
+
+    A maker may give back a function instead: that is recorded, and nothing was made.
+    """
+    with database.connection_context():
+        rendition = Rendition.get_by_id(job.rendition_id)
+        video = Video.get_by_id(job.video_id)
+        profile = profiles.current(rendition.profile)
+        twin = renditions.find_twin(video, profile)
+    # ``remake`` is only said of ready ones; when it is current again, that was done before a crash.
+    current = rendition.state is RenditionState.READY and rendition.recipe == profile.recipe
+    if video.state is VideoState.TRASHED or current:
+        return None
+    context.record(lambda: pipeline.rendition_started(rendition))
+    began_s = time.monotonic()
+    made = _reuse(video, twin, context) if twin is not None else None
+    if made is None:
+        original = context.layout.original(video.public_id)
+        if not original.exists():
+            raise _missing(video)
+        outcome = maker(Making(job, video, rendition, profile, original), context)
+        if callable(outcome):
+            return outcome
+        made = outcome
+    seconds = time.monotonic() - began_s
+    about = {**made.facts, "seconds": round(seconds, 2)}
+    if video.duration_s and seconds > 0:
+        about["speed"] = round(video.duration_s / seconds, 2)
+    context.report("Putting it in its place", 0.98)
+    columns = {
+        "method": made.method,
+        "facts": about,
+        "recipe": profile.recipe,
+        "size_bytes": made.file.stat().st_size,
+        "sha256": made.sha256 or digest_of(made.file, context),
+    }
+    final = context.layout.rendition(video.public_id, rendition.profile)
+
+    def record() -> None:
+        place(made.file, final)
+        pipeline.rendition_ready(rendition, columns)
+
+    return record
+
+
+def _missing(video: Video) -> JobFailed:
+    if video.original_removed_at is not None:
+        sentence = (
+            "The original of this video was removed to save space, so nothing more can be made "
+            "of it. Upload it again for that."
+        )
+        return JobFailed(sentence, permanent=True, code="original_removed")
+    return JobFailed(
+        "The uploaded file is gone from the disk. Upload it again.",
+        permanent=True,
+        code="original_missing",
+    )
+
+
+def _reuse(video: Video, twin: Rendition, context: Context) -> Made | None:
+    """Take what was made of the same bytes for another video; None when its file has gone."""
+    with database.connection_context():
+        other = Video.get_by_id(twin.video_id)
+    made = context.folder / "twin"
+    try:
+        link_or_copy(context.layout.rendition(other.public_id, twin.profile), made)
+    except OSError:
+        return None
+    return Made(made, twin.method, {**twin.facts, "reused": True}, twin.sha256)
+
+
+def digest_of(file: Path, context: Context) -> str:
+    """SHA-256 of what was made; it is on disk afterwards."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(4 * 1024**2):
+            digest.update(block)
+            context.check()
+        # Here, so that the short transaction that places it has nothing left to force to disk.
+        os.fsync(stream.fileno())
+    return digest.hexdigest()
