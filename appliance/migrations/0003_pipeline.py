@@ -7,14 +7,37 @@ STATEMENTS = (
     'ALTER TABLE "rendition" ADD COLUMN "recipe" VARCHAR(255) NOT NULL DEFAULT \'\'',
     'UPDATE "rendition" SET "recipe" = CAST("profile_version" AS TEXT)',
     'ALTER TABLE "rendition" DROP COLUMN "profile_version"',
+    'CREATE INDEX "rendition_profile_recipe" ON "rendition" ("profile", "recipe")',
+    'ALTER TABLE "rendition" ADD COLUMN "stands_in" INTEGER',
+    # Sums of sizes are read from these alone.
+    'DROP INDEX "rendition_state"',
+    'CREATE INDEX "rendition_state_profile_method_size_bytes"'
+    ' ON "rendition" ("state", "profile", "method", "size_bytes")',
+    'ALTER TABLE "job" ADD COLUMN "room_bytes" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "cores" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "memory_mib" INTEGER NOT NULL DEFAULT 0',
+    'ALTER TABLE "job" ADD COLUMN "work" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "only_at_night" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "stalls" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "video" ADD COLUMN "poster_choice" TEXT NOT NULL DEFAULT \'auto\'',
     'ALTER TABLE "video" ADD COLUMN "poster_at_s" REAL',
     'ALTER TABLE "video" ADD COLUMN "keep_original" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "video" ADD COLUMN "original_removed_at" TEXT',
+    'CREATE INDEX "video_received_at_original_removed_at_state_size_bytes"'
+    ' ON "video" ("received_at", "original_removed_at", "state", "size_bytes")',
+    """
+    CREATE TABLE "damage" (
+        "id" INTEGER NOT NULL PRIMARY KEY,
+        "video_id" INTEGER NOT NULL,
+        "name" VARCHAR(255) NOT NULL,
+        "problem" VARCHAR(255) NOT NULL,
+        "mending" INTEGER NOT NULL,
+        "found_at" TEXT NOT NULL,
+        FOREIGN KEY ("video_id") REFERENCES "video" ("id") ON DELETE CASCADE
+    )
+    """,
+    'CREATE INDEX "damage_video_id" ON "damage" ("video_id")',
+    'CREATE UNIQUE INDEX "damage_video_id_name" ON "damage" ("video_id", "name")',
     """
     CREATE TABLE "job_run" (
         "id" INTEGER NOT NULL PRIMARY KEY,

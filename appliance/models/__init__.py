@@ -1,6 +1,7 @@
 """All rows (columns, constraints, indexes); one module for each part of the story."""
 
 from appliance.models.media import (
+    Damage,
     GuestLink,
     Method,
     PosterChoice,
@@ -46,6 +47,7 @@ ALL = (
     GuestLink,
     Upload,
     Rendition,
+    Damage,
     PublicLink,
     Account,
     Post,
@@ -67,6 +69,7 @@ __all__ = [
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "Damage",
     "Event",
     "GuestLink",
     "Heartbeat",

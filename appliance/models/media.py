@@ -87,6 +87,10 @@ class Video(Row):
     deleted_at = TimeField(null=True)
     owner_id: int | None
 
+    class Meta:
+        # All that the sums of the Storage page read, so that they needn't touch the rows.
+        indexes = ((("received_at", "original_removed_at", "state", "size_bytes"), False),)
+
 
 class Upload(Row):
     public_id = CharField(unique=True, default=new_id)
@@ -167,6 +171,8 @@ class Rendition(Row):
     facts = JsonField(null=True)  # probe of the result, and how long it took
     size_bytes = BigIntegerField(default=0)
     sha256 = CharField(null=True)
+    # Shows all that the original shows, as far as can be measured; None: not compared yet.
+    stands_in = BooleanField(null=True)
     error = TextField(null=True)
     error_detail = TextField(null=True)
     created_at = TimeField(default=now)
@@ -174,7 +180,26 @@ class Rendition(Row):
     video_id: int
 
     class Meta:
-        indexes = ((("video", "profile"), True), (("state",), False))
+        indexes = (
+            (("video", "profile"), True),
+            (("state", "profile", "method", "size_bytes"), False),
+            (("profile", "recipe"), False),
+            (("profile", "recipe"), False),
+        )
+
+
+class Damage(Row):
+    """A file of a video that is not as its row says; goes when the file is right again."""
+
+    video = ForeignKeyField(Video, on_delete="CASCADE", backref="damages")
+    name = CharField()  # "original", or the profile of a rendition
+    problem = CharField()  # "missing", "size" or "content"
+    mending = BooleanField(default=False)  # it is being made anew from the original
+    found_at = TimeField(default=now)
+    video_id: int
+
+    class Meta:
+        indexes = ((("video", "name"), True),)
 
 
 class PublicLink(Row):

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from peewee import (
     SQL,
+    BigIntegerField,
     BooleanField,
     CharField,
     FloatField,
@@ -54,6 +55,8 @@ class Job(Row):
     # What it takes while it runs, so that no more is started than the machine carries.
     cores = FloatField(default=0.0)
     memory_mib = IntegerField(default=0)
+    room_bytes = BigIntegerField(default=0)  # what it will leave on the disk, about
+    work = FloatField(default=0.0)  # how much of it there is, in the unit of JobSample
     lease_owner = CharField(null=True)
     lease_until = FloatField(null=True)  # clock.boottime_s
     lease_boot = CharField(null=True)
@@ -92,7 +95,7 @@ class JobRun(Row):
     worker = CharField()
     started_at = TimeField(default=now)
     ended_at = TimeField(null=True)
-    outcome = CharField(default="")  # appliance.jobs.Outcome; "" while it runs
+    outcome = CharField(default="")  # appliance.job_log.Ending; "" while it runs
     stage = CharField(default="")  # in which it ended
     progress = FloatField(default=0.0)
     error = TextField(null=True)
