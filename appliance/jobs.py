@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
-from appliance import events
+from appliance import events, job_log
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, InvalidTransition
+from appliance.job_log import Ending
 from appliance.models import Job, Priority
 from appliance.states import JOB_ENDED, JobState, move
 
@@ -183,6 +184,7 @@ def claim(queue: str, owner: str, *, lease_s: float) -> Job | None:
         if not moved:
             return None
         job: Job = Job.get_by_id(due.id)
+        job_log.begin(job)
         _tell(job, "job.started")
     return job
 
@@ -235,25 +237,47 @@ def report(job: Job, *, stage: str, progress: float, eta_s: float | None = None)
         _tell(job, "job.progress")
 
 
-def _settle(job: Job, state: JobState, **columns: Any) -> None:
+def _settle(job: Job, state: JobState, ending: Ending, **columns: Any) -> None:
+    log_entry = {
+        "error": columns.get("error"),
+        "code": columns.get("error_code"),
+        "detail": columns.get("detail"),
+    }
     columns = {"lease_owner": None, "lease_until": None, "lease_boot": None, **columns}
+    if ending is Ending.STALLED:
+        columns["stalls"] = Job.stalls + 1
     if not move(Job, job.id, JobState.RUNNING, state, *_held(job), **columns):
         raise LeaseLost("Another worker has taken this job over.")
-    _tell(Job.get_by_id(job.id), f"job.{state.value}")
+    job_log.end(job, ending, **log_entry)
+    fresh = Job.get_by_id(job.id)
+    if state in JOB_ENDED:
+        job_log.count(fresh)
+    _tell(fresh, f"job.{state.value}")
 
 
 def complete(job: Job) -> None:
     """The last statement of the transaction that records the results. Raises LeaseLost."""
     with transaction():
-        _settle(job, JobState.COMPLETED, finished_at=now(), progress=1.0, eta_s=0.0, stage="")
+        _settle(
+            job,
+            JobState.COMPLETED,
+            Ending.COMPLETED,
+            finished_at=now(),
+            progress=1.0,
+            eta_s=0.0,
+            stage="",
+        )
 
 
-def fail(job: Job, error: str, *, code: str, detail: str = "") -> None:
+def fail(
+    job: Job, error: str, *, code: str, detail: str = "", ending: Ending = Ending.FAILED
+) -> None:
     """Ended by an error. Raises LeaseLost."""
     with transaction():
         _settle(
             job,
             JobState.FAILED,
+            ending,
             finished_at=now(),
             attempts=Job.attempts + 1,
             error=error,
@@ -262,24 +286,43 @@ def fail(job: Job, error: str, *, code: str, detail: str = "") -> None:
         )
 
 
-def retry_later(job: Job, error: str, *, delay_s: float, code: str, detail: str = "") -> None:
+def retry_later(
+    job: Job,
+    error: str,
+    *,
+    delay_s: float,
+    code: str,
+    detail: str = "",
+    ending: Ending = Ending.RETRIED,
+) -> None:
     """An error that may pass: queued again, counted. Raises LeaseLost."""
     with transaction():
         _settle(
             job,
             JobState.QUEUED,
+            ending,
             attempts=Job.attempts + 1,
             run_after=now() + timedelta(seconds=delay_s),
+            eta_s=None,
             error=error,
             error_code=code,
             detail=detail[-8000:],
         )
 
 
-def put_back(job: Job, *, run_after: datetime | None = None) -> None:
-    """Queued again, uncounted: the worker stops, or it is too early. Raises LeaseLost."""
+def put_back(
+    job: Job,
+    *,
+    run_after: datetime | None = None,
+    stage: str = "",
+    ending: Ending = Ending.PUT_BACK,
+) -> None:
+    """Queued again, uncounted: the worker stops, or it is too early. Raises LeaseLost.
+
+    ``stage``: what it waits for, in words.
+    """
     with transaction():
-        _settle(job, JobState.QUEUED, run_after=run_after, stage="", eta_s=None)
+        _settle(job, JobState.QUEUED, ending, run_after=run_after, stage=stage, eta_s=None)
         if run_after is None:
             _ring_after_commit(job.queue, job.priority)
 
@@ -287,7 +330,13 @@ def put_back(job: Job, *, run_after: datetime | None = None) -> None:
 def cancelled(job: Job) -> None:
     """The running work has stopped because somebody asked for it. Raises LeaseLost."""
     with transaction():
-        _settle(job, JobState.CANCELLED, finished_at=now(), cancel_requested=False)
+        _settle(
+            job,
+            JobState.CANCELLED,
+            Ending.CANCELLED,
+            finished_at=now(),
+            cancel_requested=False,
+        )
 
 
 def cancel(job: Job) -> JobState:
@@ -297,7 +346,9 @@ def cancel(job: Job) -> JobState:
     """
     with transaction():
         if move(Job, job.id, JobState.QUEUED, JobState.CANCELLED, finished_at=now()):
-            _tell(Job.get_by_id(job.id), "job.cancelled")
+            gone = Job.get_by_id(job.id)
+            job_log.count(gone)
+            _tell(gone, "job.cancelled")
             return JobState.CANCELLED
         asked = (
             Job.update(cancel_requested=True)
@@ -314,6 +365,7 @@ def retry(job: Job) -> None:
     fresh = {
         "attempts": 0,
         "crashes": 0,
+        "stalls": 0,
         "run_after": None,
         "error": None,
         "error_code": None,
@@ -350,7 +402,7 @@ def take_back(job: Job) -> bool:
     if job.crashes + 1 >= MAX_CRASHES:
         return False
     with transaction():
-        _settle(job, JobState.QUEUED, crashes=Job.crashes + 1, stage="", eta_s=None)
+        _settle(job, JobState.QUEUED, Ending.LOST, crashes=Job.crashes + 1, stage="", eta_s=None)
         _ring_after_commit(job.queue, job.priority)
     return True
 
