@@ -9,6 +9,7 @@ and bad values stop the start with a sentence that names them. docs/settings.md 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -35,6 +36,8 @@ _OTHER_NAMES = {"APPLIANCE_CONFIG", "APPLIANCE_URL", "APPLIANCE_TOKEN"}
 _ALL_ADDRESSES = {"0.0.0.0", "[::]", "::"}
 
 GIB = 1024**3
+# What becomes of originals: appliance/retention.py says what the words mean.
+RETENTION = re.compile(r"keep|(?:delete|smaller):[1-9][0-9]{0,3}")
 
 
 def _listen(value: str) -> str:
@@ -77,6 +80,12 @@ def _absolute(value: Path) -> Path:
 
 def _empty_is_none(value: Any) -> Any:
     return None if value == "" else value
+
+
+def _retention(value: str) -> str:
+    if not RETENTION.fullmatch(value):
+        raise ValueError("must be keep, delete:DAYS or smaller:DAYS, such as delete:30")
+    return value
 
 
 def _long_secret(value: SecretStr) -> SecretStr:
@@ -171,6 +180,22 @@ class Settings(BaseModel):
         None,
         description="Free space that uploads leave untouched. Default: 2 GiB or 5 % of the "
         "disk, whichever is more, but at most a quarter of it.",
+    )
+    disk_budget: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+        None,
+        description="What all videos may take in sum: originals, versions, the bin, and "
+        "uploads under way. Default: what the disk holds, less the reserve.",
+    )
+    keep_originals: Annotated[
+        Annotated[str, AfterValidator(_retention)] | None, BeforeValidator(_empty_is_none)
+    ] = Field(
+        None,
+        description="What becomes of originals: `keep`, `delete:DAYS` (so many days after the "
+        "video is ready), or `smaller:DAYS` (the same, where the version for posting is smaller "
+        "and shows no less). Default: as chosen on the Storage page, and `keep` until then.",
+    )
+    trash_days: float = Field(
+        7.0, gt=0, le=3650, description="What is in the bin for so long is removed for good."
     )
     default_visibility: Literal["team", "private"] = Field(
         "team", description="Who sees a new video: the whole team, or its owner and the admins."

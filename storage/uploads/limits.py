@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from appliance.errors import StorageFull, TooLarge, TooManyAttempts
 from appliance.models import Upload
 from appliance.quotas import check_quota
-from appliance.states import UploadState
 from appliance.text import describe_size
-from storage.media import free_bytes
+from storage import budget
 from storage.uploads.rows import OPEN, NewUpload
 
 if TYPE_CHECKING:
@@ -62,40 +61,27 @@ def check_more(
     for_guest = row.guest_link_id is not None
     check_quota(settings, row.owner, offset + more_bytes, without=row, for_guest=for_guest)
     others = Upload.select().where(Upload.state.in_(OPEN), Upload.id != row.id)
-    check_room(settings, layout, more_bytes, others)
+    check_room(settings, layout, more_bytes, others, present_bytes=offset)
 
 
 def check_room(
-    settings: Settings, layout: Layout, needed: int, under_way: Iterable[Upload] | None = None
+    settings: Settings,
+    layout: Layout,
+    needed: int,
+    under_way: Iterable[Upload] | None = None,
+    *,
+    present_bytes: int = 0,
 ) -> None:
-    """``under_way``: to whom room is promised; None: all open uploads. Raises StorageFull."""
+    """``under_way``: to whom room is promised; None: all open uploads. ``present_bytes``: what is
+    here of one that isn't among them. Raises StorageFull.
+    """
     if under_way is None:
         under_way = Upload.select().where(Upload.state.in_(OPEN))
-    room = _room(settings, layout, under_way)
-    if needed > room:
-        raise StorageFull(
-            f"The box has no room for this file: it has {describe_size(needed)}, and "
-            f"{describe_size(max(0, room))} are free for uploads. Delete videos, or ask "
-            "your admin for space."
-        )
-
-
-def _room(settings: Settings, layout: Layout, under_way: Iterable[Upload]) -> int:
-    # What was promised to others counts as taken.
-    owed = sum(_missing_bytes(layout, row) for row in under_way)
-    return free_bytes(layout.data) - settings.reserve_bytes() - owed
+    left = budget.room(settings, layout, under_way, present_bytes=present_bytes)
+    if needed > left.for_uploads:
+        raise StorageFull(budget.full_sentence(needed, left))
 
 
 def free_room(settings: Settings, layout: Layout) -> int:
     """How many bytes may still be promised to uploads at this moment."""
-    return max(0, _room(settings, layout, Upload.select().where(Upload.state.in_(OPEN))))
-
-
-def _missing_bytes(layout: Layout, row: Upload) -> int:
-    if row.state is UploadState.FINISHING:
-        return 0
-    promised = row.expected_bytes if row.length is None else row.length
-    try:
-        return max(0, promised - layout.upload(row.public_id).stat().st_size)
-    except FileNotFoundError:
-        return 0  # it has just become an original
+    return max(0, budget.room(settings, layout).for_uploads)
