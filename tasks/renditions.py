@@ -15,8 +15,10 @@ from appliance.errors import Conflict
 from appliance.models import Job, Method, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState, move
 from tasks import profiles
+from tasks.capacity import cost_of
 from tasks.probe.facts import Probe
 from tasks.profiles import SOCIAL, Profile
+from tasks.room import estimate_bytes
 from tasks.transcode.plan import plan
 
 LIVE = [JobState.QUEUED, JobState.RUNNING]
@@ -139,6 +141,9 @@ def make_job(
     *,
     only_at_night: bool = False,
 ) -> Job:
+    probe = Probe.from_dict(video.facts) if video.facts is not None else None
+    profile = profiles.current(rendition.profile)
+    cost = cost_of(kind, profile, probe)
     return jobs.create(
         kind,
         f"{kind}:{rendition.public_id}",
@@ -147,6 +152,9 @@ def make_job(
         priority=priority,
         payload=payload,
         only_at_night=only_at_night,
+        cores=cost.cores,
+        memory_mib=cost.memory_mib,
+        room_bytes=estimate_bytes(probe, profile),
     )
 
 
