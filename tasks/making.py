@@ -17,8 +17,11 @@ from appliance.db import database
 from appliance.errors import JobFailed
 from appliance.models import Method, Rendition, Video
 from appliance.states import RenditionState, VideoState
+from storage.budget import require_room
 from storage.media import link_or_copy, place
 from tasks import pipeline, profiles, renditions
+from tasks.probe.facts import Probe
+from tasks.standing_in import shows_no_less
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +80,7 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         original = context.layout.original(video.public_id)
         if not original.exists():
             raise _missing(video)
+        require_room(context.settings, job.room_bytes, job=job)
         outcome = maker(Making(job, video, rendition, profile, original), context)
         if callable(outcome):
             return outcome
@@ -92,6 +96,7 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         "recipe": profile.recipe,
         "size_bytes": made.file.stat().st_size,
         "sha256": made.sha256 or digest_of(made.file, context),
+        "stands_in": _stands_in(video, made),
     }
     final = context.layout.rendition(video.public_id, rendition.profile)
 
@@ -102,13 +107,16 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
     return record
 
 
+def _stands_in(video: Video, made: Made) -> bool:
+    """Only of films; what was left alone is the original, and one copy of it is enough."""
+    if "probe" not in made.facts or video.facts is None:
+        return False
+    return shows_no_less(Probe.from_dict(video.facts), Probe.from_dict(made.facts["probe"]))
+
+
 def _missing(video: Video) -> JobFailed:
     if video.original_removed_at is not None:
-        sentence = (
-            "The original of this video was removed to save space, so nothing more can be made "
-            "of it. Upload it again for that."
-        )
-        return JobFailed(sentence, permanent=True, code="original_removed")
+        return JobFailed(renditions.ORIGINAL_REMOVED, permanent=True, code="original_removed")
     return JobFailed(
         "The uploaded file is gone from the disk. Upload it again.",
         permanent=True,

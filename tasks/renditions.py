@@ -25,6 +25,11 @@ LIVE = [JobState.QUEUED, JobState.RUNNING]
 # All kinds of jobs whose end is a rendition.
 KINDS = tuple(dict.fromkeys(kind for p in profiles.PROFILES.values() for kind in p.jobs))
 
+ORIGINAL_REMOVED = (
+    "The original of this video was removed to save space, so nothing more can be made of it. "
+    "Upload it again for that."
+)
+
 
 def want_rendition(
     video: Video, profile: str = SOCIAL.name, priority: Priority = Priority.NORMAL
@@ -58,11 +63,6 @@ def remake(rendition: Rendition, priority: Priority, *, only_at_night: bool = Fa
     with transaction():
         video = Video.get_by_id(rendition.video_id)
         require_usable(video)
-        if video.original_removed_at is not None:
-            raise Conflict(
-                "The original of this video was removed, so nothing can be made of it anew.",
-                code="original_removed",
-            )
         return start(
             rendition, video, priority, payload={"remake": True}, only_at_night=only_at_night
         )
@@ -112,12 +112,17 @@ def start(
     payload: dict[str, Any] | None = None,
     only_at_night: bool = False,
 ) -> Job:
-    """One live job for it, in the queue that its plan belongs to."""
+    """One live job for it, in the queue that its plan belongs to.
+
+    Raises Conflict when the original was removed, and no other video has the same file.
+    """
     if live := jobs_of(rendition):
         for job in live:
             jobs.lift(job, priority)
         return live[0]
     profile = profiles.current(rendition.profile)
+    if video.original_removed_at is not None and find_twin(video, profile) is None:
+        raise Conflict(ORIGINAL_REMOVED, code="original_removed")
     kind = choose_job(profile, video)
     return make_job(kind, rendition, video, priority, payload, only_at_night=only_at_night)
 
