@@ -18,17 +18,18 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from appliance.errors import ApplianceError, JobFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from appliance.settings import Settings
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -40,6 +41,8 @@ _OUTPUT_BYTES = 4 * 1024**2
 _ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 MIB = 1024**2
+
+Feed = Callable[[IO[bytes], Callable[[], None]], None]
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Command:
-    """``folder`` is where it runs and all that it may write; ``reads`` is all else that it sees."""
+    """``folder`` is where it runs and all that it may write; ``reads`` is all else that it sees.
+
+    ``devices``: nodes of /dev that it may use (a hardware encoder's); none but the usual else.
+    """
 
     argv: tuple[str, ...]
     folder: Path
     limits: Limits
     reads: tuple[Path, ...] = field(default=())
+    devices: tuple[Path, ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -100,11 +107,15 @@ def run(
     check: Callable[[], None],
     timeout_s: float | None = None,
     on_line: Callable[[str], None] | None = None,
+    feed: Feed | None = None,
 ) -> Ended:
     """Run a program to its end.
 
     ``check`` is called five times a second and ends the program by raising; so does ``on_line``,
     which gets the lines of standard output one by one (they are not collected then).
+    ``feed`` fills its standard input, in a thread: it is given the pipe, which it closes when that
+    was all, and a check that raises when the program has ended. What ``feed`` itself raises ends
+    the program before its input ends, and is raised here.
     Raises TookTooLong after ``timeout_s``; JobFailed when the sandbox that was asked for by the
     settings doesn't work here.
     """
@@ -118,15 +129,20 @@ def run(
         ],
         cwd=command.folder,
         env=_ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         process_group=0,  # Ctrl-C is for the worker; and all of it can be killed together
     )
+    feeder = None if feed is None else _Feeder(process, feed)
     try:
-        ended = _follow(process, check, timeout_s, on_line)
+        ended = _follow(process, feeder.watched(check) if feeder else check, timeout_s, on_line)
+        if feeder is not None:
+            feeder.finish()
     finally:
         _end(process)
+        if feeder is not None:
+            feeder.give_up()
     if ended.code != 0 and ended.words.startswith("bwrap: "):
         raise JobFailed(
             "The file could not be opened safely; that is a fault of this machine, not of the "
@@ -136,6 +152,59 @@ def run(
             detail=ended.words,
         )
     return ended
+
+
+class _Ended(Exception):
+    """The program that was fed has ended; for its feeder."""
+
+
+class _Feeder:
+    """Fills the standard input of a program, beside whoever follows what it says."""
+
+    def __init__(self, process: subprocess.Popen[bytes], feed: Feed) -> None:
+        self._process, self._feed = process, feed
+        self._over = threading.Event()
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name=f"feed-{process.pid}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._feed(self._process.stdin, self._check)
+        except _Ended:
+            pass
+        except BaseException as exc:
+            self._fault = exc  # the program is killed for it, in the other thread
+
+    def _check(self) -> None:
+        if self._over.is_set():
+            raise _Ended
+
+    def watched(self, check: Callable[[], None]) -> Callable[[], None]:
+        """``check``, which also raises what has gone wrong here."""
+
+        def both() -> None:
+            check()
+            if self._fault is not None:
+                raise self._fault
+
+        return both
+
+    def finish(self) -> None:
+        """The program has ended by itself. Raises what has gone wrong here."""
+        self._over.set()
+        self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+
+    def give_up(self) -> None:
+        """Only after the program is dead: its input must not seem to have ended."""
+        self._over.set()
+        self._thread.join()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
 
 
 def _follow(
@@ -256,6 +325,8 @@ def _wrapped(command: Command, backend: Backend, settings: Settings) -> list[str
             options += ["--ro-bind", str(path), str(path)]
     folder = str(command.folder)
     options += ["--bind", folder, folder, "--chdir", folder]
+    for device in command.devices:
+        options += ["--dev-bind-try", str(device), str(device)]
     return [shutil.which("bwrap") or "bwrap", *options, "--", *command.argv]
 
 
