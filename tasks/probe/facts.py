@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+from appliance.text import clean_line
+
+T = TypeVar("T")
 
 # The demuxers that a video may need, and none that opens another file or address: playlists and
 # scripts name local files, whatever protocols are allowed. Source: robustness.md R16 (measured).
 FORMATS = "mov,mp4,matroska,webm,mpegts,mpeg,avi,flv,ogg,wav,mp3,flac,aac"
+
+
+# Of those that are kept with the video; what lies beyond is only counted.
+MOST_TRACKS = 200
 
 
 class Edits(StrEnum):
@@ -21,10 +29,32 @@ class Edits(StrEnum):
 
 
 @dataclass(frozen=True)
+class Track:
+    """One track of the file, whatever it holds. ``start_s`` None: it doesn't say."""
+
+    index: int
+    type: str  # video, audio, subtitle, data, attachment
+    codec: str = ""
+    language: str = ""
+    title: str = ""
+    default: bool = False
+    cover: bool = False
+    start_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Chapter:
+    start_s: float
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class VideoTrack:
     """``width`` and ``height`` are as stored; ``shown_*`` after rotation and pixel shape.
 
-    ``bit_rate`` in bits per second. ``transfer``: "pq" and "hlg" are HDR.
+    ``bit_rate`` in bits per second. ``transfer``: "pq" and "hlg" are HDR. ``field_order``: "top" or
+    "bottom", the field that is shown first. ``dolby_vision``: its profile, 0 if that isn't known.
+    ``closed_gop`` None: no second keyframe was seen.
     """
 
     index: int
@@ -49,10 +79,21 @@ class VideoTrack:
     pictures_seen: int
     longest_gop_s: float | None
     decodes: bool
+    rotation: int = 0  # degrees, counterclockwise, as players do it
+    primaries: str = ""
+    field_order: str = ""
+    b_frames: bool = False
+    closed_gop: bool | None = None
+    dolby_vision: int | None = None
 
     @property
     def hdr(self) -> bool:
-        return self.transfer in ("pq", "hlg")
+        return self.transfer in ("pq", "hlg") or self.only_dolby_vision
+
+    @property
+    def only_dolby_vision(self) -> bool:
+        """Profile 5 has no picture beside it that others could show in its right colours."""
+        return self.dolby_vision == 5
 
 
 @dataclass(frozen=True)
@@ -64,11 +105,13 @@ class AudioTrack:
     channels: int
     bit_rate: int | None
     first_s: float
+    language: str = ""
+    layout: str = ""  # "stereo", "5.1(side)"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One file. ``video`` and ``audio``: the tracks that count, or None.
+    """One file. ``video`` and ``audio``: the tracks that count, or None. ``all_tracks``: all.
 
     ``faststart`` is None where the question makes no sense (not mp4). ``declared_bytes``: how
     long the file says it is; more than ``size_bytes`` means that its end is missing.
@@ -93,23 +136,37 @@ class Probe:
     has_index: bool = True
     has_location: bool = False
     error: str = ""  # in the words of the library; for the folded part of the screen
+    all_tracks: tuple[Track, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    start_s: float = 0.0  # where the clock of the file begins
+    timecode: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Probe:
-        video, audio = data["video"], data["audio"]
+        """Also of what older versions wrote: what they didn't look for is as if not found."""
+        video, audio = data.get("video"), data.get("audio")
         if video is not None:
-            video = VideoTrack(**{**video, "sar": tuple(video["sar"])})
-        return cls(
-            **{
+            video = _load(VideoTrack, {**video, "sar": tuple(video["sar"])})
+        return _load(
+            cls,
+            {
+                "size_bytes": 0,
                 **data,
-                "edits": Edits(data["edits"]),
+                "edits": Edits(data.get("edits", Edits.NONE)),
                 "video": video,
-                "audio": AudioTrack(**audio) if audio is not None else None,
-            }
+                "audio": _load(AudioTrack, audio) if audio is not None else None,
+                "all_tracks": tuple(_load(Track, t) for t in data.get("all_tracks", ())),
+                "chapters": tuple(_load(Chapter, c) for c in data.get("chapters", ())),
+            },
         )
+
+
+def _load(kind: type[T], data: dict[str, Any]) -> T:
+    known = {field.name for field in fields(kind)}  # type: ignore[arg-type]  # all are dataclasses
+    return kind(**{name: value for name, value in data.items() if name in known})
 
 
 def parse(report: dict[str, Any], size_bytes: int) -> Probe:
@@ -132,24 +189,57 @@ def parse(report: dict[str, Any], size_bytes: int) -> Probe:
     if media is None:
         return Probe(**known)
     tracks: list[dict[str, Any]] = media["tracks"]
-    pictures = [t for t in tracks if t["type"] == "video" and not t["cover"]]
-    sounds = [t for t in tracks if t["type"] == "audio" and t["rate_hz"] > 0]
+    pictures = [t for t in tracks if "decodes" in t] or [
+        t for t in tracks if t["type"] == "video" and not t["cover"] and "width" in t
+    ]
+    sound = _choose_sound(tracks)
     return Probe(
         **known,
         format=str(media["format"]),
         duration_s=_finite(media["duration_s"]),
         duration_measured=bool(media.get("duration_measured", False)),
         bit_rate=media["bit_rate"],
-        video=_video(pictures[0]) if pictures else None,
-        audio=_audio(sounds[0]) if sounds else None,
+        video=_video(pictures[0], shape.get("dolby_vision")) if pictures else None,
+        audio=_audio(sound) if sound else None,
         tracks=len(tracks),
-        other_tracks=len(tracks) - bool(pictures) - bool(sounds),
+        other_tracks=len(tracks) - bool(pictures) - bool(sound),
         edits=_edits(shape.get("edits", [])),
         has_location=bool(media["has_location"]),
+        all_tracks=tuple(_track(track) for track in tracks[:MOST_TRACKS]),
+        chapters=tuple(
+            Chapter(_finite(start), clean_line(str(title), max_bytes=200))
+            for start, title in media.get("chapters", [])[:MOST_TRACKS]
+        ),
+        start_s=_finite(media.get("start_s")),
+        timecode=clean_line(str(media.get("timecode", "")), max_bytes=32),
     )
 
 
-def _video(track: dict[str, Any]) -> VideoTrack:
+def _choose_sound(tracks: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The sound that players choose: the default, else the first; comments for some come last.
+
+    Phones add a track in a codec of their own beside it, which nobody here can read.
+    """
+    sounds = [t for t in tracks if t["type"] == "audio" and t.get("rate_hz", 0) > 0]
+    sounds.sort(key=lambda t: (bool(t.get("apart")), not t.get("default")))
+    return sounds[0] if sounds else None
+
+
+def _track(track: dict[str, Any]) -> Track:
+    start = track.get("start_s")
+    return Track(
+        index=int(track["index"]),
+        type=str(track["type"]),
+        codec=str(track.get("codec", "")),
+        language=clean_line(str(track.get("language", "")), max_bytes=16),
+        title=clean_line(str(track.get("title", "")), max_bytes=200),
+        default=bool(track.get("default")),
+        cover=bool(track.get("cover")),
+        start_s=None if start is None else _finite(start),
+    )
+
+
+def _video(track: dict[str, Any], dolby_vision: int | None) -> VideoTrack:
     sar_num, sar_den = (int(part) for part in track["sar"])
     if sar_num <= 0 or sar_den <= 0:
         sar_num = sar_den = 1
@@ -182,6 +272,12 @@ def _video(track: dict[str, Any]) -> VideoTrack:
         pictures_seen=int(track.get("pictures_seen", 0)),
         longest_gop_s=track.get("longest_gop_s"),
         decodes=bool(track.get("decodes", False)),
+        rotation=int(track.get("rotation", 0)),
+        primaries=str(track.get("primaries", "")),
+        field_order=str(track.get("field_order", "")),
+        b_frames=bool(track.get("b_frames", False)),
+        closed_gop=track.get("closed_gop"),
+        dolby_vision=dolby_vision if dolby_vision else 0 if track.get("dolby_vision") else None,
     )
 
 
@@ -194,6 +290,8 @@ def _audio(track: dict[str, Any]) -> AudioTrack:
         channels=int(track["channels"]),
         bit_rate=track["bit_rate"],
         first_s=_finite(track.get("first_s")),
+        language=clean_line(str(track.get("language", "")), max_bytes=16),
+        layout=str(track.get("layout", "")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ CHILD = Path(__file__).with_name("child.py")
 # Address space: Python and PyAV map 300 MiB before they read a byte.
 MEMORY_BYTES = 1024 * MIB
 PATIENCE_S = 10.0
+# Its own alarm ends the child when it looks too long for what is only good to know; what it said
+# before holds. Behind bubblewrap a signal is a code.
+ENDS = (0, -signal.SIGALRM, 128 + signal.SIGALRM)
 # A recording without a duration is read to its end; a slow disk gives that much in a second.
 READ_BYTES_PER_S = 20 * MIB
 
@@ -44,9 +48,10 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
         ended = sandbox.run(command, context.settings, check=context.check, timeout_s=timeout_s)
     except sandbox.TookTooLong:
         return Probe(size_bytes=size_bytes, error=f"not read within {timeout_s:.0f} s")
-    if ended.code == 0:
+    lines = ended.output.splitlines()
+    if lines and ended.code in ENDS:
         try:
-            return parse(json.loads(ended.output), size_bytes)
+            return parse(json.loads(lines[-1]), size_bytes)
         except (ValueError, KeyError, TypeError) as exc:
             return Probe(size_bytes=size_bytes, error=f"unreadable report ({exc!r})")
     return Probe(size_bytes=size_bytes, error=f"ended with {ended.code}: {ended.words[-500:]}")

@@ -196,7 +196,9 @@ def probed(content: bytes, length: int | None, max_pixels: int = LIMITS.max_pixe
             child.main()
     finally:
         sys.argv = arguments
-    return parse(json.loads(said.getvalue()), len(content) if length is None else length)
+    return parse(
+        json.loads(said.getvalue().splitlines()[-1]), len(content) if length is None else length
+    )
 
 
 def look_at(
