@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tomllib
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -72,6 +73,24 @@ def _zone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError("must be a time zone such as Europe/Berlin")
     return value
+
+
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+def night_times(value: str) -> tuple[time, time] | None:
+    """ "22:00-06:00" → (22:00, 06:00); None for "": there is no window. Raises ValueError."""
+    if not value:
+        return None
+    found = _HOURS.fullmatch(value)
+    if found is None or (found[1], found[2]) == (found[3], found[4]):
+        raise ValueError("must be two times such as 22:00-06:00, or empty")
+    return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+
+
+def _night_hours(value: str) -> str:
+    night_times(value.strip())
+    return value.strip()
 
 
 def _absolute(value: Path) -> Path:
@@ -227,6 +246,23 @@ class Settings(BaseModel):
         60.0, gt=0, description="An encode without progress for so long is ended and tried again."
     )
 
+    encode_cores: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
+        None,
+        gt=0,
+        description="Processors that encodes may keep busy in sum. Default: all that the workers "
+        "may use (their affinity, and `CPUQuota=` of their unit).",
+    )
+    encode_memory: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+        None,
+        gt=0,
+        description="Memory that encodes may take in sum. Default: what is free when the worker "
+        "starts (or what `MemoryMax=` of its unit leaves), less a tenth, at least 256 MiB.",
+    )
+    night_hours: Annotated[str, AfterValidator(_night_hours)] = Field(
+        "22:00-06:00",
+        description="When work that waits for the night is done, in the team's time zone. "
+        "Empty: at any time.",
+    )
     lease_s: float = Field(
         30.0, gt=0, description="A worker that is silent for so long loses its job to another."
     )
