@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -15,6 +17,7 @@ import peewee
 
 from appliance import jobs
 from appliance.db import database, transaction
+from appliance.errors import JobFailed
 from appliance.jobs import LeaseLost
 from appliance.vault import Vault, open_vault
 from storage.layout import Layout
@@ -42,11 +45,27 @@ class Cancelled(Exception):
     """Somebody cancelled this job: end now."""
 
 
+class Stalled(JobFailed):
+    """Nothing has moved for ``stall_s`` seconds: end now, and try it once more."""
+
+    def __init__(self, stood_s: float, stage: str, progress: float) -> None:
+        where = f"“{stage}”, {int(progress * 100)} %" if stage else "the start"
+        super().__init__(
+            f"It stood still for {stood_s:.0f} s, at {where}, and was ended.",
+            permanent=False,
+            code="stalled",
+        )
+
+
 @dataclass(frozen=True)
 class PutBack:
-    """Queue the job again, uncounted: not before ``run_after``, or as soon as somebody is free."""
+    """Queue the job again, uncounted: not before ``run_after``, or as soon as somebody is free.
+
+    ``stage``: what it waits for, in words.
+    """
 
     run_after: datetime | None = None
+    stage: str = ""
 
 
 Write = Callable[[], None]
@@ -65,6 +84,13 @@ class Context:
         # Set by the watch (tasks/watch.py), which renews the lease and looks for a cancel.
         self.lost = threading.Event()
         self.cancel_requested = threading.Event()
+        # An answer of a platform may take its time, and nothing ends a call in flight.
+        self.may_stall = job.queue != "delivery"
+        # Set it to False when what is made here was made before, so that the next guess of how
+        # long such work takes isn't misled by how quick this was.
+        self.tells_duration = True
+        self._signs: dict[str, object] = {}
+        self._moved_s = time.monotonic()
         self._stage = ""
         self._stage_began_at = 0.0  # the fraction at which the stage began, and when
         self._stage_began_s = self._reported_s = time.monotonic()
@@ -96,6 +122,41 @@ class Context:
             raise Cancelled
         if self._stop.is_set():
             raise Stopping
+        if self.stands_still_s > self.settings.stall_s:
+            raise self.stalled()
+
+    # Does it move?
+
+    def moved(self) -> None:
+        """Say that the work goes on, where nothing else shows it: after a piece of reading, or
+        while it waits for somebody else in good order."""
+        self._moved_s = time.monotonic()
+
+    def saw(self, sign: str, value: object) -> None:
+        """The same, if ``value`` isn't what was seen last: how far ffmpeg says it is, say."""
+        if self._signs.setdefault(sign, value) != value:
+            self._signs[sign] = value
+            self.moved()
+
+    @property
+    def stands_still_s(self) -> float:
+        """For how long nothing has moved: no new fraction, no sign, no byte in the folder."""
+        return time.monotonic() - self._moved_s if self.may_stall else 0.0
+
+    def stalled(self) -> Stalled:
+        return Stalled(self.stands_still_s, self.job.stage, self.job.progress)
+
+    def look_for_bytes(self) -> None:
+        """What a program writes into the folder is a sign; the watch looks for it."""
+        if "folder" not in vars(self):
+            return
+        written = {}
+        for place, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):  # gone in between
+                    about = os.lstat(os.path.join(place, name))
+                    written[place, name] = about.st_size, about.st_mtime_ns
+        self.saw("bytes", written)
 
     def wait(self, seconds: float) -> None:
         """Sleep, but end early like ``check`` does. For seconds; longer waits are a PutBack."""
@@ -127,6 +188,7 @@ class Context:
 
         Throttled, so call it as often as you like. Raises what ``check`` raises.
         """
+        self.saw("report", (stage, fraction))
         self.check()
         now_s = time.monotonic()
         if stage == self._stage and now_s - self._reported_s < _REPORT_EVERY_S:

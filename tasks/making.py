@@ -142,7 +142,9 @@ def digest_of(file: Path, context: Context) -> str:
     with file.open("rb") as stream:
         while block := stream.read(4 * 1024**2):
             digest.update(block)
+            context.moved()
             context.check()
         # Here, so that the short transaction that places it has nothing left to force to disk.
         os.fsync(stream.fileno())
+        context.moved()  # it may have taken long, on a disk that has much to write
     return digest.hexdigest()

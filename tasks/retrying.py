@@ -1,6 +1,22 @@
-"""May another try of a failed job end better? Pure."""
+"""May another try of a failed job end better? The one place that says it, by the code. Pure.
+
+- ABOUT_THE_FILE, ABOUT_THE_ENCODE, ABOUT_THE_BOX: the next try would end the same, so there is
+  none, and the reason is shown at once.
+- ONCE: a crash, a standstill. Mostly it is the file, sometimes the machine: one more try tells.
+- Everything else (a disk or a database that is slow, a sandbox that didn't start) may pass: up to
+  ``Job.max_attempts``.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.errors import StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.errors import JobFailed
 
 # What is wrong is in the file, which stays the same: only another file helps. Whoever changes
 # the box instead (a higher limit, a newer ffmpeg) can still start the job again by itself.
@@ -23,12 +39,23 @@ ABOUT_THE_FILE = frozenset(
         "undecodable",
         # tasks.pipeline
         "not_as_sent",
+        # tasks.making
+        "original_removed",
         # tasks.poster
         "no_poster",
     }
 )
 # Ended at once, too, but by ffmpeg's doing: a person may well want to see it fail again.
 ABOUT_THE_ENCODE = frozenset({"encode_failed", "result_refused"})
+# Until somebody mends the machine. After that Retry helps.
+ABOUT_THE_BOX = frozenset({"bad_setting", "sandbox_missing", "crashed"})
+# A person's wish.
+CANCELLED = "cancelled"
+ONCE = frozenset({"encoder_crashed", "stalled", "internal_error", "disk_error"})
+# Known to pass.
+TRANSIENT = frozenset({"sandbox_failed", "database_busy", StorageFull.code})
+
+PERMANENT = ABOUT_THE_FILE | ABOUT_THE_ENCODE | ABOUT_THE_BOX | {CANCELLED}
 
 
 def may_help(kind: str, code: str | None) -> bool:
@@ -37,3 +64,14 @@ def may_help(kind: str, code: str | None) -> bool:
     Codes of posts are the platforms' own: what may be sent again is decided with the post.
     """
     return kind == "publish" or code not in ABOUT_THE_FILE
+
+
+def ends_at_once(kind: str, failure: JobFailed, before: Sequence[str | None]) -> bool:
+    """Whether a job that failed so is not tried again by itself, however many tries it has left.
+
+    ``before``: the codes of its earlier failures.
+    """
+    code = failure.code
+    if kind == "publish" or code not in PERMANENT | ONCE | TRANSIENT:
+        return failure.permanent  # who raised it knows
+    return code in PERMANENT or (code in ONCE and code in before)

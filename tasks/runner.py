@@ -9,13 +9,18 @@ A handler is ``work(job, context) -> Outcome``, named in ``HANDLERS`` by job kin
   so results and job state are committed together, or not at all. None: nothing to record.
 - ``PutBack(run_after)`` instead: queue me again, uncounted (waiting for a platform, a time).
 - It raises ``JobFailed(sentence, permanent=…)`` when it can't go on. Transient failures are tried
-  again by backoff; after the last one (or a permanent one) ``pipeline.settle_failure`` tells the
-  job's subject, in the transaction that fails the job.
+  again by backoff (tasks/retrying.py says which, and how often); after the last one
+  ``pipeline.settle_failure`` tells the job's subject, in the transaction that fails the job.
+  A full disk is no failure of media work: it waits for space.
 - It writes files only into ``context.folder``, and moves them to their place inside the function
   that it returns: by then nobody else can hold the job.
 - It calls ``context.check()`` between steps (delivery) or several times a second (media), and lets
   Cancelled, Stopping and LeaseLost pass through. A call to the outside that is in flight is never
   interrupted: ``check`` is only looked at where the handler calls it.
+- It moves: by ``context.report`` with a new fraction, by bytes in ``context.folder``, or by saying
+  ``context.moved()``. What stands still for ``stall_s`` seconds is ended by ``check`` (not in
+  delivery). A handler that never calls ``check`` is left behind: its end is recorded without it,
+  and nothing that it does afterwards counts.
 - ``context.record(write)`` commits something in between (a checkpoint before a remote call).
 
 Running a handler again after any interruption must be safe.
@@ -23,21 +28,26 @@ Running a handler again after any interruption must be safe.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import random
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 import peewee
 
-from appliance import jobs
+from appliance import job_log, jobs
+from appliance.clock import now
 from appliance.db import database, is_full, transaction
 from appliance.errors import ApplianceError, JobFailed, StorageFull
+from appliance.job_log import Ending
 from appliance.jobs import LeaseLost
-from tasks.context import Cancelled, Context, PutBack, Stopping, Work
+from tasks import retrying
+from tasks.context import Cancelled, Context, PutBack, Stalled, Stopping, Work
 from tasks.watch import watching
 
 if TYPE_CHECKING:
@@ -59,6 +69,8 @@ HANDLERS = {
 
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 300.0
+SPACE_DELAY_S = 60.0
+WAITING_FOR_SPACE = "Waiting for space"
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ def run(job: Job, settings: Settings, stop: threading.Event) -> None:
     log.info("%s %s starts (claim %s)", job.kind, job.public_id, job.fence)
     try:
         with watching(context):
-            end = _work(job, context)
+            end = _Hand(job, context).work()
         with database.connection_context():
             log.info("%s %s: %s", job.kind, job.public_id, _record(job, end))
     except LeaseLost:
@@ -122,6 +134,52 @@ def run(job: Job, settings: Settings, stop: threading.Event) -> None:
 
 
 End = object
+
+
+class _LeftBehind(BaseException):
+    """Ends a thread that nobody waits for any more."""
+
+
+class _Hand(threading.Thread):
+    """The thread that a handler runs in, so that one that hangs doesn't take the worker along."""
+
+    def __init__(self, job: Job, context: Context) -> None:
+        super().__init__(name=f"{job.kind}-{job.public_id}", daemon=True)
+        self.job, self.context = job, context
+        self.end: End = None
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self.end = _work(self.job, self.context)
+        except _LeftBehind:
+            log.warning("%s %s: what hung has ended", self.job.kind, self.job.public_id)
+        finally:
+            self._over.set()
+
+    def work(self) -> End:
+        """The end of the handler; Stalled when it hangs and doesn't hear that it should end."""
+        stall_s = self.context.settings.stall_s
+        self.start()
+        # Half of the time again: a handler that calls ``check`` between larger steps ends itself,
+        # and cleans up behind it.
+        while not self._over.wait(min(1.0, stall_s / 4)):
+            if self.context.stands_still_s > stall_s * 1.5:
+                return self._leave()
+        self.join()
+        return self.end
+
+    def _leave(self) -> Stalled:
+        stalled = self.context.stalled()
+        log.error("%s %s hangs and is left behind", self.job.kind, self.job.public_id)
+        self.context.lost.set()  # if it wakes up, its next ``check`` ends it
+        # And if it turns in circles in Python, this does. Only a call into the system that never
+        # returns stays behind; it ends with the process.
+        assert self.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(self.ident), ctypes.py_object(_LeftBehind)
+        )
+        return stalled
 
 
 def _work(job: Job, context: Context) -> End:
@@ -146,9 +204,21 @@ def _as_failure(job: Job, exc: Exception) -> JobFailed:
             permanent=False,
             code=StorageFull.code,
         )
-    log.error("%s %s failed unexpectedly", job.kind, job.public_id, exc_info=exc)
     if isinstance(exc, ApplianceError):
+        log.warning("%s %s: %s", job.kind, job.public_id, exc)
         return JobFailed(exc.message, permanent=False, code=exc.code)
+    if isinstance(exc, peewee.OperationalError):
+        log.warning("%s %s: %s", job.kind, job.public_id, exc)
+        return JobFailed("The database was busy.", permanent=False, code="database_busy")
+    log.error("%s %s failed unexpectedly", job.kind, job.public_id, exc_info=exc)
+    if isinstance(exc, OSError) and exc.errno == errno.EIO:
+        return JobFailed(
+            "The disk could not be read or written. An admin should look at its health; after "
+            "that, press Retry.",
+            permanent=False,
+            code="disk_error",
+            detail=exc.strerror or "",
+        )
     return JobFailed(
         f"The appliance made a mistake ({type(exc).__name__}). The worker's log says more; "
         "press Retry to try again.",
@@ -162,10 +232,10 @@ def _record(job: Job, end: End) -> str:
     if isinstance(end, LeaseLost):
         raise end
     if isinstance(end, Stopping):
-        jobs.put_back(job)
+        jobs.put_back(job, ending=Ending.STOPPED)
         return "put back, the worker stops"
     if isinstance(end, PutBack):
-        jobs.put_back(job, run_after=end.run_after)
+        jobs.put_back(job, run_after=end.run_after, stage=end.stage)
         return f"put back until {end.run_after or 'somebody is free'}"
     if isinstance(end, Cancelled):
         return _record_cancel(job)
@@ -194,10 +264,14 @@ def _record_cancel(job: Job) -> str:
 
 
 def _record_failure(job: Job, failure: JobFailed) -> str:
+    if failure.code == StorageFull.code and job.queue != "delivery":
+        later = now() + timedelta(seconds=SPACE_DELAY_S)
+        jobs.put_back(job, run_after=later, stage=WAITING_FOR_SPACE)
+        return "put back, it waits for space"
     verdict = after_failure(
         job.attempts + 1,
         job.max_attempts,
-        permanent=failure.permanent,
+        permanent=retrying.ends_at_once(job.kind, failure, job_log.codes_of_errors(job)),
         jitter=random.random(),  # spreads retries; nothing secret
     )
     if isinstance(verdict, RetryIn):
@@ -207,6 +281,7 @@ def _record_failure(job: Job, failure: JobFailed) -> str:
             delay_s=verdict.delay_s,
             code=failure.code,
             detail=failure.detail,
+            ending=Ending.STALLED if isinstance(failure, Stalled) else Ending.RETRIED,
         )
         return f"failed, again in {verdict.delay_s:.0f} s: {failure.message}"
     fail_for_good(job, failure)
@@ -217,6 +292,19 @@ def fail_for_good(job: Job, failure: JobFailed) -> None:
     """Fail the job and tell its subject, in one transaction. Raises LeaseLost."""
     from tasks import pipeline  # see _record_cancel
 
+    ending = Ending.FAILED
+    if isinstance(failure, Stalled):
+        ending, failure = Ending.STALLED, _about_standstill(failure)
     with transaction():
-        jobs.fail(job, failure.message, code=failure.code, detail=failure.detail)
+        jobs.fail(job, failure.message, code=failure.code, detail=failure.detail, ending=ending)
         pipeline.settle_failure(job, failure)
+
+
+def _about_standstill(failure: Stalled) -> JobFailed:
+    return JobFailed(
+        f"{failure.message} The try before ended like that, too, so it isn't tried again. Export "
+        "the video as MP4 and upload that; or press Retry.",
+        permanent=True,
+        code=failure.code,
+        detail=failure.detail,
+    )

@@ -221,7 +221,11 @@ def _follow(
         selector.register(process.stderr, selectors.EVENT_READ)
         while selector.get_map():
             ready = selector.select(_LOOK_EVERY_S)
-            check()
+            try:
+                check()
+            except JobFailed as exc:
+                exc.detail = exc.detail or words.decode("utf-8", errors="replace")
+                raise
             if deadline_s is not None and time.monotonic() > deadline_s:
                 raise TookTooLong(f"It took longer than {timeout_s:.0f} s.")
             for key, _ in ready:

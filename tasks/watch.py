@@ -1,10 +1,13 @@
-"""Beside each running job: a thread that keeps its lease and looks for a cancel."""
+"""Beside each running job: a thread that keeps its lease, looks for a cancel, and whether the work
+moves."""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import peewee
@@ -44,6 +47,7 @@ def _watch(context: Context, over: threading.Event) -> None:
     kept_until_s = boottime_s() + lease_s
     next_beat_s = boottime_s() + lease_s / 3
     while not over.wait(min(_LOOK_EVERY_S, lease_s / 3)):
+        _look_for_signs(context)
         try:
             with database.connection_context():
                 if boottime_s() >= next_beat_s:
@@ -64,3 +68,23 @@ def _watch(context: Context, over: threading.Event) -> None:
             return
         if beat.cancel_requested:
             context.cancel_requested.set()
+
+
+def _look_for_signs(context: Context) -> None:
+    """Does it still move? What a program writes is looked at always; what it reads (and says
+    nothing meanwhile: a look through a long recording) only when nothing else has moved for long.
+    """
+    context.look_for_bytes()
+    if "folder" in vars(context) and context.stands_still_s > context.settings.stall_s / 2:
+        context.saw("read", _bytes_read_in(context.folder))
+
+
+def _bytes_read_in(folder: Path) -> list[tuple[str, str]]:
+    """Processes that run in ``folder``, each with the number of bytes that it has read."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        # Other people's processes, and those that end meanwhile, can't be looked at.
+        with suppress(OSError):
+            if entry.name.isdecimal() and os.readlink(entry / "cwd").startswith(str(folder)):
+                found.append((entry.name, (entry / "io").read_text().partition("\n")[0]))
+    return sorted(found)

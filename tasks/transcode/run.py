@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from typing import TYPE_CHECKING
 
 from appliance.errors import JobFailed
@@ -71,8 +69,8 @@ def make(
             file_bytes=limit_bytes + 64 * MIB,  # ffmpeg's own limit comes first
         ),
     )
-    follower = _Follower(made, probe.duration_s, STAGES[plan.method], share, context)
-    ended = sandbox.run(command, context.settings, check=follower.check, on_line=follower.on_line)
+    follower = _Follower(probe.duration_s, STAGES[plan.method], share, context)
+    ended = sandbox.run(command, context.settings, check=context.check, on_line=follower.on_line)
     if ended.code != 0:
         raise failure(ended)
     return made
@@ -114,38 +112,15 @@ def failure(ended: sandbox.Ended) -> JobFailed:
 
 
 class _Follower:
-    """Turns ``-progress`` into reports, and notices when nothing moves any more."""
+    """Turns ``-progress`` into reports; the watch sees whether it moves (tasks/watch.py)."""
 
-    def __init__(
-        self, made: Path, duration_s: float, stage: str, share: float, context: Context
-    ) -> None:
-        self.made, self.duration_s, self.stage, self.share = made, duration_s, stage, share
+    def __init__(self, duration_s: float, stage: str, share: float, context: Context) -> None:
+        self.duration_s, self.stage, self.share = duration_s, stage, share
         self.context = context
-        self._seen: tuple[str, int] = ("", 0)
-        self._out_time = ""
-        self._moved_s = time.monotonic()
 
     def on_line(self, line: str) -> None:
         name, _, value = line.partition("=")
         if name == "out_time_us" and value.lstrip("-").isdecimal():
-            self._out_time = value
+            self.context.saw(name, value)
             done = max(0.0, int(value) / 1e6 / self.duration_s)
             self.context.report(self.stage, self.share * min(1.0, done))
-
-    def check(self) -> None:
-        self.context.check()
-        try:
-            # The second pass of faststart says nothing, but writes.
-            written_ns = os.stat(self.made).st_mtime_ns
-        except FileNotFoundError:
-            written_ns = 0
-        seen, now_s = (self._out_time, written_ns), time.monotonic()
-        if seen != self._seen:
-            self._seen, self._moved_s = seen, now_s
-        elif now_s - self._moved_s > self.context.settings.stall_s:
-            raise JobFailed(
-                f"The encoder did nothing for {self.context.settings.stall_s:.0f} seconds and was "
-                "stopped.",
-                permanent=False,
-                code="stalled",
-            )

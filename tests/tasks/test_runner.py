@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from datetime import timedelta
@@ -12,7 +13,7 @@ import pytest
 from appliance import jobs
 from appliance.clock import now
 from appliance.errors import JobFailed
-from appliance.models import Job, Setting
+from appliance.models import Job, JobRun, Setting
 from appliance.states import JobState
 from tasks import runner, ticker
 from tasks.context import Context, Outcome, PutBack, Stopping, estimate_eta
@@ -127,6 +128,66 @@ def test_a_permanent_failure_ends_at_once(doing: Doing, settings: Settings) -> N
     doing(work)
     job = run_one(settings, "quick")
     assert (job.state, job.attempts, job.error_code) == (JobState.FAILED, 1, "no")
+
+
+def test_a_full_disk_is_waited_for_and_not_counted(doing: Doing, settings: Settings) -> None:
+    def work(job: Job, context: Context) -> Outcome:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    doing(work)
+    for _ in range(4):  # more often than errors are tried again
+        Job.update(run_after=None).execute()
+        job = run_one(settings, "quick")
+    assert (job.state, job.attempts, job.stage) == (JobState.QUEUED, 0, "Waiting for space")
+    assert job.run_after is not None and job.run_after > now() + timedelta(seconds=30)
+    doing(lambda job, context: None)
+    Job.update(run_after=None).execute()
+    job = run_one(settings, "quick")
+    assert (job.state, job.stage) == (JobState.COMPLETED, "")
+    assert [run.outcome for run in JobRun.select()] == ["put_back"] * 4 + ["completed"]
+
+
+def test_each_try_is_written_down(doing: Doing, settings: Settings) -> None:
+    def work(job: Job, context: Context) -> Outcome:
+        context.report("Encoding", 0.3)
+        if job.fence < 3:
+            raise JobFailed("The disk was slow.", permanent=False, code="slow", detail="words")
+        return None
+
+    doing(work)
+    for _ in range(3):
+        Job.update(run_after=None).execute()
+        run_one(settings, "quick")
+    runs = list(JobRun.select().order_by(JobRun.id))
+    assert [run.outcome for run in runs] == ["retried", "retried", "completed"]
+    assert [run.worker for run in runs] == ["test"] * 3
+    assert all(run.started_at <= run.ended_at for run in runs)
+    first, last = runs[0], runs[-1]
+    assert (first.error, first.error_code, first.detail) == ("The disk was slow.", "slow", "words")
+    assert (first.stage, first.progress, last.error) == ("Encoding", 0.3, None)
+
+
+@pytest.mark.parametrize(
+    ("codes", "tries"),
+    [
+        (["too_small"], 1),
+        (["encoder_crashed", "encoder_crashed"], 2),
+        (["encoder_crashed", "sandbox_failed", "encoder_crashed"], 3),
+        (["sandbox_failed", "encode_failed"], 2),
+        (["sandbox_failed"] * 3, 3),
+    ],
+)
+def test_only_what_may_pass_is_tried_again(
+    doing: Doing, settings: Settings, codes: list[str], tries: int
+) -> None:
+    def work(job: Job, context: Context) -> Outcome:
+        raise JobFailed("No.", permanent=False, code=codes[job.fence - 1])
+
+    job = doing(work)
+    while Job.get_by_id(job.id).state is JobState.QUEUED:
+        Job.update(run_after=None).execute()
+        job = run_one(settings, "quick")
+    assert (job.state, job.attempts) == (JobState.FAILED, tries)
 
 
 def test_put_back_is_not_counted_and_waits(doing: Doing, settings: Settings) -> None:
