@@ -79,7 +79,7 @@ def _carry_out(making: Making, facts: Probe, chosen: Plan, context: Context) -> 
     file = run.make(
         making.original, facts, chosen, making.profile.targets, context, share=_MAKING_SHARE
     )
-    result, fault = _verify(file, facts, chosen, making.profile, context)
+    result, fault = verify(file, facts, chosen, making.profile, context)
     if fault:
         log.warning("%s of %s gave a file that %s", chosen.method, making.video.public_id, fault)
     about = {"probe": result.to_dict(), "reasons": list(chosen.reasons)}
@@ -87,9 +87,10 @@ def _carry_out(making: Making, facts: Probe, chosen: Plan, context: Context) -> 
     return Made(file, chosen.method, about, digest), fault
 
 
-def _verify(
+def verify(
     made: Path, facts: Probe, chosen: Plan, profile: Profile, context: Context
 ) -> tuple[Probe, str]:
+    """The facts of what was made, and what is wrong with it: "" or the end of "The file …"."""
     if chosen.method is Method.LEAVE:
         return facts, ""
     context.report("Checking the result", _MAKING_SHARE)
