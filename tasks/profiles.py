@@ -1,7 +1,8 @@
-"""Two tables: what each place *accepts*, and what we *encode* when a file isn't accepted.
+"""What is made of a video: its profiles, and what we *encode* when a file isn't accepted as it is.
 
-They differ on purpose. A file that every place takes is left alone or only repacked; exact rates,
-fixed GOPs and the like apply to what we encode ourselves (design §13).
+What each place *accepts* is another table (tasks/acceptance.py). They differ on purpose: a file
+that every place takes is left alone or only repacked; exact rates, fixed GOPs and the like apply to
+what we encode ourselves (design §13).
 Changing a table that changes results means a new ``version``: what was made by another is stale,
 stays in use, and can be made anew (``renditions.remake``).
 """
@@ -14,86 +15,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from appliance.models import Priority, Setting
+from tasks.acceptance import (
+    BROWSERS,
+    FACEBOOK_REEL,
+    INSTAGRAM_REEL,
+    YOUTUBE,
+    Acceptance,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """What one place takes. ``as_of`` and ``source``: when that was read, and where.
-
-    Rates in bits per second, sizes in pixels. None: no rule.
-    """
-
-    place: str
-    as_of: str
-    source: str
-    video_codecs: frozenset[str] | None = None
-    pix_fmts: frozenset[str] | None = None
-    max_width: int | None = None
-    min_fps: float | None = None
-    max_fps: float | None = None
-    constant_fps: bool = False
-    progressive: bool = False
-    max_video_bps: int | None = None
-    audio_codecs: frozenset[str] | None = None
-    max_audio_hz: int | None = None
-    max_channels: int | None = None
-    needs_audio: bool = False
-    mp4: bool = False
-    faststart: bool = False
-    no_edit_list: bool = False
-
-
-YOUTUBE = Acceptance(
-    place="YouTube",
-    as_of="2026-11",
-    source="support.google.com/youtube/answer/1722171: any common format is converted",
-)
-FACEBOOK_REEL = Acceptance(
-    place="Facebook Reels",
-    as_of="2026-11",
-    source="developers.facebook.com/docs/video-api/guides/reels-publishing",
-    video_codecs=frozenset({"h264", "hevc", "vp9", "av1"}),
-    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
-    min_fps=23.97,  # "24": 24000/1001 counts as that everywhere
-    max_fps=60.0,
-    constant_fps=True,
-    progressive=True,
-    audio_codecs=frozenset({"aac"}),
-    max_audio_hz=48_000,
-    max_channels=2,
-    needs_audio=True,
-    mp4=True,
-)
-INSTAGRAM_REEL = Acceptance(
-    place="Instagram Reels",
-    as_of="2026-11",
-    source="developers.facebook.com/docs/instagram-platform/instagram-graph-api/reference/ig-user/media",
-    video_codecs=frozenset({"h264", "hevc"}),
-    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
-    max_width=1920,
-    min_fps=23.0,
-    max_fps=60.0,
-    progressive=True,
-    max_video_bps=25_000_000,
-    audio_codecs=frozenset({"aac"}),
-    max_audio_hz=48_000,
-    max_channels=2,
-    faststart=True,
-    no_edit_list=True,
-)
-BROWSERS = Acceptance(
-    place="the player of this box",
-    as_of="2026-11",
-    source="caniuse.com/hevc: HEVC depends on the machine; H.264 and AAC play everywhere",
-    video_codecs=frozenset({"h264"}),
-    pix_fmts=frozenset({"yuv420p", "yuvj420p"}),
-    audio_codecs=frozenset({"aac"}),
-    mp4=True,
-    faststart=True,
-)
 
 
 @dataclass(frozen=True)
@@ -123,7 +54,8 @@ class Profile:
     ``jobs``: the kinds of jobs that can make it, the cheapest first. ``eager``: made for each new
     video, at ``priority``; others when a post or a person wants them. The rest is for those that
     are films: ``places`` that must accept the file, ``targets`` of an encode, the most bytes and
-    seconds that it may have, and the shape of its picture (None: that of the source).
+    seconds that it may have, and the shape of its picture (None: that of the source). ``cut``: of
+    longer films the beginning is taken; without it they are refused.
     """
 
     name: str
@@ -137,6 +69,7 @@ class Profile:
     max_bytes: int | None = None
     max_duration_s: float | None = None
     shape: tuple[int, int] | None = None
+    cut: bool = False
     choices: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -226,7 +159,13 @@ VERTICAL = Profile(
     shape=(9, 16),
 )
 # Facebook takes Reels of 3 to 90 seconds.
-REEL = replace(VERTICAL, name="reel", label="Reel, 9:16, the first 90 seconds", max_duration_s=90.0)
+REEL = replace(
+    VERTICAL,
+    name="reel",
+    label="Reel, 9:16, the first 90 seconds",
+    max_duration_s=90.0,
+    cut=True,
+)
 PROFILES = {profile.name: profile for profile in (SOCIAL, PREVIEW, INSTAGRAM, VERTICAL, REEL)}
 
 # The row of the settings that admins change on a page: {profile: {field of its targets: value}}.

@@ -3,35 +3,60 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from appliance.errors import Conflict
 from appliance.models import Method
-from tasks.probe.facts import Edits
+from tasks.acceptance import in_time
+from tasks.transcode.budget import rate_within, shrink
+from tasks.transcode.faults import (
+    audio_faults,
+    container_faults,
+    container_notes,
+    cut_notes,
+    gather,
+    is_cut,
+    picture_faults,
+    picture_notes,
+    profile_faults,
+)
+from tasks.transcode.picture import Picture, choose_fps, fit, plan_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from tasks.probe.facts import Probe
+    from tasks.profiles import Profile
 
-    from tasks.probe.facts import AudioTrack, Probe, VideoTrack
-    from tasks.profiles import Acceptance, Profile, Targets
+__all__ = [
+    "Impossible",
+    "Picture",
+    "Plan",
+    "choose_fps",
+    "encode_anyway",
+    "fit",
+    "plan",
+    "plan_picture",
+]
+
+# A cut ends so much before the longest that is allowed: the last picture and the last piece of
+# sound reach a little over it.
+_CUT_SLACK_S = 0.1
+# A copied sound of more than that eats up what two passes have saved for the picture.
+_RICH_SOUND = 1.5
 
 
-@dataclass(frozen=True)
-class Picture:
-    """How the picture is to be encoded. Sizes in pixels, even; ``fps`` as ffmpeg writes it."""
+class Impossible(Conflict):
+    """The profile can't be made of this file, however it is done."""
 
-    width: int
-    height: int
-    fps: str
-    level: str
-    deinterlace: bool
-    tone_map: bool
-    from_matrix: str
+    code = "impossible"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``reasons``: why it isn't less work, in words for the Video page."""
+    """``reasons``: why it isn't less work, in words for the Video page.
+
+    ``rate_bps``: two passes of the encoder, with so many bits a second for the picture; None: one,
+    by quality. ``cut_s``: how much of the beginning is taken; None: all.
+    """
 
     method: Method
     video_index: int
@@ -39,197 +64,96 @@ class Plan:
     picture: Picture | None = None  # None: copied
     encode_audio: bool = False  # with audio_index None: silence is made
     reasons: tuple[str, ...] = ()
+    rate_bps: int | None = None
+    cut_s: float | None = None
+
+    @property
+    def passes(self) -> int:
+        return 1 if self.rate_bps is None else 2
+
+    def seconds(self, probe: Probe) -> float:
+        """How long the result will be."""
+        return probe.duration_s if self.cut_s is None else min(self.cut_s, probe.duration_s)
 
 
 def plan(probe: Probe, profile: Profile) -> Plan:
     """The cheapest way that every place of the profile accepts: leave, remux, audio, transcode.
 
-    The probe must have a picture.
+    The probe must have a picture. Raises Impossible when the profile can't be made of it.
     """
-    video, audio = probe.video, probe.audio
+    video, audio, places = probe.video, probe.audio, profile.places
     assert video is not None
-    assert profile.targets is not None
-    places = profile.places
+    _refuse_long(probe, profile)
     picture_reasons = (
-        *_gather((place.place, _picture_faults(video, probe, place)) for place in places),
-        *_picture_notes(video, probe),
+        *gather((place.place, picture_faults(video, probe, place)) for place in places),
+        *picture_notes(video, probe),
+        *profile_faults(probe, profile),
     )
-    audio_reasons = _gather((place.place, _audio_faults(audio, place)) for place in places)
+    audio_reasons = gather((place.place, audio_faults(audio, place)) for place in places)
     box_reasons = (
-        *_gather((place.place, _container_faults(probe, place)) for place in places),
-        *_container_notes(probe),
+        *gather((place.place, container_faults(probe, place)) for place in places),
+        *container_notes(probe),
+        *cut_notes(probe, profile),
     )
     reasons = picture_reasons + audio_reasons + box_reasons
     if picture_reasons:
-        method = Method.TRANSCODE
-    elif audio_reasons:
-        method = Method.AUDIO
-    else:
-        method = Method.REMUX if box_reasons else Method.LEAVE
+        return _transcode(probe, profile, bool(audio_reasons), reasons)
+    cheap = Method.REMUX if box_reasons else Method.LEAVE
     return Plan(
-        method=method,
+        method=Method.AUDIO if audio_reasons else cheap,
         video_index=video.index,
         audio_index=audio.index if audio else None,
-        picture=plan_picture(video, profile.targets) if method is Method.TRANSCODE else None,
-        # Sound that fits is copied even beside a new picture.
         encode_audio=bool(audio_reasons),
         reasons=reasons,
+        cut_s=_cut_s(probe, profile),
     )
 
 
 def encode_anyway(probe: Probe, profile: Profile, reason: str) -> Plan:
-    """The plan when a cheaper one did not give what it promised."""
-    assert probe.video is not None
-    assert profile.targets is not None
+    """The plan when a cheaper one did not give what it promised. Raises Impossible."""
+    _refuse_long(probe, profile)
+    return _transcode(probe, profile, True, (reason,))
+
+
+def _transcode(
+    probe: Probe, profile: Profile, encode_audio: bool, reasons: tuple[str, ...]
+) -> Plan:
+    """Sound that fits is copied even beside a new picture."""
+    video, audio, targets = probe.video, probe.audio, profile.targets
+    assert video is not None and targets is not None
+    picture = plan_picture(video, targets, profile.shape)
+    cut_s = _cut_s(probe, profile)
+    rate_bps = None
+    if profile.max_bytes is not None:
+        rich = audio is not None and (audio.bit_rate or 1e9) > _RICH_SOUND * targets.audio_bps
+        seconds = cut_s or probe.duration_s
+        rate_bps = rate_within(profile.max_bytes, seconds, targets, _RICH_SOUND * targets.audio_bps)
+        encode_audio = encode_audio or (rich and rate_bps is not None)
+    if rate_bps is not None:
+        picture = shrink(picture, rate_bps, targets)
     return Plan(
         method=Method.TRANSCODE,
-        video_index=probe.video.index,
-        audio_index=probe.audio.index if probe.audio else None,
-        picture=plan_picture(probe.video, profile.targets),
-        encode_audio=True,
-        reasons=(reason,),
+        video_index=video.index,
+        audio_index=audio.index if audio else None,
+        picture=picture,
+        encode_audio=encode_audio,
+        reasons=reasons,
+        rate_bps=rate_bps,
+        cut_s=cut_s,
     )
 
 
-Faults = list[str]
+def _cut_s(probe: Probe, profile: Profile) -> float | None:
+    if not is_cut(probe, profile) or profile.max_duration_s is None:
+        return None
+    return profile.max_duration_s - _CUT_SLACK_S
 
 
-def _gather(of_places: Iterable[tuple[str, Faults]]) -> tuple[str, ...]:
-    """Each fault once, with the places that mind it."""
-    minding: dict[str, list[str]] = {}
-    for place, faults in of_places:
-        for fault in faults:
-            minding.setdefault(fault, []).append(place)
-    return tuple(f"{fault} ({', '.join(places)})" for fault, places in minding.items())
-
-
-def _picture_faults(video: VideoTrack, probe: Probe, place: Acceptance) -> Faults:
-    found = []
-    if place.video_codecs is not None and video.codec not in place.video_codecs:
-        found.append(f"{video.codec} isn't taken")
-    if place.pix_fmts is not None and video.pix_fmt not in place.pix_fmts:
-        found.append(f"{video.pix_fmt} isn't taken")
-    if place.max_width is not None and video.width > place.max_width:
-        found.append(f"{video.width} columns are too many")
-    if place.min_fps is not None and video.fps < place.min_fps:
-        found.append(f"{video.fps:.3g} pictures a second are too few")
-    if place.max_fps is not None and video.fps > place.max_fps * 1.001:
-        found.append(f"{video.fps:.3g} pictures a second are too many")
-    if place.constant_fps and video.variable:
-        found.append("the frame rate varies")
-    if place.progressive and video.interlaced:
-        found.append("the picture is interlaced")
-    if place.max_video_bps is not None and _video_bps(video, probe) > place.max_video_bps:
-        found.append("the bit rate is too high")
-    return found
-
-
-def _picture_notes(video: VideoTrack, probe: Probe) -> Faults:
-    """Players and platforms disagree about these, so they are put into the pixels."""
-    found = []
-    if video.turned:
-        found.append("a note in the file turns the picture")
-    if video.sar[0] != video.sar[1]:
-        found.append("the pixels aren't square")
-    if video.hdr:
-        found.append("the picture is HDR")
-    if video.width % 2 or video.height % 2:
-        found.append("the size is odd")
-    if probe.edits is Edits.CUT:
-        found.append("a note in the file cuts parts away")
-    return found
-
-
-def _video_bps(video: VideoTrack, probe: Probe) -> float:
-    if video.bit_rate:
-        return video.bit_rate
-    return probe.size_bytes * 8 / probe.duration_s if probe.duration_s else 0.0
-
-
-def _audio_faults(audio: AudioTrack | None, place: Acceptance) -> Faults:
-    if audio is None:
-        return ["there is no sound"] if place.needs_audio else []
-    found = []
-    if place.audio_codecs is not None and not (
-        audio.codec in place.audio_codecs and audio.profile in ("", "LC")
-    ):
-        found.append(f"sound in {audio.codec} isn't taken")
-    if place.max_audio_hz is not None and audio.rate_hz > place.max_audio_hz:
-        found.append(f"{audio.rate_hz} Hz are too many")
-    if place.max_channels is not None and audio.channels > place.max_channels:
-        found.append(f"{audio.channels} channels are too many")
-    return found
-
-
-def _container_faults(probe: Probe, place: Acceptance) -> Faults:
-    mp4 = probe.format.startswith("mov,mp4") and probe.brand != "qt  "
-    found = []
-    if place.mp4 and not mp4:
-        found.append("it isn't an MP4 file")
-    if place.faststart and mp4 and (not probe.faststart or probe.fragmented):
-        found.append("the index isn't in front")
-    if place.no_edit_list and probe.edits is not Edits.NONE:
-        found.append("it has an edit list")
-    return found
-
-
-def _container_notes(probe: Probe) -> Faults:
-    found = []
-    if probe.other_tracks:
-        found.append("there are more tracks than a picture and a sound")
-    if probe.has_location:
-        found.append("it says where it was recorded")
-    return found
-
-
-def plan_picture(video: VideoTrack, targets: Targets) -> Picture:
-    """Size, rate and corrections of an encode. Never enlarges; keeps upright and lying."""
-    width, height = fit(video.shown_width, video.shown_height, targets)
-    fps = choose_fps(video.fps, video.variable, targets.fps)
-    level = next(name for most, name in targets.levels if Fraction(fps) <= most)
-    return Picture(
-        width=width,
-        height=height,
-        fps=fps,
-        level=level,
-        deinterlace=video.interlaced,
-        tone_map=video.hdr,
-        # ffmpeg takes untagged pictures for BT.601 at any size; players take HD for BT.709.
-        from_matrix=video.matrix or ("bt709" if min(video.width, video.height) >= 720 else "bt601"),
-    )
-
-
-def fit(width: int, height: int, targets: Targets) -> tuple[int, int]:
-    """The largest even size of this shape in the frame of the targets, not above the source's."""
-    long_side, short_side = max(width, height), min(width, height)
-    scale = min(1.0, targets.long_side / long_side, targets.short_side / short_side)
-
-    def even(side: int) -> int:
-        return max(2, int(side * scale + 1e-6) // 2 * 2)
-
-    return even(width), even(height)
-
-
-def choose_fps(fps: float, variable: bool, allowed: tuple[str, ...]) -> str:
-    """The rate to encode at: the source's if it may stay, else one that steps evenly with it."""
-    rates = {text: float(Fraction(text)) for text in allowed}
-    if variable:
-        # Phones and screens promise 30 or 60 and lose some.
-        return "30" if fps <= 33 else "60"
-    nearest = min(rates, key=lambda text: abs(rates[text] - fps))
-    if abs(rates[nearest] - fps) <= 0.002 * fps:
-        return nearest
-    if fps > 0:
-        # Fewest pictures lost first, then fewest repeated.
-        for text in sorted(rates, key=rates.__getitem__, reverse=True):
-            if rates[text] < fps and _whole(fps / rates[text]):
-                return text
-        for text in sorted(rates, key=rates.__getitem__):
-            if rates[text] > fps and _whole(rates[text] / fps):
-                return text
-    return "30" if fps <= 45 else "60"
-
-
-def _whole(ratio: float) -> bool:
-    # Closer than 30 and 29.97 are to each other.
-    return abs(ratio - round(ratio)) < 0.0005 * ratio
+def _refuse_long(probe: Probe, profile: Profile) -> None:
+    most = profile.max_duration_s
+    if most is not None and not profile.cut and probe.duration_s > most:
+        raise Impossible(
+            f"“{profile.label}” can't be made of this video: it lasts {in_time(probe.duration_s)}, "
+            f"and at most {in_time(most)} are allowed. Cut it, then upload that.",
+            code="too_long",
+        )
