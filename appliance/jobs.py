@@ -109,13 +109,14 @@ def create(
     only_at_night: bool = False,
     cores: float = 0.0,
     memory_mib: int = 0,
+    work: float = 0.0,
     room_bytes: int = 0,
 ) -> Job:
     """A queued job, or the live one that has this ``key`` already (lifted to ``priority``).
 
     Call it inside the transaction that makes what the job serves. ``run_after``: not before.
-    ``cores`` and ``memory_mib``: what it takes while it runs (tasks/capacity.py); ``room_bytes``:
-    what it leaves on the disk, about (tasks/room.py).
+    ``cores`` and ``memory_mib``: what it takes while it runs, ``work``: how much there is to do
+    (tasks/capacity.py); ``room_bytes``: what it leaves on the disk, about (tasks/room.py).
     """
     spec = KINDS[kind]
     wanted = spec.priority if priority is None else priority
@@ -138,6 +139,7 @@ def create(
             only_at_night=only_at_night,
             cores=cores,
             memory_mib=memory_mib,
+            work=work,
             room_bytes=room_bytes,
         )
         _tell(job, "job.queued")

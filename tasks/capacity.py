@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.jobs import KINDS
+from appliance.models import Method
 
 if TYPE_CHECKING:
     from tasks.probe.facts import Probe, VideoTrack
@@ -54,6 +55,11 @@ _MIB = 1024**2
 _UNKNOWN_WIDTH, _UNKNOWN_HEIGHT = 1920, 1080
 _UNKNOWN_FPS = 30.0
 
+# A link takes as long as five megabytes that are repacked, and a second of sound as long as these
+# pixels, roughly: it is encoded at some 60 times its length.
+_LINKED = 5e6
+_SOUND_ALONE = 1.4e6
+
 _BY_BYTES = ("probe", "remux", "early_look")
 
 
@@ -72,21 +78,29 @@ def cost_of(kind: str, profile: Profile | None, probe: Probe | None) -> Cost:
     return Cost(cores, _memory_mib(_decoded_pixels(probe), encoded, _track(probe)))
 
 
-def work_of(kind: str, profile: Profile | None, probe: Probe | None) -> float:
+def work_of(
+    kind: str, profile: Profile | None, probe: Probe | None, method: Method | None = None
+) -> float:
     """How much there is to do; 0.0: not known. Compare it only within a kind and a profile.
 
     Of encodes weighted pixels (one decoded is a fifth of one encoded), of what reads the file
-    through bytes, of the rest seconds of film.
+    through bytes, of the rest seconds of film. ``method``: as planned, if it is; where that is less
+    work than usual for the kind, the amount is less.
     """
     if probe is None:
         return 0.0
     if kind in _BY_BYTES:
-        return float(probe.size_bytes)
+        return min(_LINKED, probe.size_bytes) if method is Method.LEAVE else float(probe.size_bytes)
+    duration_s = probe.duration_s
+    if profile is not None and profile.max_duration_s is not None:
+        duration_s = min(duration_s, profile.max_duration_s)
     if profile is None or profile.targets is None:
-        return probe.duration_s
+        return duration_s
+    if method is Method.AUDIO:
+        return duration_s * _SOUND_ALONE
     track = _track(probe)
     fps = (track.fps if track is not None else 0.0) or _UNKNOWN_FPS
-    return probe.duration_s * fps * _picture_weight(profile.targets, profile, probe)
+    return duration_s * fps * _picture_weight(profile.targets, profile, probe)
 
 
 def _copies(kind: str, profile: Profile) -> bool:

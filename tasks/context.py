@@ -90,7 +90,7 @@ class Context:
         # long such work takes isn't misled by how quick this was.
         self.tells_duration = True
         self._signs: dict[str, object] = {}
-        self._moved_s = time.monotonic()
+        self._began_s = self._moved_s = time.monotonic()
         self._stage = ""
         self._stage_began_at = 0.0  # the fraction at which the stage began, and when
         self._stage_began_s = self._reported_s = time.monotonic()
@@ -106,6 +106,11 @@ class Context:
         folder = self.layout.job_folder(self.job.public_id, self.job.fence)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since the claim."""
+        return time.monotonic() - self._began_s
 
     @property
     def stopping(self) -> bool:

@@ -76,13 +76,16 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
     context.record(lambda: pipeline.rendition_started(rendition))
     began_s = time.monotonic()
     made = _reuse(video, twin, context) if twin is not None else None
-    if made is None:
+    if made is not None:
+        context.tells_duration = False
+    else:
         original = context.layout.original(video.public_id)
         if not original.exists():
             raise _missing(video)
         require_room(context.settings, job.room_bytes, job=job)
         outcome = maker(Making(job, video, rendition, profile, original), context)
         if callable(outcome):
+            context.tells_duration = False
             return outcome
         made = outcome
     seconds = time.monotonic() - began_s

@@ -15,7 +15,7 @@ from appliance.errors import Conflict
 from appliance.models import Job, Method, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState, move
 from tasks import profiles
-from tasks.capacity import cost_of
+from tasks.capacity import cost_of, work_of
 from tasks.probe.facts import Probe
 from tasks.profiles import SOCIAL, Profile
 from tasks.room import estimate_bytes
@@ -149,6 +149,7 @@ def make_job(
     probe = Probe.from_dict(video.facts) if video.facts is not None else None
     profile = profiles.current(rendition.profile)
     cost = cost_of(kind, profile, probe)
+    method = plan(probe, profile).method if probe is not None and profile.targets else None
     return jobs.create(
         kind,
         f"{kind}:{rendition.public_id}",
@@ -159,6 +160,7 @@ def make_job(
         only_at_night=only_at_night,
         cores=cost.cores,
         memory_mib=cost.memory_mib,
+        work=work_of(kind, profile, probe, method),
         room_bytes=estimate_bytes(probe, profile),
     )
 

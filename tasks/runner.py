@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, cast
 
 import peewee
 
-from appliance import job_log, jobs
+from appliance import job_history, job_log, jobs
 from appliance.clock import now
 from appliance.db import database, is_full, transaction
 from appliance.errors import ApplianceError, JobFailed, StorageFull
@@ -122,7 +122,7 @@ def run(job: Job, settings: Settings, stop: threading.Event) -> None:
         with watching(context):
             end = _Hand(job, context).work()
         with database.connection_context():
-            log.info("%s %s: %s", job.kind, job.public_id, _record(job, end))
+            log.info("%s %s: %s", job.kind, job.public_id, _record(job, end, context))
     except LeaseLost:
         log.warning("%s %s: taken over by another worker", job.kind, job.public_id)
     except Exception:
@@ -227,7 +227,7 @@ def _as_failure(job: Job, exc: Exception) -> JobFailed:
     )
 
 
-def _record(job: Job, end: End) -> str:
+def _record(job: Job, end: End, context: Context) -> str:
     """Write down how it ended; in a word, for the log. Raises LeaseLost."""
     if isinstance(end, LeaseLost):
         raise end
@@ -246,6 +246,8 @@ def _record(job: Job, end: End) -> str:
             jobs.require_held(job)
             if callable(end):
                 end()
+                if context.tells_duration and job.queue != "delivery":
+                    job_history.record(job, context.elapsed_s, job_history.work_of(job))
             jobs.complete(job)
     except LeaseLost:
         raise
