@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from peewee import fn
+from peewee import SQL, fn
 
 from appliance import access, guest_links, tags, videos
 from appliance.ids import is_id
@@ -87,34 +87,52 @@ class Wanted:
         return bool(self.words or self.state or self.tag or self.link)
 
 
+# Nobody counts further by eye, and counting takes time: a millisecond for so many, or for so many
+# that words were searched for.
+COUNTED, FOUND = 10_000, 1_000
+
+
 @dataclass(frozen=True)
 class Tab:
+    """``more``: ``count`` is as far as was counted."""
+
     label: str
     url: str
     count: int
+    more: bool
     current: bool
 
 
 def load_tabs(user: User, wanted: Wanted) -> list[Tab]:
     """The filters with how many videos each shows (for the words searched for)."""
-    everything = _narrowed(access.visible_videos(user), wanted)
-    rows: Any = everything.select(Video.state, fn.COUNT(Video.id)).group_by(Video.state).tuples()
-    by_state = dict(rows)
+    by_state, most = _count_by_state(user, wanted)
     labels = {
         "": _("All"),
         "processing": _("Processing"),
         "ready": _("Ready"),
         "failed": _("Failed"),
     }
-    return [
-        Tab(
-            label,
-            wanted.url(state=name),
-            sum(by_state.get(state, 0) for state in FILTERS[name]),
-            wanted.state == name,
+    tabs = []
+    for name, label in labels.items():
+        count = sum(by_state.get(state, 0) for state in FILTERS[name])
+        tabs.append(
+            Tab(label, wanted.url(state=name), min(count, most), count > most, wanted.state == name)
         )
-        for name, label in labels.items()
-    ]
+    return tabs
+
+
+def _count_by_state(user: User, wanted: Wanted) -> tuple[dict[VideoState, int], int]:
+    """How many videos there are in each state, and how far at most each was counted."""
+    everything = access.visible_videos(user)
+    if wanted.words or wanted.tag or wanted.link:
+        found = _narrowed(everything, wanted).select(Video.state).limit(FOUND + 1)
+        counted = found.select_from(found.c.state, fn.COUNT(SQL("*"))).group_by(found.c.state)
+        rows: Any = counted.tuples()
+        return {VideoState(state): count for state, count in rows}, FOUND
+    return {
+        state: everything.where(Video.state == state).limit(COUNTED + 1).count()
+        for state in FILTERS[""]
+    }, COUNTED
 
 
 def _narrowed(query: ModelSelect[Video], wanted: Wanted) -> ModelSelect[Video]:
@@ -129,9 +147,9 @@ def count_bin(user: User) -> int:
 
 def load_page(user: User, wanted: Wanted) -> tuple[list[Video], str]:
     """The videos of one page, and the cursor of the next; "" when it was the last."""
-    query = _narrowed(access.visible_videos(user, trashed=wanted.state == "bin"), wanted).where(
-        Video.state.in_(FILTERS[wanted.state])
-    )
+    query = _narrowed(access.visible_videos(user, trashed=wanted.state == "bin"), wanted)
+    if wanted.state:  # else the order's own index is the way, which a condition would hide
+        query = query.where(Video.state.in_(FILTERS[wanted.state]))
     rows = list(_ordered(query, wanted).limit(PAGE + 1))
     if len(rows) <= PAGE:
         return rows, ""
@@ -143,7 +161,8 @@ def _sort_key(sort: str) -> Any:
     """What is compared first; the row's number decides between equals."""
     if sort == "title":
         return fn.LOWER(Video.title)
-    return fn.IFNULL(Video.duration_s, 0.0) if sort == "longest" else None
+    # Word for word as in its index: a parameter would not be recognised.
+    return fn.IFNULL(Video.duration_s, SQL("0.0")) if sort == "longest" else None
 
 
 def _ordered(query: ModelSelect[Video], wanted: Wanted) -> ModelSelect[Video]:

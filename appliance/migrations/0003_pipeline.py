@@ -25,6 +25,11 @@ STATEMENTS = (
     'ALTER TABLE "video" ADD COLUMN "original_removed_at" TEXT',
     'CREATE INDEX "video_received_at_original_removed_at_state_size_bytes"'
     ' ON "video" ("received_at", "original_removed_at", "state", "size_bytes")',
+    # The library: its counts, and its orders.
+    'DROP INDEX "video_state"',
+    'CREATE INDEX "video_state_visibility_owner_id" ON "video" ("state", "visibility", "owner_id")',
+    'CREATE INDEX "video_title_lower" ON "video" (LOWER("title"), "id" DESC)',
+    'CREATE INDEX "video_duration" ON "video" (IFNULL("duration_s", 0.0), "id")',
     """
     CREATE TABLE "damage" (
         "id" INTEGER NOT NULL PRIMARY KEY,

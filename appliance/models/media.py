@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from peewee import (
+    SQL,
     BigIntegerField,
     BooleanField,
     CharField,
@@ -55,7 +56,7 @@ class PosterChoice(StrEnum):
 class Video(Row):
     public_id = CharField(unique=True, default=new_id)
     owner = ForeignKeyField(User, null=True, on_delete="SET NULL", backref="videos")
-    state = StateField(VideoState, default=VideoState.UPLOADING, index=True)
+    state = StateField(VideoState, default=VideoState.UPLOADING)
     state_before_trash = CharField(null=True)
     visibility = StateField(Visibility, default=Visibility.TEAM)
     source = StateField(Source)
@@ -88,8 +89,17 @@ class Video(Row):
     owner_id: int | None
 
     class Meta:
-        # All that the sums of the Storage page read, so that they needn't touch the rows.
-        indexes = ((("received_at", "original_removed_at", "state", "size_bytes"), False),)
+        indexes = (
+            # All that the sums of the Storage page read, so that they needn't touch the rows.
+            (("received_at", "original_removed_at", "state", "size_bytes"), False),
+            # And the counts of the library.
+            (("state", "visibility", "owner"), False),
+        )
+
+
+# The orders of the library.
+Video.add_index(SQL('CREATE INDEX "video_title_lower" ON "video" (LOWER("title"), "id" DESC)'))
+Video.add_index(SQL('CREATE INDEX "video_duration" ON "video" (IFNULL("duration_s", 0.0), "id")'))
 
 
 class Upload(Row):
@@ -183,7 +193,6 @@ class Rendition(Row):
         indexes = (
             (("video", "profile"), True),
             (("state", "profile", "method", "size_bytes"), False),
-            (("profile", "recipe"), False),
             (("profile", "recipe"), False),
         )
 
