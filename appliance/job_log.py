@@ -32,6 +32,7 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"
     PUT_BACK = "put_back"  # too early: it waits for a time, a platform, or for space
     STOPPED = "stopped"  # the worker was told to stop
+    MADE_WAY = "made_way"  # stopped for work that people wait for
     LOST = "lost"  # the worker died, or was frozen for longer than its lease
 
 

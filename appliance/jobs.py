@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
-from appliance import events, job_log
+from appliance import events, job_log, scheduling
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, InvalidTransition
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from appliance.capacity import Machine
     from appliance.models import Post, PostTarget, Rendition, Video
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,11 @@ KINDS: dict[str, Kind] = {
     "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
     "preview": Kind("media", Priority.SOON, "Make the preview"),
     "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
+    "in_flight": Kind("media", Priority.LOW, "Encode while it uploads"),
     "publish": Kind("delivery", Priority.HIGH, "Post"),
+    "retain": Kind("delivery", Priority.LOW, "Remove originals by the policy"),
+    "tidy": Kind("delivery", Priority.LOW, "Compare all files with their rows"),
+    "verify": Kind("delivery", Priority.LOW, "Read and verify all files"),
 }
 
 
@@ -123,7 +128,7 @@ def create(
     with transaction():
         live = Job.get_or_none(Job.key == key, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
         if live is not None:
-            lift(live, wanted)
+            lift(live, wanted, only_at_night=only_at_night)
             return live
         job = Job.create(
             kind=kind,
@@ -147,28 +152,39 @@ def create(
     return job
 
 
-def lift(job: Job, priority: Priority) -> None:
-    """Somebody waits for it: raise the priority; never lowers it."""
+def lift(job: Job, priority: Priority, *, only_at_night: bool = False) -> None:
+    """Somebody waits for it: raise the priority, and by day, too, unless ``only_at_night``.
+
+    Never lowers anything. One that runs keeps running, and is no longer stopped for others.
+    """
     with transaction():
-        Job.update(priority=int(priority)).where(
-            Job.id == job.id, Job.state == JobState.QUEUED, Job.priority < int(priority)
-        ).execute()
+        gains = Job.priority < int(priority)
+        columns: dict[str, Any] = {"priority": fn.MAX(Job.priority, int(priority))}
+        if not only_at_night:
+            gains |= Job.only_at_night
+            columns["only_at_night"] = False
+        live = Job.state.in_([JobState.QUEUED, JobState.RUNNING])
+        Job.update(**columns).where(Job.id == job.id, live, gains).execute()
         _ring_after_commit(job.queue, int(priority))
 
 
-def claim(queue: str, owner: str, *, lease_s: float) -> Job | None:
-    """The best due job of ``queue``, now held for ``lease_s`` seconds; None: nothing is due."""
+def claim(
+    queue: str,
+    owner: str,
+    *,
+    lease_s: float,
+    machine: Machine | None = None,
+    night: bool = True,
+) -> Job | None:
+    """The best due job of ``queue`` that there is room for, now held for ``lease_s`` seconds.
+
+    None: nothing is due, or nothing fits beside what runs on ``machine`` (None: all fits).
+    ``night``: whether what waits for the night may begin.
+    """
+    if not scheduling.due_jobs(queue, night=night).exists():
+        return None  # without keeping writers waiting: bells ring often
     with transaction():
-        due = (
-            Job.select()
-            .where(
-                Job.queue == queue,
-                Job.state == JobState.QUEUED,
-                Job.run_after.is_null() | (Job.run_after <= now()),
-            )
-            .order_by(Job.priority.desc(), Job.id)
-            .first()
-        )
+        due, more = scheduling.pick(queue, machine=machine, night=night)
         if due is None:
             return None
         moved = move(
@@ -196,6 +212,8 @@ def claim(queue: str, owner: str, *, lease_s: float) -> Job | None:
         job: Job = Job.get_by_id(due.id)
         job_log.begin(job)
         _tell(job, "job.started")
+        if more:
+            _ring_after_commit(queue, job.priority)  # perhaps there is room for it, too
     return job
 
 
@@ -417,11 +435,18 @@ def take_back(job: Job) -> bool:
     return True
 
 
-def ring_due() -> dict[str, int]:
-    """Ring for all queued jobs that are due; how many for each queue."""
+def ring_due(*, night: bool = True) -> dict[str, int]:
+    """Ring for all queued jobs that are due; how many for each queue.
+
+    ``night``: whether those that wait for the night are due.
+    """
     waiting = (
         Job.select(Job.queue, fn.COUNT(Job.id).alias("n"), fn.MAX(Job.priority).alias("top"))
-        .where(Job.state == JobState.QUEUED, Job.run_after.is_null() | (Job.run_after <= now()))
+        .where(
+            Job.state == JobState.QUEUED,
+            Job.run_after.is_null() | (Job.run_after <= now()),
+            *(() if night else (~Job.only_at_night,)),
+        )
         .group_by(Job.queue)
         .tuples()
     )

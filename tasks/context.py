@@ -41,6 +41,10 @@ class Stopping(Exception):
     """The worker was told to stop: end now, the job is queued again and nothing is counted."""
 
 
+class MakingWay(Stopping):
+    """Something that people wait for needs the room: end now, as if the worker stopped."""
+
+
 class Cancelled(Exception):
     """Somebody cancelled this job: end now."""
 
@@ -84,6 +88,7 @@ class Context:
         # Set by the watch (tasks/watch.py), which renews the lease and looks for a cancel.
         self.lost = threading.Event()
         self.cancel_requested = threading.Event()
+        self.make_way = threading.Event()
         # An answer of a platform may take its time, and nothing ends a call in flight.
         self.may_stall = job.queue != "delivery"
         # Set it to False when what is made here was made before, so that the next guess of how
@@ -127,6 +132,8 @@ class Context:
             raise Cancelled
         if self._stop.is_set():
             raise Stopping
+        if self.make_way.is_set():
+            raise MakingWay
         if self.stands_still_s > self.settings.stall_s:
             raise self.stalled()
 

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Threads of each worker. Quick work is what people wait for: two files at a time.
-THREADS = {"media": 1, "quick": 2, "delivery": 2}
+# Unheard bells that a queue needs at most: whoever hears one takes what is due, and rings for the
+# next when more is due than one thread can take.
+MOST_UNHEARD = 2
 _BROKEN = ("malformed", "not a database", "no such table", "disk image")
 
 
@@ -62,8 +63,7 @@ class Bells:
         """Wake the worker of a queue; logged, never raised, when that fails."""
         try:
             self.mend()
-            # One unheard bell for each thread is enough: whoever hears it takes all that is due.
-            if self.queues[name].storage.queue_size() < THREADS[name]:
+            if self.queues[name].storage.queue_size() < MOST_UNHEARD:
                 look = self._looks[name].s()
                 look.priority = priority
                 self.queues[name].enqueue(look)

@@ -40,14 +40,15 @@ from typing import TYPE_CHECKING, cast
 
 import peewee
 
-from appliance import job_history, job_log, jobs
+from appliance import job_history, job_log, jobs, night
+from appliance.capacity import machine_of
 from appliance.clock import now
 from appliance.db import database, is_full, transaction
 from appliance.errors import ApplianceError, JobFailed, StorageFull
 from appliance.job_log import Ending
 from appliance.jobs import LeaseLost
 from tasks import retrying
-from tasks.context import Cancelled, Context, PutBack, Stalled, Stopping, Work
+from tasks.context import Cancelled, Context, MakingWay, PutBack, Stalled, Stopping, Work
 from tasks.watch import watching
 
 if TYPE_CHECKING:
@@ -106,7 +107,13 @@ def run_due(queue: str, owner: str, settings: Settings, stop: threading.Event) -
     done = 0
     while not stop.is_set():
         with database.connection_context():
-            job = jobs.claim(queue, owner, lease_s=settings.lease_s)
+            job = jobs.claim(
+                queue,
+                owner,
+                lease_s=settings.lease_s,
+                machine=machine_of(settings),
+                night=night.is_open(settings, now()),
+            )
         if job is None:
             break
         run(job, settings, stop)
@@ -235,6 +242,9 @@ def _record(job: Job, end: End, context: Context) -> str:
         jobs.put_back(job, ending=Ending.STOPPED)
         return "put back, the worker stops"
     if isinstance(end, PutBack):
+    if isinstance(end, MakingWay):
+        jobs.put_back(job, ending=Ending.MADE_WAY)
+        return "put back, people wait for something else"
         jobs.put_back(job, run_after=end.run_after, stage=end.stage)
         return f"put back until {end.run_after or 'somebody is free'}"
     if isinstance(end, Cancelled):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from appliance import jobs
+from appliance import jobs, night
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed
@@ -64,7 +64,7 @@ def tick(settings: Settings) -> None:
     with database.connection_context():
         if _is_my_turn(settings.sweep_s):
             sweep(settings)
-        jobs.ring_due()
+        jobs.ring_due(night=night.is_open(settings, now()))
 
 
 def _is_my_turn(sweep_s: float) -> bool:

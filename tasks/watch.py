@@ -1,5 +1,5 @@
-"""Beside each running job: a thread that keeps its lease, looks for a cancel, and whether the work
-moves."""
+"""Beside each running job: a thread that keeps its lease, and looks for a cancel, for people who
+wait for its place, and whether the work moves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import peewee
 
-from appliance import jobs
-from appliance.clock import boottime_s
+from appliance import jobs, night, scheduling
+from appliance.capacity import machine_of
+from appliance.clock import boottime_s, now
 from appliance.db import database
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 # A cancel has to reach ffmpeg within a second: half of that for us, half for the end of it.
 _LOOK_EVERY_S = 0.4
+# Another machine may be about to take what waits.
+_LOOKS_BEFORE_WAY = 2
 
 
 @contextmanager
@@ -46,6 +49,7 @@ def _watch(context: Context, over: threading.Event) -> None:
     job, lease_s = context.job, context.settings.lease_s
     kept_until_s = boottime_s() + lease_s
     next_beat_s = boottime_s() + lease_s / 3
+    in_the_way = 0
     while not over.wait(min(_LOOK_EVERY_S, lease_s / 3)):
         _look_for_signs(context)
         try:
@@ -56,6 +60,7 @@ def _watch(context: Context, over: threading.Event) -> None:
                     kept_until_s, next_beat_s = began_s + lease_s, began_s + lease_s / 3
                 else:
                     beat = jobs.look(job)
+                in_the_way = in_the_way + 1 if _is_in_the_way(context) else 0
         except peewee.OperationalError as exc:
             # The disk is full, or a writer takes very long. As long as the lease runs nobody
             # else can have the job; after that it may be another's, so we must stop.
@@ -68,6 +73,18 @@ def _watch(context: Context, over: threading.Event) -> None:
             return
         if beat.cancel_requested:
             context.cancel_requested.set()
+        if in_the_way >= _LOOKS_BEFORE_WAY:
+            context.make_way.set()
+
+
+def _is_in_the_way(context: Context) -> bool:
+    """Something that people wait for has no room because of this job. Wants a connection."""
+    job, settings = context.job, context.settings
+    if job.cores <= 0:
+        return False
+    return scheduling.should_make_way(
+        job, machine_of(settings), night=night.is_open(settings, now())
+    )
 
 
 def _look_for_signs(context: Context) -> None:

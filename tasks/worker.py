@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 import peewee
 from huey.consumer import Consumer
 
+from appliance import capacity
+from appliance.capacity import machine_of
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, open_database
 from appliance.models import Heartbeat
 from appliance.notify import notify
 from storage.layout import Layout
 from tasks import runner
-from tasks.queue import THREADS, connect
+from tasks.queue import connect
 from tasks.ticker import Ticker
 
 if TYPE_CHECKING:
@@ -40,6 +42,13 @@ DELAYS = {"initial_delay": 0.05, "max_delay": 0.25, "backoff": 1.05}
 # How long a stop waits. Media and quick work ends at once; a step of a delivery may have to wait
 # for a platform's answer, and ends by its own time-outs.
 PATIENCE_S = {"media": 8.0, "quick": 8.0, "delivery": 120.0}
+# Quick work is what people wait for: two files at a time.
+THREADS = {"quick": 2, "delivery": 2}
+
+
+def thread_count(name: str, settings: Settings) -> int:
+    """Of encodes as many as could ever run at a time; the scheduler says how many do."""
+    return capacity.thread_count(machine_of(settings)) if name == "media" else THREADS[name]
 
 
 class Listener(Consumer):  # type: ignore[misc]  # huey has no types
@@ -82,7 +91,7 @@ class Worker:
         self.bells.on_ring(name, self._work)
         self._listener = Listener(
             self.bells.queues[name],
-            workers=THREADS[name],
+            workers=thread_count(name, settings),
             periodic=False,
             scheduler_interval=60,  # nothing is ever scheduled there
             **DELAYS,

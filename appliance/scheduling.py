@@ -1,0 +1,113 @@
+"""The scheduler's view of the ledger: what is due, what runs here, and what the deciders say of it.
+
+The deciders are in appliance/capacity.py. All functions want a connection; ``pick`` is called
+inside the transaction of a claim, so that two workers never both take the last free core.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from peewee import fn
+
+from appliance.capacity import Due, Running, choose, fits, makes_way
+from appliance.clock import boot_id, now
+from appliance.job_log import Ending
+from appliance.models import Job, JobRun, Priority
+from appliance.states import JobState
+
+if TYPE_CHECKING:
+    from appliance.capacity import Machine
+
+# Behind so many that don't fit nobody looks for one that does.
+_LOOKED_AT = 100
+
+
+def due_jobs(queue: str, *, night: bool) -> Any:
+    """Query: queued jobs that may begin by the clock, the best first. ``night``: it is night."""
+    conditions = [
+        Job.queue == queue,
+        Job.state == JobState.QUEUED,
+        Job.run_after.is_null() | (Job.run_after <= now()),
+    ]
+    if not night:
+        conditions.append(~Job.only_at_night)
+    return Job.select().where(*conditions).order_by(Job.priority.desc(), Job.id)
+
+
+def pick(queue: str, *, machine: Machine | None, night: bool) -> tuple[Job | None, bool]:
+    """The job of ``queue`` that should begin now, and whether more are due.
+
+    ``machine`` None: as if there were room for everything.
+    """
+    if machine is None:
+        rows = list(due_jobs(queue, night=night).limit(2))
+        return (rows[0] if rows else None), len(rows) > 1
+    rows = list(due_jobs(queue, night=night).limit(_LOOKED_AT))
+    running = running_here()
+    due, counted = [], False
+    for row in rows:
+        overtaken = 0
+        # Of those that don't fit the first will come first, so its turn is the one to watch.
+        if not counted and not fits(_as_due(row), running, machine):
+            counted, overtaken = True, count_overtaking(row)
+        due.append(_as_due(row, overtaken))
+    chosen = choose(due, running, machine)
+    return next((row for row in rows if chosen and row.id == chosen.id), None), len(rows) > 1
+
+
+def running_here(*, but: int | None = None) -> list[Running]:
+    """What runs on this machine and takes room there, of all queues."""
+    rows = Job.select(Job.id, Job.cores, Job.memory_mib).where(
+        Job.state == JobState.RUNNING, Job.lease_boot == boot_id(), Job.cores > 0
+    )
+    return [Running(row.id, row.cores, row.memory_mib) for row in rows if row.id != but]
+
+
+def count_overtaking(job: Job) -> int:
+    """Costly jobs that come later in the order, and have begun since ``job`` may begin."""
+    since = max(job.created_at, job.run_after) if job.run_after is not None else job.created_at
+    later = (Job.priority < job.priority) | ((Job.priority == job.priority) & (Job.id > job.id))
+    return int(
+        Job.select(fn.COUNT(Job.id))
+        .where(Job.queue == job.queue, Job.cores > 0, Job.started_at > since, later)
+        .scalar()
+    )
+
+
+def is_background(job: Job) -> bool:
+    """Nobody waits for it in person: made for all videos, at night, or anew."""
+    if job.priority >= Priority.HIGH:
+        return False
+    return bool(
+        job.priority <= Priority.LOW or job.only_at_night or (job.payload or {}).get("remake")
+    )
+
+
+def should_make_way(job: Job, machine: Machine, *, night: bool) -> bool:
+    """Whether ``job``, which runs here, should end now for something that people wait for."""
+    fresh = Job.get_by_id(job.id)  # it may have been lifted since it was claimed
+    if not is_background(fresh) or fresh.cores <= 0:
+        return False
+    waiting = list(due_jobs(job.queue, night=night).where(Job.cores > 0).limit(1))
+    if not waiting:
+        return False
+    me = Running(
+        fresh.id,
+        fresh.cores,
+        fresh.memory_mib,
+        fresh.priority,
+        background=True,
+        progress=fresh.progress,
+        made_way=_times_made_way(fresh),
+    )
+    return makes_way(me, [_as_due(waiting[0])], running_here(but=job.id), machine)
+
+
+def _times_made_way(job: Job) -> int:
+    ended = JobRun.job == job.id, JobRun.outcome == Ending.MADE_WAY.value
+    return int(JobRun.select(fn.COUNT(JobRun.id)).where(*ended).scalar())
+
+
+def _as_due(row: Job, overtaken: int = 0) -> Due:
+    return Due(row.id, row.cores, row.memory_mib, row.priority, overtaken)
