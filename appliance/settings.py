@@ -237,13 +237,19 @@ class Settings(BaseModel):
         description="Path of ffmpeg. Default: the system's, else the one that came with the "
         "package.",
     )
-    sandbox: Literal["auto", "bubblewrap", "limits"] = Field(
+    sandbox: Literal["auto", "systemd", "bubblewrap", "limits"] = Field(
         "auto",
-        description="How files of users are opened: in bubblewrap and under limits, or under "
-        "limits alone. `auto` takes bubblewrap where it works.",
+        description="How files of users are opened: in a systemd unit for each job, in bubblewrap, "
+        "or under limits alone. `auto` takes the first of these that is there.",
+    )
+    sandbox_socket: Path = Field(
+        Path("/run/appliance/sandbox.sock"),
+        description="Where the systemd units for jobs are asked for (`appliance-sandbox.socket`).",
     )
     stall_s: float = Field(
-        60.0, gt=0, description="An encode without progress for so long is ended and tried again."
+        60.0,
+        gt=0,
+        description="A job that makes no progress for so long is ended and tried once more.",
     )
 
     encode_cores: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(

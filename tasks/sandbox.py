@@ -1,12 +1,11 @@
 """Run a program on a file of a user: the one executor for ffmpeg and for the probe.
 
-Two layers. Always: limits on memory, processor time, files and output, no new privileges, death
-with the worker, a process group of its own, nice 10, an empty environment. Where bubblewrap works:
-besides, no network, and a file system that holds nothing but the system's programs, the files
-that were named and the job's folder. ``sandbox_backend`` says which (for `appliance doctor`).
-
-An installed appliance gets a third backend, a systemd unit per job; it takes the same ``Command``.
-Source: robustness.md R11, R16 to R18; bwrap(1); setrlimit(2).
+Always: limits on memory, processor time, files and output, a filter of system calls (no network,
+no other programs), no new privileges, death with the worker, nice 10, an empty environment.
+Where bubblewrap works: besides, a file system that holds nothing but the system's programs, the
+files that were named and the job's folder. Installed: a systemd unit per job, which has a user of
+its own besides (tasks/sandbox_unit.py). ``sandbox_backend`` says which (for `appliance doctor`).
+Source: docs/decisions/0016-sandbox-unit-per-job.md; robustness.md R11, R16 to R18; bwrap(1).
 """
 
 from __future__ import annotations
@@ -25,9 +24,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from stat import S_ISLNK, S_ISREG
+from typing import IO, TYPE_CHECKING, Literal, Protocol
 
 from appliance.errors import ApplianceError, JobFailed
+from tasks.seccomp import build_filter
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -37,8 +38,10 @@ LAUNCHER = Path(__file__).with_name("launch.py")
 _LOOK_EVERY_S = 0.2
 _WORDS_BYTES = 16 * 1024
 _OUTPUT_BYTES = 4 * 1024**2
+# What one program may leave in its folder: so many files, and so often its largest file.
+_MOST_FILES, _MOST_LARGEST = 1024, 4
 
-_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
 
 MIB = 1024**2
 
@@ -47,12 +50,16 @@ Feed = Callable[[IO[bytes], Callable[[], None]], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use. ``file_bytes``: the largest file that it may write."""
+    """What one program may use. ``file_bytes``: the largest file that it may write.
+
+    ``processes``: it may start others; else ``memory_bytes`` holds for all that it does.
+    """
 
     memory_bytes: int
     cpu_s: int
     file_bytes: int
     open_files: int = 64
+    processes: bool = False
 
     def as_rlimits(self) -> dict[str, int]:
         return {
@@ -63,12 +70,18 @@ class Limits:
             "CORE": 0,
         }
 
+    @property
+    def filter(self) -> str:
+        """As tasks/launch.py is told."""
+        return "processes" if self.processes else "threads"
+
 
 @dataclass(frozen=True)
 class Command:
     """``folder`` is where it runs and all that it may write; ``reads`` is all else that it sees.
 
     ``devices``: nodes of /dev that it may use (a hardware encoder's); none but the usual else.
+    Results are written as ``file:NAME``, in the folder.
     """
 
     argv: tuple[str, ...]
@@ -90,14 +103,30 @@ class Ended:
 
 @dataclass(frozen=True)
 class Backend:
-    """``reason``: why it is not bubblewrap, as a sentence; empty if it is."""
+    """``reason``: why it is limits alone, as a sentence; empty if it isn't."""
 
-    name: Literal["bubblewrap", "limits"]
+    name: Literal["systemd", "bubblewrap", "limits"]
     reason: str = ""
 
 
 class TookTooLong(ApplianceError):
     code = "took_too_long"
+
+
+class Child(Protocol):
+    """A program that runs. ``stdout`` and ``stderr`` are file descriptors to read from."""
+
+    @property
+    def stdout(self) -> int: ...
+
+    @property
+    def stderr(self) -> int: ...
+
+    def poll(self) -> int | None:
+        """Its code, once it has ended; negative is a signal."""
+
+    def end(self) -> None:
+        """End it, if it runs, with all that it started; nothing of it is left after this."""
 
 
 def run(
@@ -117,41 +146,79 @@ def run(
     was all, and a check that raises when the program has ended. What ``feed`` itself raises ends
     the program before its input ends, and is raised here.
     Raises TookTooLong after ``timeout_s``; JobFailed when the sandbox that was asked for by the
-    settings doesn't work here.
+    settings doesn't work here, or when the program left something that it couldn't have made.
     """
-    argv = _wrapped(command, sandbox_backend(settings), settings)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            *("-I", "-S", str(LAUNCHER), str(os.getpid())),
-            json.dumps(command.limits.as_rlimits()),
-            *argv,
-        ],
-        cwd=command.folder,
-        env=_ENVIRONMENT,
-        stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        process_group=0,  # Ctrl-C is for the worker; and all of it can be killed together
+    from tasks import sandbox_unit  # it needs the types of this module
+
+    backend = sandbox_backend(settings)
+    if settings.sandbox not in ("auto", backend.name):
+        raise JobFailed(
+            f"Files can't be opened safely. {backend.reason} "
+            "An admin can mend that, or set `sandbox` to `auto`.",
+            permanent=False,
+            code="sandbox_missing",
+        )
+    before = _look_around(command.folder)
+
+    def check_all() -> None:
+        check()
+        _check_room(command, before)
+
+    if backend.name == "systemd":
+        with sandbox_unit.lent(command):
+            ended = _run(
+                lambda stdin: sandbox_unit.start(command, settings.sandbox_socket, stdin),
+                *(check_all, timeout_s, on_line, feed),
+            )
+    else:
+        ended = _run(
+            lambda stdin: _Local(command, backend, stdin), check_all, timeout_s, on_line, feed
+        )
+    _inspect(command.folder, before)
+    if ended.code != 0 and ended.words.startswith("bwrap: "):
+        raise failed_to_start(ended.words)
+    return ended
+
+
+def failed_to_start(words: str) -> JobFailed:
+    return JobFailed(
+        "The file could not be opened safely; that is a fault of this machine, not of the "
+        "file. `appliance doctor` says more.",
+        permanent=False,
+        code="sandbox_failed",
+        detail=words,
     )
-    feeder = None if feed is None else _Feeder(process, feed)
+
+
+def _run(
+    start: Callable[[int | None], Child],
+    check: Callable[[], None],
+    timeout_s: float | None,
+    on_line: Callable[[str], None] | None,
+    feed: Feed | None,
+) -> Ended:
+    reader, writer = (None, None) if feed is None else os.pipe()
     try:
-        ended = _follow(process, feeder.watched(check) if feeder else check, timeout_s, on_line)
+        child = start(reader)
+    except BaseException:
+        if writer is not None:
+            os.close(writer)
+        raise
+    finally:
+        if reader is not None:
+            os.close(reader)
+    feeder = None
+    try:
+        if feed is not None and writer is not None:
+            feeder = _Feeder(os.fdopen(writer, "wb"), feed)
+        ended = _follow(child, feeder.watched(check) if feeder else check, timeout_s, on_line)
         if feeder is not None:
             feeder.finish()
+        return ended
     finally:
-        _end(process)
+        child.end()
         if feeder is not None:
             feeder.give_up()
-    if ended.code != 0 and ended.words.startswith("bwrap: "):
-        raise JobFailed(
-            "The file could not be opened safely; that is a fault of this machine, not of the "
-            "file. `appliance doctor` says more.",
-            permanent=False,
-            code="sandbox_failed",
-            detail=ended.words,
-        )
-    return ended
 
 
 class _Ended(Exception):
@@ -161,17 +228,16 @@ class _Ended(Exception):
 class _Feeder:
     """Fills the standard input of a program, beside whoever follows what it says."""
 
-    def __init__(self, process: subprocess.Popen[bytes], feed: Feed) -> None:
-        self._process, self._feed = process, feed
+    def __init__(self, pipe: IO[bytes], feed: Feed) -> None:
+        self._pipe, self._feed = pipe, feed
         self._over = threading.Event()
         self._fault: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"feed-{process.pid}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"feed-{pipe.fileno()}", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
-        assert self._process.stdin is not None
         try:
-            self._feed(self._process.stdin, self._check)
+            self._feed(self._pipe, self._check)
         except _Ended:
             pass
         except BaseException as exc:
@@ -202,23 +268,21 @@ class _Feeder:
         """Only after the program is dead: its input must not seem to have ended."""
         self._over.set()
         self._thread.join()
-        if self._process.stdin is not None:
-            with suppress(OSError):
-                self._process.stdin.close()
+        with suppress(OSError):
+            self._pipe.close()
 
 
 def _follow(
-    process: subprocess.Popen[bytes],
+    child: Child,
     check: Callable[[], None],
     timeout_s: float | None,
     on_line: Callable[[str], None] | None,
 ) -> Ended:
-    assert process.stdout and process.stderr
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     output, words = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        selector.register(process.stderr, selectors.EVENT_READ)
+        selector.register(child.stdout, selectors.EVENT_READ)
+        selector.register(child.stderr, selectors.EVENT_READ)
         while selector.get_map():
             ready = selector.select(_LOOK_EVERY_S)
             try:
@@ -232,7 +296,7 @@ def _follow(
                 data = os.read(key.fd, 65536)
                 if not data:
                     selector.unregister(key.fileobj)
-                elif key.fileobj is process.stderr:
+                elif key.fd == child.stderr:
                     words += data
                     del words[:-_WORDS_BYTES]
                 elif on_line is not None:
@@ -242,12 +306,12 @@ def _follow(
                     raise TookTooLong("It said more than there is room for.")
                 else:
                     output += data
-    while process.poll() is None:  # it closed its outputs and goes on: as patient as above
+    while (code := child.poll()) is None:  # it closed its outputs and goes on: as patient as above
         check()
         if deadline_s is not None and time.monotonic() > deadline_s:
             raise TookTooLong(f"It took longer than {timeout_s:.0f} s.")
         time.sleep(0.01)
-    return Ended(process.returncode, bytes(output), words.decode("utf-8", errors="replace"))
+    return Ended(code, bytes(output), words.decode("utf-8", errors="replace"))
 
 
 def _hand_on_lines(buffer: bytearray, on_line: Callable[[str], None]) -> None:
@@ -257,22 +321,112 @@ def _hand_on_lines(buffer: bytearray, on_line: Callable[[str], None]) -> None:
         on_line(line.decode("utf-8", errors="replace"))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
+class _Local:
+    """A program as a child of this process, in bubblewrap or under limits alone."""
+
+    def __init__(self, command: Command, backend: Backend, stdin: int | None) -> None:
+        filter_ = _filter_file(command.limits) if backend.name == "bubblewrap" else None
+        orders = {
+            "rlimits": command.limits.as_rlimits(),
+            # bubblewrap mounts and starts others itself; it gets the filter for its child.
+            "filter": command.limits.filter if backend.name == "limits" else "",
+            "umask": 0o077,
+        }
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()  # not yet the leader of a group of its own
-        process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
+                    json.dumps(orders),
+                    *_wrapped(command, backend, filter_),
+                ],
+                cwd=command.folder,
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=() if filter_ is None else (filter_,),
+                process_group=0,  # Ctrl-C is for the worker; and all of it can be killed together
+            )
+        finally:
+            if filter_ is not None:
+                os.close(filter_)
+        assert self._process.stdout and self._process.stderr
+        self.stdout, self.stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def end(self) -> None:
+        process = self._process
+        if process.poll() is None:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                process.kill()  # not yet the leader of a group of its own
+            process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+# What is in a folder: the size on disk of each file, and where each link leads.
+_Around = dict[str, int | str]
+
+
+def _look_around(folder: Path) -> _Around:
+    """Names that are neither files nor links have the size -1."""
+    found: _Around = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                about = entry.stat(follow_symlinks=False)
+                if S_ISLNK(about.st_mode):
+                    found[entry.name] = os.readlink(entry.path)
+                else:
+                    found[entry.name] = about.st_blocks * 512 if S_ISREG(about.st_mode) else -1
+            except FileNotFoundError:
+                continue  # renamed meanwhile
+    return found
+
+
+def _check_room(command: Command, before: _Around) -> None:
+    """One file is limited by the kernel, all together here. Raises TookTooLong."""
+    now = _look_around(command.folder)
+    grown = sum(v for v in now.values() if isinstance(v, int)) - sum(
+        v for v in before.values() if isinstance(v, int)
+    )
+    # A file system may set a little aside for each file.
+    room = _MOST_LARGEST * command.limits.file_bytes + MIB
+    if grown > room or len(now) - len(before) > _MOST_FILES:
+        raise TookTooLong("It wrote more than there is room for.")
+
+
+def _inspect(folder: Path, before: _Around) -> None:
+    """We go on to read and move what is there, and would follow a link to anywhere.
+
+    Raises JobFailed when there is more than files: only a decoder that was taken over does that.
+    """
+    for name, what in _look_around(folder).items():
+        planted = isinstance(what, str) or what == -1
+        if planted and before.get(name) != what:
+            raise JobFailed(
+                "The file made the program that opened it misbehave, so nothing of it was used. "
+                "Don't open this file elsewhere; an admin should know where it came from.",
+                permanent=True,
+                code="sandbox_broken",
+                detail=f"{name} in the folder of the job is neither a file nor was it there before",
+            )
 
 
 def sandbox_backend(settings: Settings) -> Backend:
     """What programs that open users' files are held in, on this machine."""
     if settings.sandbox == "limits":
         return Backend("limits", "The setting `sandbox` asks for limits alone.")
+    if settings.sandbox in ("auto", "systemd"):
+        if settings.sandbox_socket.is_socket():
+            return Backend("systemd")
+        if settings.sandbox == "systemd":
+            return Backend("limits", f"There is no socket at {settings.sandbox_socket}.")
     return _try_bubblewrap()
 
 
@@ -300,7 +454,7 @@ def _system() -> list[str]:
     """bwrap's options for a bare system: programs and libraries, and no network."""
     options = [
         *("--unshare-all", "--die-with-parent", "--cap-drop", "ALL"),
-        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"),
         *("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"),
         *("--ro-bind-try", "/etc/alternatives", "/etc/alternatives"),  # libblas of Debian's ffmpeg
     ]
@@ -313,15 +467,19 @@ def _system() -> list[str]:
     return options
 
 
-def _wrapped(command: Command, backend: Backend, settings: Settings) -> list[str]:
+def _filter_file(limits: Limits) -> int | None:
+    """The filter of system calls for bwrap, as a file of memory. None: not on this machine."""
+    program = build_filter(processes=limits.processes, own_pid=None)
+    if program is None:
+        return None
+    handle = os.memfd_create("filter")
+    os.write(handle, program)
+    os.lseek(handle, 0, os.SEEK_SET)
+    return handle
+
+
+def _wrapped(command: Command, backend: Backend, filter_: int | None) -> list[str]:
     if backend.name == "limits":
-        if settings.sandbox == "bubblewrap":
-            raise JobFailed(
-                f"Files can't be opened safely. {backend.reason} "
-                "An admin can mend that, or set `sandbox` to `auto`.",
-                permanent=False,
-                code="sandbox_missing",
-            )
         return list(command.argv)
     options = _system()
     for path in command.reads:
@@ -331,6 +489,12 @@ def _wrapped(command: Command, backend: Backend, settings: Settings) -> list[str
     options += ["--bind", folder, folder, "--chdir", folder]
     for device in command.devices:
         options += ["--dev-bind-try", str(device), str(device)]
+    # What bwrap mounts is a file system in memory, which no limit of ours counts.
+    # And the settings of the kernel are files that root's children may write, whatever bwrap drops.
+    for place in ("/dev", "/proc", "/"):
+        options += ["--remount-ro", place]
+    if filter_ is not None:
+        options += ["--seccomp", str(filter_)]
     return [shutil.which("bwrap") or "bwrap", *options, "--", *command.argv]
 
 

@@ -126,6 +126,7 @@ def _ask(*command: str) -> str:
 
 
 def check_sandbox(settings: Settings) -> Finding:
+    from tasks import sandbox_unit
     from tasks.sandbox import sandbox_backend
 
     check, why = (
@@ -136,10 +137,18 @@ def check_sandbox(settings: Settings) -> Finding:
         backend = sandbox_backend(settings)
     except ApplianceError as exc:
         return finding(check, why, str(exc), bad="Set APPLIANCE_SANDBOX=auto, or mend bubblewrap.")
+    if settings.sandbox not in ("auto", backend.name):
+        mend = "Mend that, or set APPLIANCE_SANDBOX=auto: until then no file can be opened."
+        return finding(check, why, backend.reason, bad=mend)
     if backend.name == "limits":
         mend = "Install bubblewrap (`apt install bubblewrap`) and allow user namespaces."
-        found = f"limits on time and memory alone. {backend.reason}".strip()
+        found = f"limits on time and memory, and no network. {backend.reason}".strip()
         return finding(check, why, found, note=mend)
+    if backend.name == "systemd":
+        fault = sandbox_unit.greet(settings.sandbox_socket)
+        mend = "Look into `journalctl -u 'appliance-sandbox*'`: no file can be opened."
+        found = f"a systemd unit for each job. {fault}" if fault else "a systemd unit for each job"
+        return finding(check, why, found, bad=mend if fault else "")
     return finding(check, why, "bubblewrap, and limits on time and memory")
 
 

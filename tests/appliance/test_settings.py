@@ -42,6 +42,7 @@ BAD = {
     "max_tracks": "0",
     "ffmpeg": None,
     "sandbox": "chroot",
+    "sandbox_socket": None,
     "stall_s": "0",
     "encode_cores": "0",
     "encode_memory": "much",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
 import threading
@@ -19,6 +21,7 @@ from tasks.context import Context
 from tasks.ffmpeg import find_ffmpeg
 from tasks.probe.look import look
 from tasks.sandbox import MIB, Command, Limits, TookTooLong
+from tasks.seccomp import build_filter
 from tests import media
 
 if TYPE_CHECKING:
@@ -74,8 +77,98 @@ def test_nothing_else_can_be_read_or_written(folder: Path, settings: Settings) -
     for path in (secret, settings.database_path, Path("/etc/passwd"), Path(__file__)):
         ended = python(f"import os; os.stat({str(path)!r})", folder, settings)
         assert "FileNotFoundError" in ended.words, path
-    ended = python("open('/usr/made', 'w')", folder, settings)
-    assert "Read-only file system" in ended.words
+    for place in ("/usr/made", "/made", "/tmp/made", "/dev/made", "/proc/sys/kernel/hostname"):
+        ended = python(f"open({place!r}, 'w')", folder, settings)
+        assert "Read-only file system" in ended.words or "Permission" in ended.words, place
+
+
+@needs_bubblewrap
+def test_other_jobs_and_processes_are_not_there(
+    folder: Path, settings: Settings, layout: Layout
+) -> None:
+    other = layout.tmp / "other"
+    other.mkdir()
+    code = f"""
+import os
+print([entry for entry in os.listdir("/proc") if entry.isdecimal() and int(entry) > 9])
+print(os.listdir({str(layout.tmp)!r}), os.listdir("/"), os.path.exists("/sys"))
+print(os.open("/proc/1/environ", os.O_RDONLY) and open("/proc/1/environ").read())
+"""
+    ended = python(code, folder, settings)
+    processes, seen, environment = ended.output.decode().splitlines()
+    assert processes == "[]"
+    assert seen.startswith("['job'] ") and seen.endswith(" False")
+    assert "APPLIANCE" not in environment
+
+
+REFUSED = {
+    "a socket": "import socket; socket.socket()",
+    "a socket to the box itself": "import socket; socket.socket(socket.AF_UNIX)",
+    "a link": "import os; os.symlink('/etc/passwd', 'made')",
+    "a second name": "import os; open('one', 'w').close(); os.link('one', 'made')",
+    "a folder": "import os; os.mkdir('made')",
+    "a pipe with a name": "import os; os.mkfifo('made')",
+    "another process": "import os; os.fork()",
+    "another program": "import subprocess; subprocess.run(['true'])",
+    "a namespace": (
+        "import ctypes, os; libc = ctypes.CDLL(None, use_errno=True)\n"
+        "if libc.unshare(0x10000000): raise PermissionError(ctypes.get_errno())"
+    ),
+    "words for the terminal": "import fcntl; fcntl.ioctl(0, 0x5412, b'x')",
+}
+
+
+@pytest.mark.skipif(
+    build_filter(processes=False, own_pid=None) is None, reason="no filter on this machine"
+)
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_decoder_needs_no(what: str, held: Settings, folder: Path) -> None:
+    ended = python(REFUSED[what], folder, held)
+    assert "PermissionError" in ended.words, ended
+    assert not os.path.lexists(folder / "made")
+
+
+def test_others_can_not_be_signalled(settings: Settings, folder: Path) -> None:
+    """Without a namespace of its own it sees our processes, and is one of our user's."""
+    alone = settings.model_copy(update={"sandbox": "limits"})
+    code = "import os; os.kill(os.getpid(), 0); print('itself', flush=True); "
+    ended = python(f"{code} os.kill({os.getpid()}, 0)", folder, alone)
+    assert ended.output == b"itself\n" and "PermissionError" in ended.words
+    assert python("import os; os.abort()", folder, alone).code == -signal.SIGABRT
+
+
+def test_the_filter_knows_both_machines() -> None:
+    for machine in ("x86_64", "aarch64"):
+        program = build_filter(processes=False, own_pid=7, machine=machine)
+        assert program is not None and len(program) % 8 == 0 and len(program) // 8 < 4096
+    assert build_filter(processes=False, own_pid=7, machine="riscv64") is None
+
+
+def test_all_that_is_written_is_bounded(held: Settings, folder: Path) -> None:
+    code = "for n in range(64): open(f'made-{n}', 'wb').write(bytes(1024**2)) \nimport time\n"
+    with pytest.raises(TookTooLong, match="wrote more"):
+        python(code + "time.sleep(60)", folder, held)
+    with pytest.raises(TookTooLong, match="wrote more"):
+        python("for n in range(2000): open(f'n{n}', 'w')\nwhile True: pass", folder, held)
+
+
+def test_a_planted_link_is_not_followed(
+    settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine for which there is no filter: we would move or serve what it leads to."""
+    monkeypatch.setattr(sandbox, "build_filter", lambda **_: None)
+    for backend in ("limits", *(["bubblewrap"] if BUBBLEWRAP else [])):
+        unfiltered = settings.model_copy(update={"sandbox": backend})
+        if backend == "limits":
+            (folder / "made.mp4").symlink_to("/etc/passwd")  # by another program of the job
+            code = "import os; os.rename('made.mp4', 'other.mp4')"
+        else:
+            code = "import os; os.symlink('/etc/passwd', 'made.mp4')"
+        with pytest.raises(JobFailed, match="misbehave") as caught:
+            python(code, folder, unfiltered)
+        assert caught.value.permanent and caught.value.code == "sandbox_broken"
+        for name in ("made.mp4", "other.mp4"):
+            (folder / name).unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -138,8 +231,9 @@ def test_what_it_says_is_bounded(held: Settings, folder: Path) -> None:
 
 def test_children_end_with_it(held: Settings, folder: Path) -> None:
     code = "import subprocess, sys, time; subprocess.Popen(['sleep', '61']); time.sleep(60)"
+    limits = Limits(memory_bytes=512 * MIB, cpu_s=20, file_bytes=MIB, processes=True)
     with pytest.raises(TookTooLong):
-        python(code, folder, held, timeout_s=1.0)
+        python(code, folder, held, limits, timeout_s=1.0)
     give_up_s = time.monotonic() + 5
     while any(_runs(folder)):
         assert time.monotonic() < give_up_s, "sleep goes on"
