@@ -268,7 +268,7 @@ def _video(track: dict[str, Any], dolby_vision: int | None) -> VideoTrack:
         transfer=str(track.get("transfer", "")),
         full_range=bool(track.get("full_range", False)),
         bit_rate=track["bit_rate"],
-        first_s=_finite(track.get("first_s")),
+        first_s=_finite(track.get("first_s", track.get("start_s"))),
         pictures_seen=int(track.get("pictures_seen", 0)),
         longest_gop_s=track.get("longest_gop_s"),
         decodes=bool(track.get("decodes", False)),
@@ -289,7 +289,7 @@ def _audio(track: dict[str, Any]) -> AudioTrack:
         rate_hz=int(track["rate_hz"]),
         channels=int(track["channels"]),
         bit_rate=track["bit_rate"],
-        first_s=_finite(track.get("first_s")),
+        first_s=_finite(track.get("first_s", track.get("start_s"))),
         language=clean_line(str(track.get("language", "")), max_bytes=16),
         layout=str(track.get("layout", "")),
     )

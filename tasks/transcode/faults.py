@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Faults = list[str]
 
+# Without an edit list a copied track begins when the file does, its first piece stretched: for a
+# picture a moment of that is not seen, but players take stretched sound for sound that comes early.
+MOST_LATE_SOUND_S = 0.1
+MOST_LATE_PICTURE_S = 0.25
 # A new container around the same tracks may be so much larger.
 BOX_SLACK = 1.005
 
@@ -37,6 +41,7 @@ def form_faults(probe: Probe, place: Acceptance) -> Faults:
         *picture_faults(probe.video, probe, place),
         *(picture_notes(probe.video, probe) if has_rules(place) else []),
         *audio_faults(probe.audio, place),
+        *(sound_notes(probe) if has_rules(place) else []),
         *container_faults(probe, place),
     ]
 
@@ -86,7 +91,22 @@ def picture_notes(video: VideoTrack, probe: Probe) -> Faults:
         found.append("the size is odd")
     if probe.edits is Edits.CUT:
         found.append("a note in the file cuts parts away")
+    if late_s(probe) > MOST_LATE_PICTURE_S:
+        found.append(f"the picture begins {late_s(probe):.2g} s after the sound")
     return found
+
+
+def sound_notes(probe: Probe) -> Faults:
+    if -late_s(probe) > MOST_LATE_SOUND_S:
+        return [f"the sound begins {-late_s(probe):.2g} s after the picture"]
+    return []
+
+
+def late_s(probe: Probe) -> float:
+    """How much later than the sound the picture begins."""
+    if probe.video is None or probe.audio is None:
+        return 0.0
+    return probe.video.first_s - probe.audio.first_s
 
 
 def profile_faults(probe: Probe, profile: Profile) -> Faults:

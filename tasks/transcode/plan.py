@@ -19,6 +19,7 @@ from tasks.transcode.faults import (
     picture_faults,
     picture_notes,
     profile_faults,
+    sound_notes,
 )
 from tasks.transcode.picture import Picture, choose_fps, fit, plan_picture
 
@@ -89,7 +90,10 @@ def plan(probe: Probe, profile: Profile) -> Plan:
         *picture_notes(video, probe),
         *profile_faults(probe, profile),
     )
-    audio_reasons = gather((place.place, audio_faults(audio, place)) for place in places)
+    audio_reasons = (
+        *gather((place.place, audio_faults(audio, place)) for place in places),
+        *sound_notes(probe),
+    )
     box_reasons = (
         *gather((place.place, container_faults(probe, place)) for place in places),
         *container_notes(probe),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from appliance.db import database
 from appliance.errors import JobFailed
 from appliance.models import Method
 from tasks import pipeline
@@ -12,14 +13,17 @@ from tasks.making import Made, Making, make
 from tasks.probe.facts import Probe
 from tasks.probe.look import look
 from tasks.transcode import run
-from tasks.transcode.plan import Plan, encode_anyway, plan
+from tasks.transcode.encoders import SOFTWARE, choose
+from tasks.transcode.plan import Impossible, Plan, encode_anyway, plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from appliance.models import Job
     from tasks.context import Context, Outcome, Write
     from tasks.profiles import Profile
+    from tasks.transcode.encoders import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ CHEAP = (Method.LEAVE, Method.REMUX)
 _SLACK_S = 0.5
 _SLACK = {True: 0.02, False: 0.1}
 _MAKING_SHARE = 0.95
+# Ends of ffmpeg after which another way may still lead to the file.
+_NEXT_PATH = ("encode_failed", "encoder_crashed")
 
 
 def repack(job: Job, context: Context) -> Outcome:
@@ -44,7 +50,7 @@ def _repack(making: Making, context: Context) -> Made | Write:
     if chosen.method not in CHEAP:
         return lambda: pipeline.hand_to_encoder(making.job, making.rendition)
     made, fault = _carry_out(making, facts, chosen, context)
-    if fault:
+    if fault or made is None:
         return lambda: pipeline.hand_to_encoder(making.job, making.rendition, fault)
     return made
 
@@ -53,10 +59,9 @@ def _encode(making: Making, context: Context) -> Made:
     facts, chosen = _choose(making)
     made, fault = _carry_out(making, facts, chosen, context)
     if fault and chosen.method is not Method.TRANSCODE:
-        made, fault = _carry_out(
-            making, facts, encode_anyway(facts, making.profile, fault), context
-        )
-    if fault:
+        again = _possible(lambda: encode_anyway(facts, making.profile, fault))
+        made, fault = _carry_out(making, facts, again, context)
+    if fault or made is None:
         raise JobFailed(
             f"The converted file {fault}. The original can still be played and downloaded; "
             "export it as MP4 (H.264) and upload that.",
@@ -67,24 +72,71 @@ def _encode(making: Making, context: Context) -> Made:
 
 
 def _choose(making: Making) -> tuple[Probe, Plan]:
-    facts = Probe.from_dict(making.video.facts)
+    facts, profile = Probe.from_dict(making.video.facts), making.profile
     if "anyway" in making.job.payload:
-        return facts, encode_anyway(facts, making.profile, str(making.job.payload["anyway"]))
-    return facts, plan(facts, making.profile)
+        fault = str(making.job.payload["anyway"])
+        return facts, _possible(lambda: encode_anyway(facts, profile, fault))
+    return facts, _possible(lambda: plan(facts, profile))
 
 
-def _carry_out(making: Making, facts: Probe, chosen: Plan, context: Context) -> tuple[Made, str]:
+def _possible(decide: Callable[[], Plan]) -> Plan:
+    try:
+        return decide()
+    except Impossible as exc:
+        raise JobFailed(exc.message, permanent=True, code=exc.code) from exc
+
+
+def _carry_out(
+    making: Making, facts: Probe, chosen: Plan, context: Context
+) -> tuple[Made | None, str]:
     """What came of the plan, and what is wrong with it: "" or the end of "The file …"."""
-    assert making.profile.targets is not None
-    file = run.make(
-        making.original, facts, chosen, making.profile.targets, context, share=_MAKING_SHARE
-    )
+    encoder = _choose_encoder(chosen, context)
+    try:
+        file = _run(making, facts, chosen, context, encoder)
+    except JobFailed as exc:
+        if chosen.method is Method.TRANSCODE or exc.code not in _NEXT_PATH:
+            raise
+        log.warning("%s of %s: %s", chosen.method, making.video.public_id, exc.detail)
+        return None, "could not be made by copying the tracks"
+    except _OtherEncoder:
+        encoder = SOFTWARE
+        file = _run(making, facts, chosen, context, encoder)
     result, fault = verify(file, facts, chosen, making.profile, context)
     if fault:
         log.warning("%s of %s gave a file that %s", chosen.method, making.video.public_id, fault)
-    about = {"probe": result.to_dict(), "reasons": list(chosen.reasons)}
+    about: dict[str, Any] = {"probe": result.to_dict(), "reasons": list(chosen.reasons)}
+    if chosen.picture is not None:
+        about |= {"encoder": encoder.label, "passes": chosen.passes}
     digest = making.video.sha256 if chosen.method is Method.LEAVE else None
     return Made(file, chosen.method, about, digest), fault
+
+
+class _OtherEncoder(Exception):
+    """The hardware didn't do it; the processor can."""
+
+
+def _choose_encoder(chosen: Plan, context: Context) -> Encoder:
+    """Two passes are x264's; copies need none."""
+    if chosen.picture is None or chosen.rate_bps is not None:
+        return SOFTWARE
+    with database.connection_context():
+        return choose(context.settings)
+
+
+def _run(making: Making, facts: Probe, chosen: Plan, context: Context, encoder: Encoder) -> Path:
+    targets = making.profile.targets
+    assert targets is not None
+    try:
+        return run.make(
+            *(making.original, facts, chosen, targets, context),
+            share=_MAKING_SHARE,
+            encoder=encoder,
+        )
+    except JobFailed as exc:
+        if encoder is SOFTWARE or exc.code not in _NEXT_PATH:
+            raise
+        log.warning("%s failed, x264 takes over: %s", encoder.label, exc.detail)
+        raise _OtherEncoder from exc
 
 
 def verify(
@@ -98,12 +150,16 @@ def verify(
     if result.video is None or not result.video.decodes:
         return result, "can't be read"
     exact = facts.format.startswith(("mov,", "matroska,"))
-    if abs(result.duration_s - facts.duration_s) > _SLACK_S + _SLACK[exact] * facts.duration_s:
+    seconds = chosen.seconds(facts)
+    if abs(result.duration_s - seconds) > _SLACK_S + _SLACK[exact] * seconds:
         return result, (
-            f"lasts {result.duration_s:.1f} s instead of {facts.duration_s:.1f} s: "
+            f"lasts {result.duration_s:.1f} s instead of {seconds:.1f} s: "
             "the original is damaged in the middle"
         )
-    left = plan(result, profile)
+    try:
+        left = plan(result, profile)
+    except Impossible as exc:
+        return result, f"is too long. {exc.message}"
     if left.method is not Method.LEAVE:
         return result, "isn't taken everywhere: " + ", ".join(left.reasons)
     return result, ""

@@ -85,7 +85,7 @@ def test_transcode_has_the_profile_of_all_platforms() -> None:
         ("-threads", "2"),
     ):
         assert has(words, *wanted), wanted
-    assert "fps=30,scale=1080:1920" in words[words.index("-vf") + 1]
+    assert "fps=30:start_time=0,scale=1080:1920" in words[words.index("-vf") + 1]
 
 
 def test_hdr_is_tone_mapped_after_it_was_made_small() -> None:
