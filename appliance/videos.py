@@ -9,7 +9,7 @@ from peewee import SQL
 from appliance import events, tags
 from appliance.clock import now
 from appliance.db import transaction
-from appliance.errors import InvalidInput, InvalidTransition
+from appliance.errors import Conflict, InvalidInput, InvalidTransition
 from appliance.models import Source, Video, Visibility
 from appliance.states import VideoState, move
 from appliance.text import clean_filename, clean_line, clean_text, title_from
@@ -156,6 +156,20 @@ def edit(
                 tags.put(video, wanted)
             tell(video, "video.edited", actor_id=actor.id)
     return Video.get_by_id(video.id)
+
+
+def keep_original(video: Video, *, actor: User, keep: bool) -> None:
+    """Pin the original, or leave it to the policy again. Raises Conflict when it was removed."""
+    with transaction():
+        fresh = Video.get_by_id(video.id)
+        if keep and fresh.original_removed_at is not None:
+            raise Conflict(
+                "The original of this video was removed already. Upload it again to keep it.",
+                code="original_removed",
+            )
+        if fresh.keep_original != keep:
+            Video.update(keep_original=keep).where(Video.id == video.id).execute()
+            tell(video, "video.original_kept" if keep else "video.original_left", actor_id=actor.id)
 
 
 def trash(video: Video, *, actor: User) -> None:

@@ -24,6 +24,8 @@ class Layout:
         self.media = data / "media"
         self.trash = data / "trash"
         self.tmp = data / "tmp"
+        self.orphans = self.trash / "orphans"  # files of nobody, until their day comes
+        self.ballast = data / "ballast"  # given up when not a byte is left (storage/ballast.py)
 
     def make_folders(self) -> None:
         """Make what is missing; only our own user may look inside."""

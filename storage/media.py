@@ -9,11 +9,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
 from appliance.errors import StorageFull
+from appliance.ids import is_id
 from appliance.models import Job, Video
 from appliance.states import JobState, VideoState
 
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from storage.layout import Layout
 
-_FORGOTTEN_S = 24 * 3600.0
-
+IN_BIN = VideoState.TRASHED
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -130,26 +129,31 @@ def _move(source: Path, target: Path) -> None:
 def settle_trash(layout: Layout) -> None:
     """Finish moves to and from the bin that a crash cut short; the rows say what is right.
 
-    Folders of videos that no longer exist go, once they are older than a day.
+    Looks at what is in the bin alone, not at all videos. Folders of nobody are left to
+    storage/orphans.py.
     """
-    for folder in _folders(layout.media):
-        video = Video.get_or_none(Video.public_id == folder.name)
-        if video is None:
-            _remove_old(folder)
-        elif video.state is VideoState.TRASHED:
-            move_to_trash(layout, folder.name)
+    in_bin = {row.public_id for row in Video.select(Video.public_id).where(Video.state == IN_BIN)}
+    for video_id in in_bin:
+        move_to_trash(layout, video_id)
     for folder in _folders(layout.trash):
+        if folder.name in in_bin or not is_id(folder.name):
+            continue
         video = Video.get_or_none(Video.public_id == folder.name)
-        if video is None:
-            _remove_old(folder)
-        elif video.state is not VideoState.TRASHED:
+        if video is not None and video.state is not IN_BIN:
             move_from_trash(layout, folder.name)
 
 
-def _remove_old(folder: Path) -> None:
-    if time.time() - folder.stat().st_mtime > _FORGOTTEN_S:
-        shutil.rmtree(folder)
-        sync_folder(folder.parent)
+def remove_original(layout: Layout, video_id: str) -> bool:
+    """Remove an original whose row says that it is gone; False: it was gone. Repeatable."""
+    removed = False
+    for folder in (layout.video(video_id), layout.trashed(video_id)):
+        try:
+            (folder / layout.original(video_id).name).unlink()
+        except FileNotFoundError:
+            continue
+        sync_folder(folder)
+        removed = True
+    return removed
 
 
 def sweep_tmp(layout: Layout) -> list[str]:

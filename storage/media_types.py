@@ -37,6 +37,8 @@ RENDITION_FILES: dict[str, FileOf] = {
     "waveform": FileOf("waveform.json", "application/json"),
     "audio": FileOf("audio.m4a", "audio/mp4"),
 }
+# What else is in the folder of a video, without a row of its own.
+OTHER_FILES = frozenset({"poster.webp"})
 
 # First name of ffmpeg's demuxer (tasks.probe.facts.Probe.format) → with picture, sound only, ending
 _BY_FORMAT = {

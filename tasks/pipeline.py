@@ -22,7 +22,7 @@ from appliance import events, jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
-from appliance.models import Job, Priority, Rendition, Video
+from appliance.models import Damage, Job, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import profiles, renditions
 from tasks.profiles import PREVIEW, SOCIAL
@@ -180,6 +180,7 @@ def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
     if fresh.profile == SOCIAL.name and video.state is not VideoState.READY:
         renditions.move_video(
             video, VideoState.READY, ready_at=now(), error=None, error_detail=None
+    Damage.delete().where(Damage.video == fresh.video_id, Damage.name == fresh.profile).execute()
         )
     dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
 
@@ -188,6 +189,13 @@ def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
     fresh = Rendition.get_by_id(rendition.id)
     if fresh.state is RenditionState.READY:
         return
+def lose_rendition(rendition: Rendition, error: str) -> None:
+    """Its file is gone, and it can't be made again: whoever waits for it hears of that."""
+    if rendition.state is RenditionState.READY:
+        renditions.move_rendition(rendition, RenditionState.PENDING)
+    _fail_rendition(rendition, error)
+
+
     if fresh.state is not RenditionState.FAILED:
         renditions.move_rendition(
             fresh, RenditionState.FAILED, error=error, error_detail=detail or None, wanted=0
@@ -345,6 +353,8 @@ def retry_video(video: Video, actor: User | None) -> None:
             ).execute()
         renditions.restart(rendition, video, Priority.HIGH)
         if video.poster_version == 0:
+    if video.original_removed_at is not None:
+        raise Conflict(renditions.ORIGINAL_REMOVED, code="original_removed")
             make_poster(video)
 
 

@@ -71,6 +71,9 @@ HANDLERS = {
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 300.0
 SPACE_DELAY_S = 60.0
+    "retain": "tasks.retention:retain",
+    "tidy": "tasks.tidy:tidy",
+    "verify": "tasks.tidy:verify",
 WAITING_FOR_SPACE = "Waiting for space"
 
 

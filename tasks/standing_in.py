@@ -42,9 +42,18 @@ def losses(original: Probe, made: Probe) -> list[str]:
             found.append("its sound")
         elif made.audio.channels < original.audio.channels:
             found.append("all channels of its sound")
-    if original.other_tracks > made.other_tracks:
+    if _shown_tracks(original) > _shown_tracks(made):
         found.append("its further tracks")
+    if original.chapters and not made.chapters:
+        found.append("its chapters")
     return found
+
+
+def _shown_tracks(probe: Probe) -> int:
+    """Tracks that a player may offer; not covers, timecodes and what phones write beside them."""
+    if not probe.all_tracks:  # looked at by an older version
+        return probe.other_tracks
+    return sum(t.type in ("video", "audio", "subtitle") and not t.cover for t in probe.all_tracks)
 
 
 def shows_no_less(original: Probe, made: Probe) -> bool:

@@ -19,11 +19,11 @@ from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed
 from appliance.jobs import MAX_CRASHES, LeaseLost
-from appliance.models import Event, IdempotencyKey, Job, Setting, Video
-from appliance.states import JobState, VideoState
-from storage import media, uploads
+from appliance.models import Event, IdempotencyKey, Job, Setting
+from appliance.states import JobState
+from storage import ballast, media, uploads
 from storage.layout import Layout
-from tasks import pipeline
+from tasks import pipeline, tidy, trash
 from tasks.publish import dispatch
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0
 NAME = "ticker"
-TRASH_DAYS = 7
 PROGRESS_HOURS = 1
 IDEMPOTENCY_DAYS = 7
 # Steps of the wall clock below this are the daily bread of NTP.
@@ -117,7 +116,9 @@ def sweep(settings: Settings) -> None:
         lambda: pipeline.sweep(settings),
         dispatch.sweep,
         lambda: media.settle_trash(layout),
-        lambda: empty_trash(layout),
+        lambda: trash.empty_old(settings, layout),
+        lambda: ballast.take_on(settings, layout),
+        lambda: tidy.start_due(settings),
         lambda: jobs.prune(older_than=now() - timedelta(days=settings.keep_jobs_days)),
         prune_rows,
     ]
@@ -156,29 +157,6 @@ def _give_up(job: Job) -> None:
         Job.update(crashes=Job.crashes + 1).where(Job.id == job.id).execute()
         jobs.fail(job, failure.message, code=failure.code)
         pipeline.settle_failure(job, failure)
-
-
-def empty_trash(layout: Layout) -> int:
-    """Remove for good what has been in the bin for long enough; how many."""
-    limit = now() - timedelta(days=TRASH_DAYS)
-    old = Video.select().where(Video.state == VideoState.TRASHED, Video.deleted_at < limit)
-    gone = 0
-    for video in list(old):
-        # The row first: files without a row are swept, a row without files looks alive.
-        with transaction():
-            removed = (
-                Video.delete()
-                .where(
-                    Video.id == video.id,
-                    Video.state == VideoState.TRASHED,
-                    Video.deleted_at < limit,
-                )
-                .execute()
-            )
-        if removed:
-            media.remove_video_files(layout, video.public_id)
-            gone += 1
-    return gone
 
 
 def prune_rows() -> None:

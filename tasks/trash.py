@@ -1,35 +1,51 @@
-"""Into the bin and out of it: the row first, then the files.
+"""Into the bin and out of it: the row first, then the files. And out of the bin for good.
 
 Work under way ends, so that a deleted film keeps no worker busy, and posts that wait for the video
 fail with a sentence. A task that ends before it hears of it keeps what it made with the rest.
+All of it works on a disk without a byte left, too: deleting is what helps then.
 """
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from appliance import access, videos
+from appliance import access, events, videos
+from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden
+from appliance.models import Role, Video
 from appliance.states import VideoState
-from storage.media import move_from_trash, move_to_trash
-from tasks import pipeline
+from storage.ballast import although_full
+from storage.media import move_from_trash, move_to_trash, remove_video_files
+from tasks import pipeline, tidy
 from tasks.publish import dispatch
 
 if TYPE_CHECKING:
-    from appliance.models import User, Video
+    from datetime import datetime
+
+    from appliance.models import User
+    from appliance.settings import Settings
     from storage.layout import Layout
+
+log = logging.getLogger(__name__)
 
 
 def throw_away(video: Video, actor: User, layout: Layout) -> None:
     """Raises Forbidden, InvalidTransition."""
     if not access.may_delete(actor, video):
         raise Forbidden("Only its owner and admins delete a video.")
+    although_full(layout, partial(_into_bin, video, actor))
+    move_to_trash(layout, video.public_id)
+
+
+def _into_bin(video: Video, actor: User) -> None:
     with transaction():
         videos.trash(video, actor=actor)
         dispatch.video_trashed(video)
         pipeline.stop_work(video)
-    move_to_trash(layout, video.public_id)
 
 
 def take_out(video: Video, actor: User, layout: Layout) -> None:
@@ -42,3 +58,56 @@ def take_out(video: Video, actor: User, layout: Layout) -> None:
     # sweep puts them back into the bin (storage.media.settle_trash).
     move_from_trash(layout, video.public_id)
     videos.restore(video, actor=actor)
+
+
+def remove_for_good(video: Video, actor: User, layout: Layout) -> None:
+    """Out of the bin, and gone: nothing brings it back. Raises Forbidden, Conflict."""
+    if not access.may_delete(actor, video):
+        raise Forbidden("Only its owner and admins delete a video.")
+    if video.state is not VideoState.TRASHED:
+        raise Conflict("Only what is in the bin is removed for good. Delete the video first.")
+    if not _remove(video, actor, layout):
+        raise Conflict("The video is not in the bin any more.")
+
+
+def in_bin_of(actor: User) -> list[Video]:
+    """What ``actor`` may remove for good: admins all, others what is theirs."""
+    query = access.visible_videos(actor, trashed=True).order_by(Video.id)
+    return [video for video in query if access.may_delete(actor, video)]
+
+
+def empty(actor: User, layout: Layout) -> int:
+    """Remove all of it for good; how many videos. By admins also the files of nobody."""
+    gone = sum(_remove(video, actor, layout) for video in in_bin_of(actor))
+    if access.at_least(actor, Role.ADMIN):
+        although_full(layout, partial(tidy.forget_aside, layout))
+    return gone
+
+
+def empty_old(settings: Settings, layout: Layout) -> int:
+    """Remove for good what has been in the bin for ``trash_days``; how many."""
+    limit = now() - timedelta(days=settings.trash_days)
+    old = Video.select().where(Video.state == VideoState.TRASHED, Video.deleted_at < limit)
+    return sum(_remove(video, None, layout, before=limit) for video in list(old))
+
+
+def _remove(
+    video: Video, actor: User | None, layout: Layout, *, before: datetime | None = None
+) -> bool:
+    """False: it isn't in the bin any more, or (``before``) it was put there again since."""
+    # The row first: files without a row are swept, a row without files looks alive.
+    if not although_full(layout, partial(_forget, video, actor, before)):
+        return False
+    remove_video_files(layout, video.public_id)
+    return True
+
+
+def _forget(video: Video, actor: User | None, before: datetime | None) -> bool:
+    with transaction():
+        fresh = Video.get_or_none(Video.id == video.id, Video.state == VideoState.TRASHED)
+        if fresh is None or (before and fresh.deleted_at and fresh.deleted_at >= before):
+            return False
+        videos.forget(fresh)
+        events.audit(actor, "video.remove", f"video:{fresh.public_id}", size_bytes=fresh.size_bytes)
+    log.info("%s was removed for good", video.public_id)
+    return True

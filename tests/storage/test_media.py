@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +14,6 @@ from storage import media
 from tests.factories import make_user, make_video
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from storage.layout import Layout
 
 
@@ -31,10 +28,6 @@ def video(user: User, layout: Layout) -> Video:
     layout.video(video.public_id).mkdir()
     layout.original(video.public_id).write_bytes(b"film")
     return video
-
-
-def age(path: Path) -> None:
-    os.utime(path, (0, 0))
 
 
 def test_place_makes_the_folder_and_replaces(layout: Layout) -> None:
@@ -64,17 +57,6 @@ def test_the_rows_say_where_files_belong(layout: Layout, video: Video, user: Use
     videos.restore(Video.get(), actor=user)
     media.settle_trash(layout)
     assert layout.original(video.public_id).exists()
-
-
-@pytest.mark.parametrize("place", ["media", "trash"])
-def test_folders_of_nobody_go_when_they_are_old(layout: Layout, db: None, place: str) -> None:
-    old, young = getattr(layout, place) / ("0" * 26), getattr(layout, place) / ("1" * 26)
-    old.mkdir()
-    young.mkdir()
-    age(old)
-    media.settle_trash(layout)
-    assert not old.exists()
-    assert young.exists()
 
 
 def test_nothing_of_a_removed_video_is_left(layout: Layout, video: Video) -> None:

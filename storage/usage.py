@@ -1,0 +1,225 @@
+"""What takes room, as sums of rows: the same work for ten videos and for a hundred thousand.
+
+Only what no row knows (posters, files of nobody) is what the last look through the files found.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from peewee import fn
+
+from appliance.models import Damage, Method, Rendition, Setting, Upload, Video
+from appliance.states import RenditionState, VideoState
+from storage import budget
+from storage.budget import OPEN_UPLOADS, Room
+from storage.orphans import Amount, measure
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from appliance.settings import Settings
+    from storage.layout import Layout
+
+# The row that says what the last look through all files found, and when that was.
+LOOKED = "storage_looked"
+NEWEST_DAMAGES = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """``name``: "original", a profile, "bin", …; ``count`` of files."""
+
+    name: str
+    count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Damaged:
+    video_id: str
+    title: str
+    name: str
+    problem: str
+    mending: bool
+    found_at: datetime
+
+
+@dataclass(frozen=True)
+class Usage:
+    """``looked_at``: when all files were last compared with their rows; None: never yet."""
+
+    total_bytes: int
+    room: Room
+    parts: list[Part]
+    videos_bytes: int
+    orphans: Amount
+    looked_at: str | None
+    damaged: list[Damaged] = field(default_factory=list)
+    damaged_count: int = 0
+
+    @property
+    def nearly_full(self) -> bool:
+        """Of what uploads may fill, nine tenths are taken."""
+        return nearly_full(self.room, self.total_bytes, self.videos_bytes)
+
+
+def nearly_full(room: Room, total_bytes: int, videos_bytes: int) -> bool:
+    fillable = total_bytes - room.reserve
+    if fillable > 0 and (fillable - max(0, room.on_disk)) / fillable >= budget.NEARLY_FULL:
+        return True
+    return room.budget is not None and videos_bytes >= budget.NEARLY_FULL * room.budget
+
+
+def take_stock(settings: Settings, layout: Layout) -> Usage:
+    """Wants a connection."""
+    looked = looked_before()
+    room = budget.room(settings, layout)
+    in_place = Video.state != VideoState.TRASHED
+    parts = [
+        _originals("original", in_place),
+        *_renditions(in_place),
+        Part("posters", looked.get("other_files", 0), looked.get("other_bytes", 0)),
+        _in_bin(),
+        _arriving(layout),
+        Part("work", *_amount(measure(layout.tmp))),
+        _database(settings),
+        Part("backups", *_amount(_backups(settings))),
+    ]
+    orphans = Amount(looked.get("orphans", 0), looked.get("orphans_bytes", 0))
+    damages = Damage.select(Damage, Video).join(Video).order_by(Damage.id.desc())
+    return Usage(
+        total_bytes=shutil.disk_usage(layout.data).total,
+        room=room,
+        parts=parts,
+        videos_bytes=budget.used_bytes(),
+        orphans=orphans,
+        looked_at=looked.get("at"),
+        damaged=[
+            Damaged(
+                row.video.public_id,
+                row.video.title,
+                row.name,
+                row.problem,
+                row.mending,
+                row.found_at,
+            )
+            for row in damages.limit(NEWEST_DAMAGES)
+        ],
+        damaged_count=Damage.select().count(),
+    )
+
+
+def looked_before() -> dict[str, Any]:
+    """What the last look through all files found; {} before the first."""
+    row = Setting.get_or_none(Setting.name == LOOKED)
+    return row.value if row is not None else {}
+
+
+def _amount(found: Amount) -> tuple[int, int]:
+    return found.files, found.size_bytes
+
+
+def _originals(name: str, *also: Any) -> Part:
+    rows: Any = (
+        Video.select(fn.COUNT(Video.id), fn.SUM(Video.size_bytes))
+        .where(Video.received_at.is_null(False), Video.original_removed_at.is_null(), *also)
+        .tuples()
+    )
+    count, size_bytes = next(iter(rows))
+    return Part(name, count, int(size_bytes or 0))
+
+
+def _renditions(in_place: Any) -> list[Part]:
+    """For each profile. Of those that are the original itself, only the names count."""
+    in_bin = Video.select(Video.id).where(~in_place)
+    ready = (Rendition.state == RenditionState.READY) & Rendition.video.not_in(in_bin)
+    rows: Any = (
+        Rendition.select(Rendition.profile, fn.COUNT(Rendition.id), fn.SUM(Rendition.size_bytes))
+        .where(ready)
+        .group_by(Rendition.profile)
+        .tuples()
+    )
+    leave: Any = (
+        Rendition.select(Rendition.profile, fn.SUM(Rendition.size_bytes))
+        .join(Video)
+        .where(ready, Rendition.method == Method.LEAVE, Video.original_removed_at.is_null())
+        .group_by(Rendition.profile)
+        .tuples()
+    )
+    shared = dict(leave)
+    return [
+        Part(profile, count, int(size_bytes or 0) - int(shared.get(profile) or 0))
+        for profile, count, size_bytes in rows
+    ]
+
+
+def _in_bin() -> Part:
+    trashed = Video.select(Video.id).where(Video.state == VideoState.TRASHED)
+    originals = _originals("bin", Video.state == VideoState.TRASHED)
+    made = (
+        Rendition.select(fn.SUM(Rendition.size_bytes))
+        .where(
+            Rendition.video.in_(trashed),
+            Rendition.state == RenditionState.READY,
+            Rendition.method.is_null() | (Rendition.method != Method.LEAVE),
+        )
+        .scalar()
+    )
+    return Part("bin", trashed.count(), originals.size_bytes + int(made or 0))
+
+
+def _arriving(layout: Layout) -> Part:
+    count = size_bytes = 0
+    for row in Upload.select(Upload.public_id).where(Upload.state.in_(OPEN_UPLOADS)):
+        found = measure(layout.upload(row.public_id))
+        count, size_bytes = count + 1, size_bytes + found.size_bytes
+    return Part("uploads", count, size_bytes)
+
+
+def _database(settings: Settings) -> Part:
+    found = Amount()
+    for ending in ("", "-wal", "-shm"):
+        for path in (settings.database_path, settings.queue_path):
+            found += measure(path.with_name(path.name + ending))
+    return Part("database", *_amount(found))
+
+
+def _backups(settings: Settings) -> Amount:
+    """The copies of the database that migrations make."""
+    return measure(settings.data / "backups")
+
+
+def biggest(query: Any, how_many: int, *, by: str = "all") -> list[tuple[Video, int, int]]:
+    """The videos of ``query`` that take most: each with its original's bytes and its versions'.
+
+    ``by``: "all", "original" or "versions".
+    """
+    made = (
+        Rendition.select(Rendition.video, fn.SUM(Rendition.size_bytes).alias("made"))
+        .where(
+            Rendition.state == RenditionState.READY,
+            Rendition.method.is_null() | (Rendition.method != Method.LEAVE),
+        )
+        .group_by(Rendition.video)
+        .alias("sums")
+    )
+    original = fn.IIF(
+        Video.received_at.is_null() | Video.original_removed_at.is_null(False),
+        0,
+        Video.size_bytes,
+    )
+    versions = fn.COALESCE(made.c.made, 0)
+    key = {"original": original, "versions": versions}.get(by, original + versions)
+    rows: Any = (
+        query.select(Video.id, original, versions)
+        .left_outer_join(made, on=(made.c.video_id == Video.id))
+        .order_by(key.desc(), Video.id.desc())
+        .limit(how_many)
+        .tuples()
+    )
+    found = list(rows)
+    videos = {row.id: row for row in Video.select().where(Video.id.in_([r[0] for r in found]))}
+    return [(videos[number], int(a), int(b)) for number, a, b in found]

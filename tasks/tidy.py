@@ -1,0 +1,239 @@
+"""Once a day: all files compared with their rows, both ways; and, when asked for, read in full.
+
+What no row names is set aside, and removed for good after as many days as the bin keeps things.
+What a row names and isn't there is written down as a damage (tasks/damage.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from appliance import jobs
+from appliance.clock import now
+from appliance.db import database, transaction
+from appliance.models import Priority, Rendition, Setting, Video
+from storage import inspection, orphans
+from storage.budget import used_bytes
+from storage.inspection import CONTENT, MISSING, Wrong
+from storage.orphans import Amount
+from storage.usage import LOOKED, looked_before
+from tasks import damage, retention
+from tasks.context import PutBack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from appliance.models import Job
+    from appliance.settings import Settings
+    from storage.layout import Layout
+    from tasks.context import Context, Outcome
+
+log = logging.getLogger(__name__)
+
+VERIFIED = "storage_verified"
+_ASKED = "storage_asked"
+_EVERY = {"tidy": timedelta(days=1), "retain": timedelta(hours=1)}
+_AT_ONCE = 200
+# Then whatever waits in the same queue goes first.
+_READ_S = 60.0
+
+
+def start_due(settings: Settings) -> None:
+    """Make the jobs whose time has come; the first look is a day after the first start."""
+    at = now()
+    with transaction():
+        asked = _read(_ASKED)
+        if not asked:
+            _write(_ASKED, {kind: at.isoformat() for kind in _EVERY})
+            return
+        for kind, every in _EVERY.items():
+            if asked.get(kind, "") > (at - every).isoformat():
+                continue
+            _write(_ASKED, {**_read(_ASKED), kind: at.isoformat()})
+            if kind != "retain" or retention.is_due(settings):
+                start(kind)
+
+
+def start(kind: str, priority: Priority = Priority.LOW) -> Job:
+    """The job "tidy", "retain" or "verify", or the one that is under way."""
+    with transaction():
+        if kind == "verify" and _read(VERIFIED).get("finished_at"):
+            _write(VERIFIED, {})  # from the beginning
+        return jobs.create(kind, kind, priority=priority)
+
+
+def _read(name: str) -> dict[str, Any]:
+    row = Setting.get_or_none(Setting.name == name)
+    return dict(row.value) if row is not None else {}
+
+
+def _write(name: str, value: dict[str, Any]) -> None:
+    columns = {Setting.value: value, Setting.updated_at: now()}
+    Setting.insert({Setting.name: name, **columns}).on_conflict(
+        conflict_target=[Setting.name], update=columns
+    ).execute()
+
+
+# The daily look
+
+
+def tidy(job: Job, context: Context) -> Outcome:
+    """The job: look at all files, in both directions."""
+    with database.connection_context():
+        retention.finish_removals(context.layout)
+        most = Video.select(Video.id).order_by(Video.id.desc()).limit(1).scalar() or 1
+    last: int | None = 0
+    other_bytes = other_files = 0
+    while last is not None:
+        context.report("Comparing files with what should be there", 0.9 * last / most)
+        with database.connection_context():
+            portion = inspection.look_through(context.layout, last, _AT_ONCE)
+            _record(portion, context)
+        other_bytes += portion.other_bytes
+        other_files += portion.other_files
+        last = portion.last
+    with database.connection_context():
+        context.report("Looking for files of nobody", 0.95)
+        for path in orphans.find_orphans(context.layout, context.check):
+            _set_aside(path, context)
+        orphans.remove_aside(context.layout, days=context.settings.trash_days)
+        aside = orphans.measure(context.layout.orphans)
+    found = {
+        "at": now().isoformat(),
+        "other_files": other_files,
+        "other_bytes": other_bytes,
+        "orphans": aside.files,
+        "orphans_bytes": aside.size_bytes,
+    }
+    return lambda: _write(LOOKED, found)
+
+
+def _record(portion: inspection.Portion, context: Context) -> None:
+    """In transactions: what is put in its place this moment gets its row in the same one."""
+    for wrong in portion.wrong:
+        context.record(partial(_note, wrong, context))
+    for path in portion.strays:
+        context.record(partial(_set_aside_stray, path, context))
+    context.record(partial(damage.settle, portion.videos, portion.wrong))
+
+
+def _note(wrong: Wrong, context: Context) -> None:
+    if inspection.still_wrong(context.layout, wrong):
+        damage.note(context.layout, wrong)
+
+
+def _set_aside_stray(path: Path, context: Context) -> None:
+    if inspection.is_stray(context.layout, path):
+        _set_aside(path, context)
+
+
+def _set_aside(path: Path, context: Context) -> None:
+    amount = orphans.set_aside(context.layout, path)
+    where = path.relative_to(context.layout.data)
+    log.warning("%s belongs to nothing (%s bytes): set aside", where, amount.size_bytes)
+
+
+def forget_aside(layout: Layout) -> Amount:
+    """Remove what was set aside, all of it, now; what that freed."""
+    gone = orphans.remove_aside(layout, days=0)
+    with transaction():
+        looked = looked_before()
+        if looked:
+            _write(LOOKED, {**looked, "orphans": 0, "orphans_bytes": 0})
+    return gone
+
+
+# Reading all of it
+
+
+def verify(job: Job, context: Context) -> Outcome:
+    """The job: read each file and compare it with its digest; goes on where it was stopped."""
+    deadline_s = time.monotonic() + _READ_S
+    while True:
+        with database.connection_context():
+            at = _begin()
+            video = Video.select().where(Video.id > at["last"]).order_by(Video.id).first()
+        if video is None:
+            return lambda: _write(VERIFIED, {**_read(VERIFIED), "finished_at": now().isoformat()})
+        share = min(1.0, at["bytes"] / at["of_bytes"]) if at["of_bytes"] else 0.0
+        context.report("Reading all files", share)
+        files, size_bytes, wrong = _read_files(video, context)
+
+        done = {
+            "last": video.id,
+            "files": at["files"] + files,
+            "bytes": at["bytes"] + size_bytes,
+            "wrong": at["wrong"] + len(wrong),
+        }
+        context.record(partial(_record_reading, {**at, **done}, wrong, context))
+        if time.monotonic() > deadline_s:
+            return PutBack()
+
+
+def _record_reading(at: dict[str, Any], wrong: list[Wrong], context: Context) -> None:
+    for item in wrong:
+        damage.note(context.layout, item)
+    _write(VERIFIED, at)
+
+
+def _begin() -> dict[str, Any]:
+    """Where the reading stands; begins one when none is under way."""
+    at = _read(VERIFIED)
+    if at.get("started_at") and not at.get("finished_at"):
+        return at
+    with transaction():
+        at = {
+            "started_at": now().isoformat(),
+            "last": 0,
+            "files": 0,
+            "bytes": 0,
+            "of_bytes": used_bytes(),
+            "wrong": 0,
+        }
+        _write(VERIFIED, at)
+    return at
+
+
+def verified() -> dict[str, Any]:
+    """How far the reading is, or how the last one ended; {} when there was none."""
+    return _read(VERIFIED)
+
+
+def _read_files(video: Video, context: Context) -> tuple[int, int, list[Wrong]]:
+    """Files and bytes that were read, and those that are not what they were."""
+    with database.connection_context():
+        renditions = list(Rendition.select().where(Rendition.video == video))
+        folder = inspection.folder_of(context.layout, video)
+    files = size_bytes = 0
+    wrong = []
+    seen: dict[int, str] = {}  # inode → digest: a version may be the original by another name
+    for kept in inspection.kept_files(video, renditions):
+        if kept.sha256 is None:
+            continue
+        path = folder / kept.file_name
+        try:
+            stat = path.stat()
+            digest = seen.get(stat.st_ino) or inspection.digest(path, context.check)
+            seen[stat.st_ino] = digest
+        except FileNotFoundError:
+            problem = MISSING
+        else:
+            files, size_bytes = files + 1, size_bytes + stat.st_size
+            problem = "" if digest == kept.sha256.lower() else CONTENT
+        if problem and _is_unchanged(video, kept):
+            wrong.append(Wrong(video, kept.name, problem))
+    return files, size_bytes, wrong
+
+
+def _is_unchanged(video: Video, kept: inspection.Kept) -> bool:
+    """Whether the row still says what the file was compared with."""
+    with database.connection_context():
+        fresh = Video.get_or_none(Video.id == video.id)
+        if fresh is None:
+            return False
+        rows = list(Rendition.select().where(Rendition.video == video))
+    return kept in inspection.kept_files(fresh, rows)
