@@ -54,6 +54,7 @@ KINDS: dict[str, Kind] = {
     "preview": Kind("media", Priority.SOON, "Make the preview"),
     "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
     "in_flight": Kind("media", Priority.LOW, "Encode while it uploads"),
+    "remake": Kind("quick", Priority.LOW, "Put in line what is made anew"),
     "publish": Kind("delivery", Priority.HIGH, "Post"),
     "retain": Kind("delivery", Priority.LOW, "Remove originals by the policy"),
     "tidy": Kind("delivery", Priority.LOW, "Compare all files with their rows"),

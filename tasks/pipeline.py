@@ -161,7 +161,7 @@ def hand_to_encoder(job: Job, rendition: Rendition, fault: str = "") -> None:
         video,
         Priority(job.priority),
         payload,
-        only_at_night=job.only_at_night,
+        only_at_night=job.only_at_night or None,
     )
 
 

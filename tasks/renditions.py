@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance import jobs, videos
+from appliance import jobs, night, videos
 from appliance.db import transaction
 from appliance.errors import Conflict
 from appliance.models import Job, Method, Priority, Rendition, Video
@@ -17,11 +17,15 @@ from appliance.states import JobState, RenditionState, VideoState, move
 from tasks import profiles
 from tasks.capacity import cost_of, work_of
 from tasks.probe.facts import Probe
-from tasks.profiles import SOCIAL, Profile
+from tasks.profiles import PREVIEW, SOCIAL, Profile
 from tasks.room import estimate_bytes
 from tasks.transcode.plan import plan
 
 LIVE = [JobState.QUEUED, JobState.RUNNING]
+# The kind that encodes a file while it still arrives, for the social rendition.
+AHEAD = "in_flight"
+# What may be kept for the night; previews, copies and pictures are made at once.
+ENCODES = ("encode", AHEAD)
 # All kinds of jobs whose end is a rendition.
 KINDS = tuple(dict.fromkeys(kind for p in profiles.PROFILES.values() for kind in p.jobs))
 
@@ -45,7 +49,8 @@ def want_rendition(
         if rendition.state is RenditionState.READY:
             return rendition
         if rendition.wanted < priority:
-            Rendition.update(wanted=int(priority)).where(Rendition.id == rendition.id).execute()
+            rendition.wanted = int(priority)
+            rendition.save(only=[Rendition.wanted])
         if video.facts is None:
             # Nobody has looked at it yet; after_probe goes on from ``wanted``.
             for job in live_jobs(video, ("probe",)):
@@ -88,12 +93,14 @@ def is_current(rendition: Rendition) -> bool:
     return rendition.state is RenditionState.READY and not is_stale(rendition)
 
 
-def restart(rendition: Rendition, video: Video, priority: Priority) -> None:
+def restart(
+    rendition: Rendition, video: Video, priority: Priority, *, only_at_night: bool | None = None
+) -> None:
     if rendition.state in (RenditionState.FAILED, RenditionState.READY):
         move_rendition(rendition, RenditionState.PENDING, error=None, error_detail=None)
     if video.state is VideoState.FAILED and rendition.profile == SOCIAL.name:
         move_video(video, VideoState.PROCESSING, error=None, error_detail=None)
-    start(rendition, video, priority)
+    start(rendition, video, priority, only_at_night=only_at_night)
 
 
 def row_for(video: Video, profile: Profile) -> Rendition:
@@ -110,21 +117,42 @@ def start(
     priority: Priority,
     *,
     payload: dict[str, Any] | None = None,
-    only_at_night: bool = False,
+    only_at_night: bool | None = None,
 ) -> Job:
     """One live job for it, in the queue that its plan belongs to.
 
+    ``only_at_night`` None: if the admins want such work at night. A live job that waits for the
+    night, and need not any more, begins by day.
     Raises Conflict when the original was removed, and no other video has the same file.
     """
-    if live := jobs_of(rendition):
+    if live := [job for job in jobs_of(rendition) if not _withdraw(job)]:
         for job in live:
-            jobs.lift(job, priority)
+            later = only_at_night
+            if later is None:
+                later = waits_for_night(job.kind, rendition, priority)
+            jobs.lift(job, priority, only_at_night=later)
         return live[0]
     profile = profiles.current(rendition.profile)
     if video.original_removed_at is not None and find_twin(video, profile) is None:
         raise Conflict(ORIGINAL_REMOVED, code="original_removed")
     kind = choose_job(profile, video)
     return make_job(kind, rendition, video, priority, payload, only_at_night=only_at_night)
+
+
+def waits_for_night(kind: str, rendition: Rendition, priority: int) -> bool:
+    """Whether the admins want such work at night: an encode that no person and no post wants."""
+    nobody = rendition.wanted < Priority.NORMAL and priority < Priority.HIGH
+    encodes = kind in ENCODES and rendition.profile != PREVIEW.name
+    return encodes and nobody and night.is_only()
+
+
+def _withdraw(job: Job) -> bool:
+    """An encode of the growing file that hasn't begun has nothing to win any more."""
+    if job.kind != AHEAD or job.state is not JobState.QUEUED:
+        return False
+    sentence = "The file was here before there was a free place; it is encoded as usual."
+    Job.update(error=sentence).where(Job.id == job.id).execute()
+    return jobs.cancel(job) is JobState.CANCELLED
 
 
 def choose_job(profile: Profile, video: Video) -> str:
@@ -144,9 +172,14 @@ def make_job(
     priority: Priority,
     payload: dict[str, Any] | None = None,
     *,
-    only_at_night: bool = False,
+    only_at_night: bool | None = None,
+    probe: Probe | None = None,
 ) -> Job:
-    probe = Probe.from_dict(video.facts) if video.facts is not None else None
+    """``probe``: what is known of a video that has no facts yet. ``only_at_night``: as above."""
+    if only_at_night is None:
+        only_at_night = waits_for_night(kind, rendition, priority)
+    if probe is None and video.facts is not None:
+        probe = Probe.from_dict(video.facts)
     profile = profiles.current(rendition.profile)
     cost = cost_of(kind, profile, probe)
     method = plan(probe, profile).method if probe is not None and profile.targets else None

@@ -65,6 +65,7 @@ HANDLERS = {
     "remux": "tasks.transcode.task:repack",
     "preview": "tasks.transcode.task:encode",
     "encode": "tasks.transcode.task:encode",
+    "remake": "tasks.remaking:make_jobs",
     "publish": "tasks.publish.task:publish",
 }
 
