@@ -24,6 +24,10 @@ from appliance.states import (
     VideoState,
 )
 from tasks import renditions
+from tasks.acceptance import DELIVERIES, FOLDER, Delivery
+from tasks.probe.facts import Probe
+from tasks.profiles import PROFILES, SOCIAL
+from tasks.publish.choice import Choice, Known, Use, choose
 from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.registry import capabilities_of, publisher_for
 
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROFILE = "social"
 WAITS_FOR_VIDEO = "Waiting for the video to be ready"
 WAITS_FOR_ACCOUNT = "Waits until the account is connected again"
 
@@ -135,24 +138,34 @@ def _send(target: PostTarget) -> None:
         return
     when = post.publish_at
     later = when is not None and when > now()
-    media = media_of(post.video, account.platform)
+    choice = choice_of(post.video, account.platform)
+    if choice.use is Use.NOTHING:
+        posts.drop_queued_jobs(target)
+        fail_target(target, choice.why, code="no_rendition")
+        return
     if later:
         _make_job(target, run_after=when)
-        if media is None:
-            _want(target, Priority.NORMAL)
+        if choice.use in (Use.WAIT, Use.FAILED):
+            _want(target, choice, Priority.NORMAL)
         return
-    if media is not None:
+    if choice.use in (Use.RENDITION, Use.ORIGINAL):
         log.info(
-            "post %s to %s takes the fast path: the %s is ready",
+            "post %s to %s takes the fast path: the %s is ready%s",
             post.public_id,
             account.platform,
-            "rendition" if isinstance(media, Rendition) else "original",
+            choice.use,
+            f". {choice.why}" if choice.why else "",
         )
         _make_job(target)
         return
-    log.info("post %s to %s waits for the rendition (fallback)", post.public_id, account.platform)
-    if _want(target, Priority.HIGH):
-        posts.note_target(target, WAITS_FOR_VIDEO)
+    log.info(
+        "post %s to %s waits for the rendition %s (fallback)",
+        post.public_id,
+        account.platform,
+        choice.profile,
+    )
+    if _want(target, choice, Priority.HIGH):
+        posts.note_target(target, waits_for(choice))
 
 
 def _make_job(target: PostTarget, *, run_after: datetime | None = None) -> None:
@@ -170,40 +183,70 @@ def _make_job(target: PostTarget, *, run_after: datetime | None = None) -> None:
         jobs.lift(job, Priority.HIGH)  # rings
 
 
-def _want(target: PostTarget, priority: Priority) -> bool:
+def _want(target: PostTarget, choice: Choice, priority: Priority) -> bool:
     """Have the rendition made, sooner for ``priority``; False: the target failed for that."""
     try:
-        renditions.want_rendition(target.post.video, profile=PROFILE, priority=priority)
+        renditions.want_rendition(target.post.video, profile=choice.profile, priority=priority)
     except ApplianceError as exc:
         fail_target(target, f"The video can't be made ready: {exc.message}", code="no_rendition")
         return False
     return True
 
 
-# The original is what goes out: of a platform that takes anything, when no rendition can be made.
+def waits_for(choice: Choice) -> str:
+    """What a target waits for, in words."""
+    if choice.profile == SOCIAL.name:
+        return WAITS_FOR_VIDEO
+    return f"Waiting for “{PROFILES[choice.profile].label}” to be ready"
+
+
+# The original is what goes out: when no rendition can be made, and the platform takes it as it is.
 ORIGINAL = "original"
 VIDEO_DELETED = (
     "The video was deleted before it could be posted. Restore it from the bin, then press Retry."
 )
 
 
-def media_of(video: Video, platform: str) -> Rendition | str | None:
-    """What would go out now: the rendition, ORIGINAL, or None (not ready yet).
+def delivery_of(platform: str) -> Delivery:
+    return DELIVERIES.get(platform, Delivery(FOLDER))
 
-    The original steps in only where the platform takes any file and making the rendition failed.
-    """
+
+def choice_of(video: Video, platform: str) -> Choice:
+    """Which file goes out there, or is waited for. Wants a connection."""
     if not videos.is_as_sent(video):
-        return None
-    rendition: Rendition | None = Rendition.get_or_none(
-        Rendition.video == video, Rendition.profile == PROFILE
+        return Choice(Use.WAIT, SOCIAL.name)
+    delivery = delivery_of(platform)
+    rows = Rendition.select().where(
+        Rendition.video == video, Rendition.profile.in_(delivery.profiles)
     )
-    if rendition is not None and rendition.state is RenditionState.READY:
-        return rendition
     capabilities = capabilities_of(platform)
-    takes_any = capabilities is not None and capabilities.takes_any_media
-    failed = rendition is not None and rendition.state is RenditionState.FAILED
-    here = video.state in (VideoState.READY, VideoState.FAILED) and video.facts is not None
-    return ORIGINAL if takes_any and failed and here else None
+    return choose(
+        delivery,
+        Probe.from_dict(video.facts) if video.facts else None,
+        {row.profile: _known(row) for row in rows},
+        original_here=(
+            video.state in (VideoState.READY, VideoState.FAILED)
+            and video.facts is not None
+            and video.original_removed_at is None
+        ),
+        takes_any=capabilities is not None and capabilities.takes_any_media,
+    )
+
+
+def _known(row: Rendition) -> Known:
+    probe = (row.facts or {}).get("probe")
+    return Known(row.state, Probe.from_dict(probe) if probe else None, row.error or "")
+
+
+def media_of(video: Video, platform: str) -> Rendition | str | None:
+    """What would go out now: the rendition (a stale one, too), ORIGINAL, or None (nothing yet)."""
+    choice = choice_of(video, platform)
+    if choice.use is Use.ORIGINAL:
+        return ORIGINAL
+    if choice.use is not Use.RENDITION:
+        return None
+    found: Rendition = Rendition.get(Rendition.video == video, Rendition.profile == choice.profile)
+    return found
 
 
 def wait_for_video(target: PostTarget) -> None:
@@ -211,17 +254,19 @@ def wait_for_video(target: PostTarget) -> None:
 
     The target may have failed afterwards: when no rendition can be made at all.
     """
-    if _want(target, Priority.HIGH):
-        posts.note_target(target, WAITS_FOR_VIDEO)
+    choice = choice_of(target.post.video, target.account.platform)
+    if choice.use is Use.NOTHING:
+        fail_target(target, choice.why, code="no_rendition")
+    elif _want(target, choice, Priority.HIGH):
+        posts.note_target(target, waits_for(choice))
 
 
 def rendition_settled(rendition: Rendition) -> None:
     """Call it in the transaction in which a rendition becomes ready or failed."""
-    if rendition.profile != PROFILE:
-        return
     fresh = Rendition.get_by_id(rendition.id)
     for target in _waiting(PostTarget.post.in_(_posts_of(fresh.video_id))):
-        video_settled(target, fresh)
+        if fresh.profile in delivery_of(target.account.platform).profiles:
+            video_settled(target, fresh)
 
 
 def video_settled(target: PostTarget, rendition: Rendition) -> None:
@@ -230,15 +275,21 @@ def video_settled(target: PostTarget, rendition: Rendition) -> None:
         _send(target)
     elif rendition.state is RenditionState.FAILED and not later:
         # One with a time still to come waits: somebody may retry the video until then.
-        if media_of(target.post.video, target.account.platform) is ORIGINAL:
-            posts.note_target(target, "No rendition could be made; the original goes out")
-            _send(target)
-        else:
-            fail_target(
-                target,
-                f"The video could not be made ready: {rendition.error or 'no reason is known'}",
-                code="no_rendition",
-            )
+        choice = choice_of(target.post.video, target.account.platform)
+        match choice.use:
+            case Use.ORIGINAL:
+                log.warning("post %s: %s", target.post.public_id, choice.why)
+                posts.note_target(target, choice.why)
+                _send(target)
+            case Use.RENDITION:
+                _send(target)
+            case Use.WAIT if choice.profile != rendition.profile:
+                pass  # it waits for another one
+            case _:
+                why = choice.why or (
+                    f"The video could not be made ready: {rendition.error or 'no reason is known'}"
+                )
+                fail_target(target, why, code="no_rendition")
 
 
 def _posts_of(video_id: int) -> Any:
@@ -411,9 +462,13 @@ def _go_on(target: PostTarget) -> bool:
         fail_target(target, VIDEO_DELETED, code="no_video")
         return True
     later = target.post.publish_at is not None and target.post.publish_at > now()
-    if later or media_of(video, target.account.platform) is not None:
+    choice = choice_of(video, target.account.platform)
+    if later or choice.use in (Use.RENDITION, Use.ORIGINAL, Use.NOTHING):
         _send(target)
         return True
+    if choice.use is Use.WAIT and choice.profile != SOCIAL.name:
+        # Not made for each video: without a wish of ours nobody makes it.
+        return _want(target, choice, Priority.HIGH) is False
     if video.state is VideoState.FAILED and not _rendition_is_due(video):
         reason = video.error or "no reason is known"
         fail_target(target, f"The video could not be made ready: {reason}", code="no_rendition")
@@ -426,7 +481,7 @@ def _rendition_is_due(video: Video) -> bool:
         Rendition.select()
         .where(
             Rendition.video == video,
-            Rendition.profile == PROFILE,
+            Rendition.profile == SOCIAL.name,
             Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
         )
         .exists()

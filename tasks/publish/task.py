@@ -20,9 +20,12 @@ from appliance.errors import ApplianceError
 from appliance.jobs import LeaseLost
 from appliance.models import Account, Attempt, Post, PostTarget, Rendition, Video
 from appliance.states import AccountState, PostState, TargetState, VideoState
+from storage.media_types import RENDITION_FILES, original_type
 from storage.public_links import PublicLinks
 from tasks.context import Cancelled, PutBack, Stopping
+from tasks.probe.facts import Probe
 from tasks.publish import dispatch
+from tasks.publish.choice import Use
 from tasks.publish.dispatch import TargetFailed
 from tasks.publish.machine import (
     CREATING,
@@ -232,6 +235,9 @@ def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | N
         _fail(target, videos.NOT_AS_SENT, "not_as_sent")
     if act is not Act.STAGE:
         return None
+    choice = dispatch.choice_of(video, target.account.platform)
+    if choice.use in (Use.FAILED, Use.NOTHING):
+        _fail(target, choice.why, "no_rendition")
     media = dispatch.media_of(video, target.account.platform)
     if media is None:  # staged once, forgotten by the platform, and just being made anew
         return Stop(PutBack(now() + LOOK_AGAIN_AFTER))
@@ -262,19 +268,22 @@ def _write_down(
     media = dispatch.media_of(video, account.platform)
     rendition = media if isinstance(media, Rendition) else None
     jobs.report(context.job, stage=STAGE_WORDS[act], progress=PROGRESS[act])
-    url = None
+    url, words, why = None, STAGE_WORDS[act], ""
     if act is Act.STAGE:
         link, url = _new_link(target, rendition, publisher, context)
         columns: dict[str, Any] = {"rendition": rendition, "public_link": link}
+        if why := dispatch.choice_of(video, account.platform).why:
+            words = f"{words}. {why}"
+            log.info("target %s: %s", target.public_id, why)
     else:
         columns = {}
     during = STATE_DURING.get(act, target.state)
     if during is target.state:
-        posts.note_target(target, STAGE_WORDS[act], **columns)
+        posts.note_target(target, words, **columns)
     else:
-        posts.move_target(target, during, stage=STAGE_WORDS[act], **columns)
-    attempt = _open_attempt(target, act)
-    name = "social.mp4" if rendition is not None else video.filename
+        posts.move_target(target, during, stage=words, **columns)
+    attempt = _open_attempt(target, act, why)
+    name = RENDITION_FILES[rendition.profile].name if rendition is not None else video.filename
     loaded = Target(
         marker=target.public_id,
         draft=dispatch.draft_of(target),
@@ -290,12 +299,12 @@ def _write_down(
     return Round(act, replace(situation, state=during), attempt.id, loaded, publisher)
 
 
-def _open_attempt(target: PostTarget, act: Act) -> Attempt:
-    """A row for the record; polls that only found "not yet" share one."""
+def _open_attempt(target: PostTarget, act: Act, why: str) -> Attempt:
+    """A row for the record; polls that only found "not yet" share one. ``why``: this very file."""
     last = Attempt.select().where(Attempt.target == target).order_by(Attempt.id.desc()).first()
     if act is Act.POLL and last is not None and (last.step, last.outcome) == (act, "waiting"):
         return last  # type: ignore[no-any-return]  # peewee's stub of first()
-    return Attempt.create(target=target, step=act.value)
+    return Attempt.create(target=target, step=act.value, detail=why or None)
 
 
 def _file(video: Video, rendition: Rendition | None, context: Context) -> Path:
@@ -305,14 +314,24 @@ def _file(video: Video, rendition: Rendition | None, context: Context) -> Path:
 
 
 def _facts(video: Video, rendition: Rendition | None) -> MediaFacts:
-    size = video.size_bytes if rendition is None else rendition.size_bytes
+    if rendition is None:
+        return MediaFacts(
+            size_bytes=video.size_bytes,
+            content_type=original_type(video)[0],
+            sha256=video.sha256,
+            duration_s=video.duration_s,
+            width=video.width,
+            height=video.height,
+        )
+    # A cut or a shape of its own makes it unlike the video.
+    probe = Probe.from_dict((rendition.facts or {}).get("probe") or {})
     return MediaFacts(
-        size_bytes=size,
-        content_type="application/octet-stream" if rendition is None else "video/mp4",
-        sha256=video.sha256 if rendition is None else rendition.sha256,
-        duration_s=video.duration_s,
-        width=video.width,
-        height=video.height,
+        size_bytes=rendition.size_bytes,
+        content_type=RENDITION_FILES[rendition.profile].media_type,
+        sha256=rendition.sha256,
+        duration_s=probe.duration_s or video.duration_s,
+        width=probe.video.shown_width if probe.video else video.width,
+        height=probe.video.shown_height if probe.video else video.height,
     )
 
 
@@ -386,7 +405,8 @@ def _write(begun: Round, verdict: Verdict, target_id: int, context: Context) -> 
     Attempt.update(
         outcome=verdict.outcome,
         error=verdict.error,
-        detail=verdict.detail or None,
+        # What was said of the file when the step began stays, unless there is more to say.
+        detail=verdict.detail or Attempt.detail,
         needs_person=verdict.state is TargetState.NEEDS_PERSON,
         ended_at=now(),
     ).where(Attempt.id == begun.attempt_id).execute()
