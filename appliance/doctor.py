@@ -22,7 +22,7 @@ from appliance.clock import now
 from appliance.db import PRAGMAS, database, open_database
 from appliance.errors import SettingsError
 from appliance.migrate import require_current
-from appliance.models import Account, Event
+from appliance.models import Account, Damage, Event
 from appliance.vault import open_vault
 
 if TYPE_CHECKING:
@@ -185,4 +185,20 @@ def check_clock(settings: Settings) -> Finding:
     return finding(check, why, found)
 
 
-CHECKS = (check_python, check_data_folder, check_database, check_key, check_clock)
+def check_files(settings: Settings) -> Finding:
+    check, why = "Files", "Each video has the files that its rows name, of the right size."
+    with database.connection_context():
+        damaged = Damage.select().count()
+        mending = Damage.select().where(Damage.mending).count()
+    if damaged == 0:
+        return finding(check, why, "as they should be, when they were last looked at")
+    found = f"{damaged} files are missing or damaged"
+    if damaged == 1:
+        found = "1 file is missing or damaged"
+    if mending == damaged:
+        return finding(check, why, found, note="Nothing: they are being made anew.")
+    mend = "Open the Storage page: it lists them. Restore them from a backup, or upload them again."
+    return finding(check, why, found, bad=mend)
+
+
+CHECKS = (check_python, check_data_folder, check_database, check_key, check_clock, check_files)
