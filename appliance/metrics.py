@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
 
+from appliance import job_stats
+from appliance.jobs import KINDS
 from appliance.models import Upload
-from appliance.states import UploadState
+from appliance.states import JobState, UploadState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client.metrics_core import Metric
 
 # The version that every reader understands; Litestar adds the charset.
 CONTENT_TYPE = "text/plain; version=0.0.4"
@@ -86,6 +92,40 @@ UPLOADS = Gauge(
     ["state"],
     registry=registry,
 )
+
+
+class _Jobs(Collector):
+    """Of all processes, read from the database at each look."""
+
+    def collect(self) -> Iterable[Metric]:
+        live = GaugeMetricFamily(
+            "appliance_jobs", "Jobs that wait (queued) or run.", labels=["kind", "state"]
+        )
+        ended = CounterMetricFamily(
+            "appliance_jobs_ended",
+            "Jobs that have ended, by how: completed, failed, cancelled.",
+            labels=["kind", "state"],
+        )
+        seconds = CounterMetricFamily(
+            "appliance_job_seconds",
+            "How long the completed jobs took, in sum.",
+            labels=["kind"],
+        )
+        counts, ends = job_stats.live(), job_stats.ended_ever()
+        for kind in KINDS:
+            of_it = ends.get(kind, job_stats.Ended())
+            for state in (JobState.QUEUED, JobState.RUNNING):
+                live.add_metric([kind, state.value], counts.get(kind, {}).get(state, 0))
+            for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
+                ended.add_metric([kind, state.value], getattr(of_it, state.value))
+            seconds.add_metric([kind], (of_it.mean_s or 0.0) * of_it.completed)
+        return live, ended, seconds
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else it is collected right here, where there is no database yet
+
+
+registry.register(_Jobs())
 
 
 @contextmanager

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance import guest_links, jobs, tags
-from appliance.models import Job, Post, Priority, Rendition, User, Video
-from appliance.states import JOB_ENDED, RenditionState, VideoState
+from appliance import guest_links, job_history, jobs, tags
+from appliance.clock import now
+from appliance.models import Job, JobRun, Post, Priority, Rendition, User, Video
+from appliance.states import JOB_ENDED, JobState, RenditionState, VideoState
 from storage import uploads
 from tasks.profiles import SOCIAL
+from tasks.runner import WAITING_FOR_SPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from appliance.job_history import Forecast
     from storage.layout import Layout
     from storage.public_links import PublicLinks
 
@@ -86,6 +89,8 @@ class VideoShape:
     social_ready_error: str | None
     social_ready_progress: float
     social_ready_eta_s: float | None
+    social_ready_eta_low_s: float | None
+    social_ready_eta_high_s: float | None
     social_ready_method: str | None
     status_url: str
 
@@ -120,6 +125,7 @@ def load_videos(
         )
         .order_by(Job.progress)
     }
+    soon = job_history.forecasts() if work else {}
     arrived = uploads.progress_of(layout, videos)
     looks = uploads.looks_of(videos)
     tagged = tags.of(videos)
@@ -171,7 +177,9 @@ def load_videos(
                 social_ready_at=ready.ready_at if ready else None,
                 social_ready_error=social_error(video, rendition),
                 social_ready_progress=1.0 if ready else (job.progress if job else 0.0),
-                social_ready_eta_s=job.eta_s if job else None,
+                social_ready_eta_s=_eta(job, soon).likely_s,
+                social_ready_eta_low_s=_eta(job, soon).low_s,
+                social_ready_eta_high_s=_eta(job, soon).high_s,
                 social_ready_method=ready.method if ready else None,
                 status_url=f"{base_url}/api/v1/videos/{video.public_id}/status",
             )
@@ -194,7 +202,28 @@ def social_error(video: Video, rendition: Rendition | None) -> str | None:
 
 
 @dataclass(frozen=True)
+class Eta:
+    """Seconds until a job has ended: likely, at least, at most; null: nobody can tell."""
+
+    likely_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
+
+
+def _eta(job: Job | None, forecasts: Mapping[int, Forecast]) -> Eta:
+    forecast = forecasts.get(job.id) if job is not None else None
+    left = forecast.left if forecast is not None else None
+    if left is None:
+        return Eta(job.eta_s if job is not None else None)
+    return Eta(round(left.likely_s, 1), round(left.low_s, 1), round(left.high_s, 1))
+
+
+@dataclass(frozen=True)
 class JobShape:
+    """A job. ``eta_*_s``: seconds until it has ended, likely, at least and at most. Of one that
+    waits: ``place``, how many of its queue run or wait before it; ``starts_after_s``, until it
+    begins; ``waits_for``, "turn", "time", "night", "space" or "retry"."""
+
     job_id: str
     kind: str
     label: str
@@ -205,9 +234,16 @@ class JobShape:
     stage: str
     progress: float
     eta_s: float | None
+    eta_low_s: float | None
+    eta_high_s: float | None
+    place: int | None
+    starts_after_s: float | None
+    waits_for: str | None
+    only_at_night: bool
     attempts: int
     max_attempts: int
     crashes: int
+    stalls: int
     cancel_requested: bool
     error: str | None
     error_code: str | None
@@ -216,6 +252,30 @@ class JobShape:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RunShape:
+    """One try. ``outcome``: completed, failed, retried, stalled, cancelled, put_back, made_way,
+    stopped or lost; null while it runs. ``stage`` and ``progress``: how far it came."""
+
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    seconds: float | None
+    outcome: str | None
+    stage: str
+    progress: float
+    error: str | None
+    error_code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True)
+class JobDetail(JobShape):
+    """With all tries, the newest first."""
+
+    runs: list[RunShape]
 
 
 @dataclass(frozen=True)
@@ -228,11 +288,51 @@ def load_jobs(rows: Sequence[Job]) -> list[JobShape]:
     """Shapes for jobs in hand (with their videos joined), in their order."""
     wanted = {row.post_id for row in rows if row.post_id}
     posts = {row.id: row.public_id for row in Post.select().where(Post.id.in_(wanted))}
-    return [_job_shape(row, posts.get(row.post_id or 0)) for row in rows]
+    alive = any(row.state not in JOB_ENDED for row in rows)
+    forecasts = job_history.forecasts() if alive else {}
+    return [_job_shape(row, posts.get(row.post_id or 0), forecasts) for row in rows]
 
 
-def _job_shape(row: Job, post_id: str | None) -> JobShape:
+def load_job(row: Job) -> JobDetail:
+    """One job in hand (with its video joined), and its tries."""
+    (shape,) = load_jobs([row])
+    runs = JobRun.select().where(JobRun.job == row.id).order_by(JobRun.id.desc())
+    return JobDetail(**vars(shape), runs=[_run_shape(run, row) for run in runs])
+
+
+def _run_shape(run: JobRun, job: Job) -> RunShape:
+    running = run.ended_at is None
+    return RunShape(
+        worker=run.worker,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        seconds=(run.ended_at - run.started_at).total_seconds() if run.ended_at else None,
+        outcome=run.outcome or None,
+        stage=job.stage if running else run.stage,
+        progress=job.progress if running else run.progress,
+        error=run.error,
+        error_code=run.error_code,
+        detail=run.detail,
+    )
+
+
+def waits_for(job: Job) -> str | None:
+    """Of a queued job: "turn", "time", "night", "space" or "retry"; of others None."""
+    if job.state is not JobState.QUEUED:
+        return None
+    if job.stage == WAITING_FOR_SPACE:
+        return "space"
+    if job.run_after is not None and job.run_after > now():
+        return "retry" if job.attempts else "time"
+    return "night" if job.only_at_night else "turn"
+
+
+def _job_shape(row: Job, post_id: str | None, forecasts: Mapping[int, Forecast]) -> JobShape:
     video: Video | None = row.video if row.video_id else None
+    forecast = forecasts.get(row.id)
+    eta = _eta(row, forecasts)
+    queued = row.state is JobState.QUEUED
+    starts = forecast.starts if forecast is not None and queued else None
     return JobShape(
         job_id=row.public_id,
         kind=row.kind,
@@ -243,10 +343,17 @@ def _job_shape(row: Job, post_id: str | None) -> JobShape:
         priority=priority_word(row.priority),
         stage=row.stage,
         progress=row.progress,
-        eta_s=row.eta_s,
+        eta_s=eta.likely_s,
+        eta_low_s=eta.low_s,
+        eta_high_s=eta.high_s,
+        place=forecast.place if forecast is not None and queued else None,
+        starts_after_s=round(starts.likely_s, 1) if starts is not None else None,
+        waits_for=waits_for(row),
+        only_at_night=row.only_at_night,
         attempts=row.attempts,
         max_attempts=row.max_attempts,
         crashes=row.crashes,
+        stalls=row.stalls,
         cancel_requested=row.cancel_requested,
         error=row.error,
         error_code=row.error_code,

@@ -12,15 +12,18 @@ from appliance import jobs
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
-from appliance.models import Job, Priority, Role, User, Visibility
+from appliance.models import Job, JobDay, JobSample, Priority, Role, User, Visibility
 from appliance.states import JobState
 from tests.factories import make_video
 from tests.web.serving import add_user, prepare, script, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from appliance.settings import Settings
+
+
+FUTURE = now() + timedelta(days=1)
 
 
 class Box:
@@ -100,29 +103,125 @@ def test_jobs_of_private_videos_are_their_owners_and_admins(box: Box) -> None:
         assert client.get(f"/api/v1/jobs/{job.public_id}").status_code == 404
 
 
-def test_stats_count_kinds_and_name_failures_newest_first(box: Box) -> None:
-    at = now()
+def run(took_s: float, end: Callable[[Job], None]) -> None:
+    """Claim what waits in the quick queue, and end it after so long."""
+    with database.connection_context():
+        job = jobs.claim("quick", "quick:1", lease_s=30)
+        assert job is not None
+        Job.update(started_at=now() - timedelta(seconds=took_s)).where(Job.id == job.id).execute()
+        end(job)
+
+
+def test_stats_outlive_the_jobs(box: Box) -> None:
+    for took_s in (1.0, 3.0):
+        box.job("poster")
+        run(took_s, jobs.complete)
+    box.job("poster")
+    run(9.0, lambda job: jobs.fail(job, "No picture.", code="no_poster"))
+    with database.connection_context():
+        assert jobs.prune(older_than=now() + timedelta(days=1)) == 3
+        JobDay.create(day="2020-01-01", kind="poster", completed=7, seconds=700.0)
     box.job()
     box.job("encode", state=JobState.RUNNING)
-    for took_s in (1.0, 3.0):
-        box.job(
-            "poster",
-            state=JobState.COMPLETED,
-            started_at=at - timedelta(seconds=took_s),
-            finished_at=at,
-        )
-    older = box.job(state=JobState.FAILED, finished_at=at - timedelta(hours=1), error="Old.")
-    newer = box.job(state=JobState.FAILED, finished_at=at, error="New.")
     stats = box.get(box.viewer, "/api/v1/jobs/stats")
     kinds = {kind["kind"]: kind for kind in stats["kinds"]}
     assert list(kinds) == list(jobs.KINDS)
-    assert (kinds["probe"]["pending"], kinds["probe"]["failed"]) == (1, 2)
-    assert kinds["encode"]["running"] == 1
-    assert kinds["poster"]["completed"] == 2
-    assert kinds["poster"]["mean_duration_s"] == pytest.approx(2.0, abs=0.01)
+    assert (kinds["probe"]["pending"], kinds["encode"]["running"]) == (1, 1)
+    poster = kinds["poster"]
+    assert (poster["completed"], poster["failed"], poster["pending"]) == (2, 1, 0)
+    assert poster["mean_duration_s"] == pytest.approx(2.0, abs=0.1)
     assert kinds["remux"]["mean_duration_s"] is None
-    assert [job["job_id"] for job in stats["failed"]] == [newer.public_id, older.public_id]
-    assert stats["failed"][0]["error"] == "New."
+    for period in ("today", "last_7_days", "last_30_days"):
+        assert stats[period] == {"completed": 2, "failed": 1, "cancelled": 0}
+
+
+def test_failures_are_named_newest_first_and_counted_by_reason(box: Box) -> None:
+    at = now()
+    ended = [(3, "slow", "Old."), (2, "broken", "Broken."), (1, "slow", "New.")]
+    made = [
+        box.job(
+            state=JobState.FAILED,
+            finished_at=at - timedelta(hours=hours),
+            error_code=code,
+            error=error,
+        ).public_id
+        for hours, code, error in ended
+    ]
+    stats = box.get(box.viewer, "/api/v1/jobs/stats")
+    assert [job["job_id"] for job in stats["failed"]] == made[::-1]
+    assert stats["reasons"] == [
+        {"code": "slow", "error": "New.", "number": 2},
+        {"code": "broken", "error": "Broken.", "number": 1},
+    ]
+
+
+def test_tries_are_told_newest_first(box: Box) -> None:
+    job = box.job("poster")
+    run(5.0, lambda job: jobs.retry_later(job, "Slow.", delay_s=0, code="slow", detail="words"))
+    run(2.0, jobs.complete)
+    runs = box.get(box.viewer, f"/api/v1/jobs/{job.public_id}")["runs"]
+    assert [run["outcome"] for run in runs] == ["completed", "retried"]
+    last = runs[-1]
+    assert (last["error"], last["error_code"], last["detail"]) == ("Slow.", "slow", "words")
+    assert last["worker"] == "quick:1" and last["seconds"] >= 0
+    assert "runs" not in box.get(box.viewer, "/api/v1/jobs")["items"][0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "waits_for"),
+    [
+        ({}, "turn"),
+        ({"stage": "Waiting for space", "run_after": FUTURE}, "space"),
+        ({"attempts": 1, "run_after": FUTURE}, "retry"),
+        ({"run_after": FUTURE}, "time"),
+        ({"only_at_night": True}, "night"),
+        ({"state": JobState.RUNNING}, None),
+    ],
+)
+def test_what_a_job_waits_for_is_said(
+    box: Box, columns: dict[str, Any], waits_for: str | None
+) -> None:
+    job = box.job("encode", **columns)
+    assert box.get(box.viewer, f"/api/v1/jobs/{job.public_id}")["waits_for"] == waits_for
+
+
+def test_time_left_is_a_range_and_counts_who_comes_first(box: Box) -> None:
+    with database.connection_context():
+        for _ in range(5):
+            JobSample.create(kind="encode", profile="", work=10.0, seconds=100.0)
+    begun = now() - timedelta(seconds=50)
+    running = box.job(
+        "encode", state=JobState.RUNNING, started_at=begun, progress=0.5, work=10.0, cores=64.0
+    )
+    waiting = box.job("encode", work=10.0, cores=64.0)
+    first, second = (
+        box.get(box.viewer, f"/api/v1/jobs/{job.public_id}") for job in (running, waiting)
+    )
+    assert first["eta_low_s"] < first["eta_s"] < first["eta_high_s"]
+    assert first["eta_s"] == pytest.approx(50, rel=0.2)
+    assert (first["place"], first["starts_after_s"]) == (None, None)
+    assert second["place"] == 1
+    assert second["starts_after_s"] == pytest.approx(50, rel=0.2)
+    assert second["eta_low_s"] < second["eta_s"] < second["eta_high_s"]
+    assert second["eta_s"] == pytest.approx(150, rel=0.2)
+
+
+def test_all_failed_and_all_waiting_are_one_press(box: Box) -> None:
+    hopeful = box.job("encode", state=JobState.FAILED, error_code="encoder_crashed")
+    box.job(state=JobState.FAILED, error_code="too_small")
+    post = box.job("publish")
+    running = box.job("poster", state=JobState.RUNNING)
+    answer = box.post(box.editor, "/api/v1/jobs/retry-failed")
+    assert (answer.status_code, answer.json()) == (202, {"done": 1, "left": 0})
+    shown = box.get(box.viewer, f"/api/v1/jobs/{hopeful.public_id}")
+    assert shown["state"] == "queued"
+    answer = box.post(box.editor, "/api/v1/jobs/cancel-waiting")
+    assert (answer.status_code, answer.json()) == (202, {"done": 1, "left": 0})
+    states = {
+        job.public_id: box.get(box.viewer, f"/api/v1/jobs/{job.public_id}")["state"]
+        for job in (hopeful, post, running)
+    }
+    assert list(states.values()) == ["cancelled", "queued", "running"]
 
 
 def test_waiting_job_is_cancelled_at_once(box: Box) -> None:

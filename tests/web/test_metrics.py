@@ -9,8 +9,11 @@ import pytest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance import jobs
 from appliance.access import Scope
+from appliance.db import database
 from appliance.errors import SettingsError
+from appliance.models import JobDay
 from appliance.settings import load_settings
 from tests.web.serving import add_user, prepare, script, serving
 
@@ -80,3 +83,20 @@ def test_an_upload_is_counted(settings: Settings) -> None:
     assert grown["appliance_upload_fsync_seconds_count{}"] == 2
     assert after["appliance_uploads{state=receiving}"] == 1
     assert after["appliance_upload_active_bodies{}"] == 0
+
+
+def test_jobs_are_counted_by_kind_also_when_they_are_gone(settings: Settings) -> None:
+    prepare(settings)
+    watched = settings.model_copy(
+        update={"metrics_token": load_settings({}, metrics_token=SECRET).metrics_token}
+    )
+    with database.connection_context():
+        jobs.create("probe", "waits")
+        JobDay.create(day="2026-01-01", kind="encode", completed=2, failed=1, seconds=30.0)
+    with serving(watched) as url:
+        found = values(read(url, SECRET))
+    assert found["appliance_jobs{kind=probe,state=queued}"] == 1
+    assert found["appliance_jobs{kind=encode,state=running}"] == 0
+    assert found["appliance_jobs_ended_total{kind=encode,state=completed}"] == 2
+    assert found["appliance_jobs_ended_total{kind=encode,state=failed}"] == 1
+    assert found["appliance_job_seconds_total{kind=encode}"] == 30

@@ -42,6 +42,8 @@ DELETE,GET,PATCH /api/v1/guest-links/{link_id}                      editor  uplo
 GET           /api/v1/jobs                                          viewer  read
 GET           /api/v1/jobs/stats                                    viewer  read
 GET           /api/v1/jobs/{job_id}                                 viewer  read
+POST          /api/v1/jobs/cancel-waiting                           editor  write
+POST          /api/v1/jobs/retry-failed                             editor  write
 POST          /api/v1/jobs/{job_id}/cancel                          editor  write
 POST          /api/v1/jobs/{job_id}/retry                           editor  write
 GET           /api/v1/openapi.json                                  public
