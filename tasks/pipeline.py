@@ -24,7 +24,7 @@ from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
 from appliance.models import Damage, Job, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
-from tasks import profiles, renditions
+from tasks import asking, profiles, renditions
 from tasks.profiles import PREVIEW, SOCIAL
 from tasks.publish import dispatch
 
@@ -73,6 +73,10 @@ def start_eager(video: Video, settings: Settings) -> None:
         )
         wanted = rendition.wanted if rendition is not None else 0
         if not (wanted or (profile.eager and settings.auto_renditions)):
+            continue
+        if reason := asking.why_not(profile, video):
+            if rendition is not None:
+                _fail_rendition(rendition, reason)
             continue
         rendition = rendition or renditions.row_for(video, profile)
         if rendition.state is RenditionState.PENDING:

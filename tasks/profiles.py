@@ -56,6 +56,7 @@ class Profile:
     are films: ``places`` that must accept the file, ``targets`` of an encode, the most bytes and
     seconds that it may have, and the shape of its picture (None: that of the source). ``cut``: of
     longer films the beginning is taken; without it they are refused.
+    ``needs_sound``: there is none of a silent video.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Profile:
     max_duration_s: float | None = None
     shape: tuple[int, int] | None = None
     cut: bool = False
+    needs_sound: bool = False
     choices: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -166,7 +168,26 @@ REEL = replace(
     max_duration_s=90.0,
     cut=True,
 )
-PROFILES = {profile.name: profile for profile in (SOCIAL, PREVIEW, INSTAGRAM, VERTICAL, REEL)}
+STORYBOARD = Profile(
+    name="storyboard", version=1, label="Storyboard", jobs=("storyboard",), eager=True
+)
+WAVEFORM = Profile(
+    name="waveform",
+    version=1,
+    label="Waveform and loudness",
+    jobs=("waveform",),
+    eager=True,
+    needs_sound=True,
+)
+AUDIO = Profile(name="audio", version=1, label="Sound alone", jobs=("audio",), needs_sound=True)
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        *(SOCIAL, PREVIEW, INSTAGRAM, VERTICAL, REEL),
+        *(STORYBOARD, WAVEFORM, AUDIO),
+    )
+}
 
 # The row of the settings that admins change on a page: {profile: {field of its targets: value}}.
 CHOICES = "profiles"

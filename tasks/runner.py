@@ -65,6 +65,10 @@ HANDLERS = {
     "remux": "tasks.transcode.task:repack",
     "preview": "tasks.transcode.task:encode",
     "encode": "tasks.transcode.task:encode",
+    "in_flight": "tasks.in_flight.task:encode_ahead",
+    "storyboard": "tasks.storyboard.task:make_storyboard",
+    "waveform": "tasks.waveform.task:make_waveform",
+    "audio": "tasks.audio.task:take_sound",
     "remake": "tasks.remaking:make_jobs",
     "publish": "tasks.publish.task:publish",
 }

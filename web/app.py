@@ -51,6 +51,9 @@ from web.routes import (
     upload_page,
     uploads_api,
     video_pages,
+    remaking,
+    rendition_pages,
+    renditions_api,
     videos_api,
 )
 from web.security import SecurityHeaders
@@ -93,6 +96,9 @@ ROUTES = (
 )
 
 
+    remaking,
+    rendition_pages,
+    renditions_api,
 def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
     """The application. Works on a fresh box: what is missing is made, the database at start-up.
 

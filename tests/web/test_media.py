@@ -51,17 +51,15 @@ def video(owner: User, layout: Layout) -> Video:
     layout.video(video.public_id).mkdir()
     layout.original(video.public_id).write_bytes(b"<script>alert(1)</script>")
     layout.rendition(video.public_id, "social").write_bytes(BODY)
+    Rendition.create(video=video, profile="social", recipe="1", state=RenditionState.READY)
     return video
 
 
 @pytest.fixture
 def public(url: str, video: Video, settings: Settings) -> str:
     """The path of a link to the rendition."""
-    rendition = Rendition.create(
-        video=video, profile="social", recipe="1", state=RenditionState.READY
-    )
     links = PublicLinks(settings, open_vault(settings))
-    return urlsplit(links.signed_url(video, rendition)).path
+    return urlsplit(links.signed_url(video, Rendition.get())).path
 
 
 @pytest.fixture

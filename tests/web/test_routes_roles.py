@@ -58,6 +58,9 @@ POST          /api/v1/posts/{post_id}/submit                        editor  post
 POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
 GET           /api/v1/uploads                                       editor  read
 POST          /api/v1/uploads                                       editor  upload
+GET           /api/v1/profiles                                      viewer  read
+PATCH         /api/v1/profiles                                      admin   admin
+DELETE,POST   /api/v1/renditions/remake                             editor  write
 DELETE        /api/v1/uploads/{upload_id}                           editor  write
 GET           /api/v1/uploads/limits                                editor  upload
 GET           /api/v1/videos                                        viewer  read
@@ -65,6 +68,8 @@ GET           /api/v1/videos/{video_id}                             viewer  read
 DELETE,PATCH  /api/v1/videos/{video_id}                             editor  write
 POST          /api/v1/videos/{video_id}/restore                     editor  write
 POST          /api/v1/videos/{video_id}/retry                       editor  write
+GET           /api/v1/videos/{video_id}/renditions                  viewer  read
+DELETE,POST   /api/v1/videos/{video_id}/renditions/{profile}        editor  write
 GET           /api/v1/videos/{video_id}/status                      viewer  read
 POST          /api/v1/videos/{video_id}/upload/complete             editor  upload
 *             /files                                                own
@@ -83,6 +88,8 @@ POST          /jobs/{job_id}/cancel                                 editor  -
 POST          /jobs/{job_id}/retry                                  editor  -
 GET,HEAD      /media/{video_id}/{name}                              viewer  read
 GET           /metrics                                              admin   admin
+POST          /library/batch                                        editor  -
+GET,HEAD      /media/{video_id}/storyboard.vtt                      viewer  read
 GET           /people                                               admin   -
 POST          /people/invites                                       admin   -
 POST          /people/invites/{invite_id}/withdraw                  admin   -
@@ -109,6 +116,8 @@ GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
 GET,HEAD      /public/{token}/{name}                                public
 GET,POST      /reset/{token}                                        public
 GET           /record                                               editor  -
+POST          /renditions/remake                                    editor  -
+POST          /renditions/remake/cancel                             editor  -
 GET           /robots.txt                                           public
 GET           /send/{token}                                         public
 POST          /send/{token}                                         own
@@ -144,6 +153,8 @@ POST          /videos/{video_id}/retry                              editor  -
 POST          /sign-out                                             viewer  -
 """
 
+GET           /videos/{video_id}/poster                             editor  -
+POST          /videos/{video_id}/renditions/{profile}               editor  -
 RANK = {"viewer": 0, "editor": 1, "admin": 2, "owner": 3}
 
 
