@@ -11,8 +11,10 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from appliance.clock import now
 from appliance.db import database
 from appliance.errors import JobFailed
 from appliance.models import Method, Rendition, Video
@@ -20,6 +22,7 @@ from appliance.states import RenditionState, VideoState
 from storage.budget import require_room
 from storage.media import link_or_copy, place
 from tasks import pipeline, profiles, renditions
+from tasks.context import PutBack
 from tasks.probe.facts import Probe
 from tasks.standing_in import shows_no_less
 
@@ -29,6 +32,12 @@ if TYPE_CHECKING:
     from appliance.models import Job
     from tasks.context import Context, Outcome, Write
     from tasks.profiles import Profile
+
+
+# A post with the old file is going out: it must not change under the platform's fetcher.
+LOOK_AGAIN_AFTER = timedelta(minutes=1)
+LONGEST_SIT_OUT_S = 300.0
+_GOING_OUT = "Waiting until a post with the old file is out"
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,15 @@ class Made:
     """What a maker gives back: ``file`` is in the job's folder; ``facts`` are kept with the row
     (``probe``: of the file; ``reasons``: why it wasn't less work; all that pages show).
 
-    ``sha256``: of the file, when it is known.
+    ``sha256``: of the file, when it is known; ``seconds``: what it took, when that is another time
+    than that of the maker.
     """
 
     file: Path
     method: Method | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     sha256: str | None = None
+    seconds: float | None = None
 
 
 Maker = Callable[[Making, "Context"], "Made | Write"]
@@ -69,10 +80,13 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         video = Video.get_by_id(job.video_id)
         profile = profiles.current(rendition.profile)
         twin = renditions.find_twin(video, profile)
+        going_out = renditions.is_going_out(rendition)
     # ``remake`` is only said of ready ones; when it is current again, that was done before a crash.
     current = rendition.state is RenditionState.READY and rendition.recipe == profile.recipe
     if video.state is VideoState.TRASHED or current:
         return None
+    if going_out:
+        return PutBack(now() + LOOK_AGAIN_AFTER, stage=_GOING_OUT)
     context.record(lambda: pipeline.rendition_started(rendition))
     began_s = time.monotonic()
     made = _reuse(video, twin, context) if twin is not None else None
@@ -88,7 +102,7 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
             context.tells_duration = False
             return outcome
         made = outcome
-    seconds = time.monotonic() - began_s
+    seconds = time.monotonic() - began_s if made.seconds is None else made.seconds
     about = {**made.facts, "seconds": round(seconds, 2)}
     if video.duration_s and seconds > 0:
         about["speed"] = round(video.duration_s / seconds, 2)
@@ -102,12 +116,37 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         "stands_in": _stands_in(video, made),
     }
     final = context.layout.rendition(video.public_id, rendition.profile)
+    if not _sit_out(rendition, context):
+        return PutBack(now() + LOOK_AGAIN_AFTER, stage=_GOING_OUT)
 
     def record() -> None:
+        if renditions.is_going_out(rendition):  # since a moment ago
+            raise JobFailed(
+                "A post began to go out with the old file just now. It is tried again.",
+                permanent=False,
+                code="going_out",
+            )
         place(made.file, final)
         pipeline.rendition_ready(rendition, columns)
 
     return record
+
+
+def _sit_out(rendition: Rendition, context: Context) -> bool:
+    """Wait until no platform fetches the file that is to be replaced; False: it takes too long.
+
+    A fetcher that got half of the old file and half of the new one would have neither.
+    """
+    deadline_s = time.monotonic() + LONGEST_SIT_OUT_S
+    while True:
+        with database.connection_context():
+            if not renditions.is_going_out(rendition):
+                return True
+        if time.monotonic() > deadline_s:
+            return False
+        context.moved()  # others are at work
+        context.report(_GOING_OUT, 0.98)
+        context.wait(0.5)
 
 
 def _stands_in(video: Video, made: Made) -> bool:

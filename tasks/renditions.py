@@ -12,8 +12,8 @@ from typing import Any
 from appliance import jobs, night, videos
 from appliance.db import transaction
 from appliance.errors import Conflict
-from appliance.models import Job, Method, Priority, Rendition, Video
-from appliance.states import JobState, RenditionState, VideoState, move
+from appliance.models import Job, Method, PostTarget, Priority, Rendition, Video
+from appliance.states import JobState, RenditionState, TargetState, VideoState, move
 from tasks import profiles
 from tasks.capacity import cost_of, work_of
 from tasks.probe.facts import Probe
@@ -91,6 +91,18 @@ def is_stale(rendition: Rendition) -> bool:
 
 def is_current(rendition: Rendition) -> bool:
     return rendition.state is RenditionState.READY and not is_stale(rendition)
+
+
+def is_going_out(rendition: Rendition) -> bool:
+    """A platform is being handed its file, or fetches it: it must not be replaced now."""
+    return bool(
+        PostTarget.select()
+        .where(
+            PostTarget.rendition == rendition,
+            PostTarget.state.in_([TargetState.STAGING, TargetState.PUBLISHING]),
+        )
+        .exists()
+    )
 
 
 def restart(
