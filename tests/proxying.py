@@ -83,9 +83,16 @@ def make_certificate(folder: Path) -> Certificate:
     return made
 
 
-def shipped_nginx(backend: str, port: int, certificate: Certificate | None) -> str:
-    """docs/proxy/nginx.conf with its marked lines filled in. ``backend``: host:port or unix:…"""
+def shipped_nginx(
+    backend: str, port: int, certificate: Certificate | None, *, media: Path | None = None
+) -> str:
+    """docs/proxy/nginx.conf with its marked lines filled in. ``backend``: host:port or unix:…
+
+    ``media``: nginx sends the files below it by itself.
+    """
     text = NGINX_CONF.read_text()
+    if media is not None:
+        text = text.replace("#sendfile# ", "").replace("/var/lib/appliance/media/", f"{media}/")
     filled = {
         r"server unix:/run/appliance/web\.sock;  # <-": f"server {backend};",
         r"server_name video\.example\.org;  # <-.*": "server_name localhost;",
@@ -138,8 +145,12 @@ def caddy(
     text: str = "",
     certificate: Certificate | None = None,
     port: int = 0,
+    media: Path | None = None,
 ) -> Iterator[str]:
-    """The shipped Caddyfile, or ``text``; its address. ``backend``: host:port or unix//path."""
+    """The shipped Caddyfile, or ``text``; its address. ``backend``: host:port or unix//path.
+
+    ``media``: Caddy sends the files below it by itself.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     url = f"{'https' if certificate else 'http'}://localhost:{port}"
@@ -153,6 +164,8 @@ def caddy(
     config.write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
     environment = {"BOX_SITE": url, "BOX_BACKEND": backend, "HOME": str(folder)}
     environment |= {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    if media is not None:
+        environment |= {"BOX_SENDFILE": "X-Accel-Redirect", "BOX_MEDIA": str(media)}
     command = [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     with _running(command, folder, environment):
         _wait(url)

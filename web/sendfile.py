@@ -2,7 +2,9 @@
 
 Litestar's own file answer knows no ranges, which players and platforms need. Memory is constant,
 the event loop never waits for a disk that is slow (large parts are read by threads), and the
-reading stops when the asker goes away. Source: RFC 9110; performance.md §2.
+reading stops when the asker goes away. A proxy that says with a request that it can send files by
+itself (``X-Sendfile-Type: X-Accel-Redirect``, see docs/proxy.md) is told which, after all checks.
+Source: RFC 9110; performance.md §2; nginx.org/en/docs/http/ngx_http_proxy_module.html.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 # Parts as small as this are in the page cache as a rule: a thread would cost more than the read.
 INLINE_BYTES = 256 << 10
+
+# Below this the proxy finds what is below the folder of media (docs/proxy/).
+PROXY_PREFIX = "/.files"
 
 # Even if somebody's "video" is a page with a script: it isn't rendered, and runs nothing.
 _HARMLESS = [
@@ -75,36 +80,62 @@ class SendFile:
 
     async def _answer(self, handle: int, scope: Any, receive: Any, send: Any) -> None:
         facts = os.fstat(handle)
+        if (inside := _inside(self.path, scope)) and _proxy_sends(scope):
+            await self._hand_over(inside, send)
+            return
         etag = f'"{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}"'
         status, part = _choose(Headers.from_scope(scope), etag, facts.st_size)
-        headers = [
-            *_HARMLESS,
-            ("Accept-Ranges", "bytes"),
-            ("Cache-Control", self.cache_control),
-            ("Cross-Origin-Resource-Policy", self.cross_origin),
-            ("ETag", etag),
-        ]
+        headers = [*self._common(), ("Accept-Ranges", "bytes"), ("ETag", etag)]
         if status in (200, 206):
-            headers += [
-                ("Content-Type", self.content_type),
-                ("Content-Disposition", self.disposition),
-            ]
+            headers += self._about()
         if status == 206:
             headers.append(("Content-Range", f"bytes {part.start}-{part.stop - 1}/{facts.st_size}"))
         if status == 416:
             headers.append(("Content-Range", f"bytes */{facts.st_size}"))
         if status != 304:
             headers.append(("Content-Length", str(part.stop - part.start)))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers],
-            }
-        )
+        await _begin(status, headers, send)
         if scope["method"] == "HEAD":
             part = Slice(0, 0)
         await _send_part(handle, part, receive, send)
+
+    def _common(self) -> list[tuple[str, str]]:
+        return [
+            *_HARMLESS,
+            ("Cache-Control", self.cache_control),
+            ("Cross-Origin-Resource-Policy", self.cross_origin),
+        ]
+
+    def _about(self) -> list[tuple[str, str]]:
+        return [("Content-Type", self.content_type), ("Content-Disposition", self.disposition)]
+
+    async def _hand_over(self, inside: str, send: Any) -> None:
+        """The proxy answers in our place: ranges, conditions and HEAD are its own."""
+        where = ("X-Accel-Redirect", f"{PROXY_PREFIX}/{quote(inside)}")
+        await _begin(200, [*self._common(), *self._about(), where, ("Content-Length", "0")], send)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _inside(path: Path, scope: Any) -> str:
+    """The name of the file below the folder of media; "" for one elsewhere."""
+    media = scope["app"].state.layout.media
+    return str(path.relative_to(media)) if path.is_relative_to(media) else ""
+
+
+def _proxy_sends(scope: Any) -> bool:
+    """Whoever says so without being our proxy only loses: an empty answer, and no secret."""
+    said = Headers.from_scope(scope).get("x-sendfile-type", "")
+    return said.lower() == "x-accel-redirect"
+
+
+async def _begin(status: int, headers: list[tuple[str, str]], send: Any) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in headers],
+        }
+    )
 
 
 def _choose(headers: Headers, etag: str, size: int) -> tuple[int, Slice]:

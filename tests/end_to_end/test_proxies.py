@@ -17,9 +17,10 @@ import pytest
 from appliance.cli.outside import examine, flow
 from appliance.db import database
 from appliance.doctor import Verdict
-from appliance.models import Upload
+from appliance.models import Rendition, Upload, Video
 from appliance.settings import Settings
-from appliance.states import UploadState
+from appliance.states import RenditionState, UploadState
+from storage.layout import Layout
 from tests.end_to_end.box import ROOT, free_port
 from tests.proxying import (
     CADDYFILE,
@@ -369,3 +370,92 @@ def test_https_and_a_unix_socket(tmp_path: Path, proxy: str) -> None:
         assert found["Public address"] == f"the box knows itself as {url}"
         assert "certificate is good" in found["TLS"]
         assert "certificate" in look(url, None)["Reach"].found  # here nobody vouches for it
+
+
+# Files that the proxy sends by itself
+
+
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def sending(
+    request: pytest.FixtureRequest,
+    box: Served,
+    settings: Settings,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    folder, media = tmp_path_factory.mktemp("proxy"), Layout(settings.data).media
+    if request.param == "caddy":
+        with caddy(backend(box), folder, media=media) as url:
+            yield url
+    else:
+        port = free_port()
+        text = shipped_nginx(backend(box), port, None, media=media)
+        with nginx(text, folder, port) as url:
+            yield url
+
+
+@pytest.fixture(scope="module")
+def film(box: Served, settings: Settings) -> tuple[str, bytes]:
+    """Path and content of a rendition of over a megabyte."""
+    with database.connection_context():
+        row = Rendition.select().join(Video).where(Rendition.state == RenditionState.READY).get()
+        video = row.video
+    path = Layout(settings.data).rendition(video.public_id, row.profile)
+    content = os.urandom(1 << 20) + b"the end"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return f"/media/{video.public_id}/{path.name}", content
+
+
+def test_a_proxy_that_sends_files_sends_the_same(
+    sending: str, box: Served, token: str, film: tuple[str, bytes]
+) -> None:
+    path, content = film
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}) as client:
+        ours, theirs = (client.get(f"{url}{path}") for url in (box.url, sending))
+        assert ours.content == theirs.content == content
+        for name in ("content-type", "content-disposition", "cache-control", "accept-ranges"):
+            assert theirs.headers[name] == ours.headers[name]
+        for name in (
+            "x-content-type-options", "content-security-policy", "cross-origin-resource-policy"
+        ):  # fmt: skip
+            assert theirs.headers.get_list(name) == ours.headers.get_list(name)
+        assert "x-accel-redirect" not in theirs.headers
+
+        part = client.get(f"{sending}{path}", headers={"Range": "bytes=-7"})
+        assert (part.status_code, part.content) == (206, b"the end")
+        known = {"If-None-Match": theirs.headers["etag"]}
+        assert client.get(f"{sending}{path}", headers=known).status_code == 304
+        head = client.head(f"{sending}{path}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert int(head.headers["content-length"]) == len(content)
+
+
+def test_it_was_the_proxy_that_sent(sending: str, token: str, film: tuple[str, bytes]) -> None:
+    """It answers with the file's own time, which the box never says."""
+    answer = httpx.get(f"{sending}{film[0]}", headers={"Authorization": f"Bearer {token}"})
+    assert "last-modified" in answer.headers
+
+
+def test_the_box_still_decides_who_gets_a_file(
+    sending: str, token: str, film: tuple[str, bytes]
+) -> None:
+    path, content = film
+    stranger = httpx.get(f"{sending}{path}")
+    assert (stranger.status_code, stranger.headers["location"][:8]) == (303, "/sign-in")
+    assert httpx.get(f"{sending}/public/{'x' * 32}/film.mp4").status_code == 404
+    inside = path.removeprefix("/media/")
+    for direct in (f"/.files/{inside}", "/.files/../appliance.db", "/.files/%2e%2e/appliance.db"):
+        answer = httpx.get(f"{sending}{direct}", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 404
+        assert content[:100] not in answer.content
+
+
+def test_who_only_claims_to_send_files_gets_nothing(
+    box: Served, token: str, film: tuple[str, bytes]
+) -> None:
+    claim = {"Authorization": f"Bearer {token}", "X-Sendfile-Type": "X-Accel-Redirect"}
+    answer = httpx.get(f"{box.url}{film[0]}", headers=claim)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["x-accel-redirect"] == f"/.files/{film[0].removeprefix('/media/')}"
+    stranger = httpx.get(f"{box.url}{film[0]}", headers={**claim, "Authorization": ""})
+    assert (stranger.status_code, "x-accel-redirect" in stranger.headers) == (303, False)
