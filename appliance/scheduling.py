@@ -6,21 +6,54 @@ inside the transaction of a claim, so that two workers never both take the last 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from peewee import fn
 
-from appliance.capacity import Due, Running, choose, fits, makes_way
+from appliance.capacity import Due, Machine, Running, choose, fits, makes_way
 from appliance.clock import boot_id, now
 from appliance.job_log import Ending
-from appliance.models import Job, JobRun, Priority
+from appliance.models import Heartbeat, Job, JobRun, Priority
 from appliance.states import JobState
-
-if TYPE_CHECKING:
-    from appliance.capacity import Machine
 
 # Behind so many that don't fit nobody looks for one that does.
 _LOOKED_AT = 100
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the media worker of this machine has for encodes, and what they take of it now.
+
+    ``waiting``: jobs in line for it; ``for_night``: those of them that wait for the night.
+    """
+
+    machine: Machine
+    running: int
+    cores: float
+    memory_mib: int
+    waiting: int
+    for_night: int
+
+
+def load() -> Load | None:
+    """None: no media worker of this machine has said what it has."""
+    beat = Heartbeat.get_or_none(
+        Heartbeat.process == "worker-media", Heartbeat.boot_id == boot_id()
+    )
+    if beat is None or "cores" not in beat.info:
+        return None
+    machine = Machine(float(beat.info["cores"]), int(beat.info["memory_mib"]))
+    running = running_here()
+    line = Job.queue == "media", Job.state == JobState.QUEUED
+    return Load(
+        machine=machine,
+        running=len(running),
+        cores=min(machine.cores, sum(job.cores for job in running)),
+        memory_mib=min(machine.memory_mib, sum(job.memory_mib for job in running)),
+        waiting=Job.select().where(*line).count(),
+        for_night=Job.select().where(*line, Job.only_at_night).count(),
+    )
 
 
 def due_jobs(queue: str, *, night: bool) -> Any:

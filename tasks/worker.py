@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import threading
 import time
+from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,8 @@ class Worker:
         self._ticker: threading.Thread | None = None
         self._started_at = now()
         self._beaten_s = 0.0
+        # For the System page: what the scheduler has here.
+        self._about = asdict(machine_of(settings)) if name == "media" else {}
 
     def start(self) -> None:
         self._beat()
@@ -155,6 +158,7 @@ class Worker:
             Heartbeat.beat_boottime_s: boottime_s(),
             Heartbeat.beat_at: now(),
             Heartbeat.started_at: self._started_at,
+            Heartbeat.info: self._about,
         }
         try:
             with database.connection_context():

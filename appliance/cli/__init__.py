@@ -22,6 +22,7 @@ from appliance.cli.people import token, user
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.reference import reference
+from appliance.cli.remaking import night, remake
 from appliance.cli.upload import upload
 from appliance.cli.uploads import uploads
 from appliance.cli.videos import videos
@@ -44,10 +45,11 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post, jobs,
-    accounts, demo, reference,
+    night, accounts, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
+videos.add_command(remake)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import click
 
 from appliance import doctor as core
+from appliance import scheduling
+from appliance.capacity import machine_of
 from appliance.cli.frame import json_option, print_json
 from appliance.clock import boot_id, boottime_s
 from appliance.db import database
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 NEEDED_ENCODERS = ("libx264", "aac", "libwebp")
 OLDEST_FFMPEG = 4
 _LOOK_S = 5.0
+MIB = 1024**2
+# What an encode in Full HD takes (tasks/capacity.py).
+_FULL_HD_MIB = 384
 
 _SIGNS = {
     Verdict.GOOD: ("ok", "green"),
@@ -163,6 +168,22 @@ def check_space(settings: Settings) -> Finding:
     )
 
 
+def check_capacity(settings: Settings) -> Finding:
+    with database.connection_context():
+        found = scheduling.load()
+    machine = found.machine if found is not None else machine_of(settings)
+    said = f"{machine.cores:g} cores and {describe_size(machine.memory_mib * MIB)} for encodes"
+    if found is not None and found.running:
+        said += f"; {found.cores:g} and {describe_size(found.memory_mib * MIB)} are in use"
+    small = machine.memory_mib < _FULL_HD_MIB
+    mend = (
+        "Add memory, or set APPLIANCE_ENCODE_MEMORY if there is more. Until then large films are "
+        "encoded one at a time, and the system may end an encode that takes too much."
+    )
+    why = "As many encodes run at a time as this machine carries (docs/scheduling.md)."
+    return finding("Capacity", why, said, note=mend if small else "")
+
+
 def check_processes(settings: Settings) -> Finding:
     check, why = "Processes", "Web takes videos in; the workers prepare and post them."
     alive = _alive()
@@ -234,6 +255,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     check_space,
     check_ffmpeg,
     check_sandbox,
+    check_capacity,
     check_processes,
     check_address,
 )

@@ -62,6 +62,12 @@ class Box:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._ask("POST", path, json=body, headers=named)
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, json=body)
+
+    def put(self, path: str, body: Any) -> Any:
+        return self._ask("PUT", path, json=body)
+
     def delete(self, path: str) -> Any:
         return self._ask("DELETE", path)
 

@@ -46,6 +46,8 @@ POST          /api/v1/jobs/cancel-waiting                           editor  writ
 POST          /api/v1/jobs/retry-failed                             editor  write
 POST          /api/v1/jobs/{job_id}/cancel                          editor  write
 POST          /api/v1/jobs/{job_id}/retry                           editor  write
+GET           /api/v1/night                                         viewer  read
+PUT           /api/v1/night                                         admin   admin
 GET           /api/v1/openapi.json                                  public
 GET           /api/v1/openapi.json/openapi.json                     public
 GET           /api/v1/openapi.json/{path}                           public
@@ -134,6 +136,8 @@ POST          /settings/sessions/{session_id}/revoke                viewer  -
 GET           /settings/system                                      admin   -
 GET,POST      /settings/tokens                                      viewer  -
 POST          /settings/tokens/{token_id}/revoke                    viewer  -
+POST          /settings/video/night                                 admin   -
+POST          /settings/video/remake                                admin   -
 GET,POST      /setup/{token}                                        public
 GET,POST      /sign-in                                              public
 GET,HEAD      /static/{file_path}                                   public

@@ -13,7 +13,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import access, heartbeats, quotas, sessions, tokens, users
+from appliance import access, heartbeats, night, quotas, scheduling, sessions, tokens, users
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
@@ -284,10 +284,13 @@ def system_page(request: Request[Any, Any, State]) -> Template:
     disk = shutil.disk_usage(settings.data)
     with database.connection_context():
         workers = heartbeats.workers()
+        load = scheduling.load()
     context = {
         "place": "system",
         "problems": reasons_against(settings),
         "workers": workers,
+        "load": load,
+        "night": night.describe_start(settings),
         "free_bytes": disk.free,
         "used_part": 1 - disk.free / disk.total if disk.total else 0.0,
         "total_bytes": disk.total,
