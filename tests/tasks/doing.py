@@ -99,6 +99,8 @@ def worker(settings: Settings, name: str) -> Iterator[subprocess.Popen[bytes]]:
         "APPLIANCE_SWEEP_S": str(settings.sweep_s),
         "APPLIANCE_STALL_S": str(settings.stall_s),
         "APPLIANCE_SANDBOX": settings.sandbox,
+        "APPLIANCE_NIGHT_HOURS": settings.night_hours,
+        "APPLIANCE_ENCODE_CORES": str(settings.encode_cores or ""),
     }
     process = subprocess.Popen([sys.executable, "-c", MAIN, name], cwd=ROOT, env=env)
     try:
