@@ -41,6 +41,7 @@ TAGS = {
     "posts": "Put a video out",
     "accounts": "Where posts go",
     "jobs": "The work behind it",
+    "profiles": "How versions are made",
     "events": "What happens, as it happens",
 }
 

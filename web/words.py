@@ -22,6 +22,7 @@ from appliance.states import (
     UploadState,
     VideoState,
 )
+from tasks.profiles import PROFILES
 
 CATALOGUE: Mapping[str, str] = {}  # English sentence → other language; empty: English itself
 
@@ -124,16 +125,35 @@ PLATFORM_NAMES: Mapping[str, str] = {
     "folder": "Folder",
 }
 
-PROFILE_NAMES: Mapping[str, str] = {
-    "social": "Social",
-}
-
 METHOD_WORDS: Mapping[str, str] = {
     "leave": "Used as it is",
-    "remux": "Repacked",
-    "audio": "Sound encoded",
+    "remux": "Copied",
+    "audio": "Picture copied, sound encoded",
     "transcode": "Encoded",
 }
+
+# What each profile is for, in the menus that offer it.
+PURPOSES: Mapping[str, str] = {
+    "social": "Every platform takes it as it is. What posts are made of.",
+    "preview": "Small and there first: to watch before the rest is made, and on slow lines.",
+    "instagram": "For films that Instagram finds too large: it takes 300 MB and 15 minutes.",
+    "vertical": "Fills a phone that is held upright: the middle of the picture, 9:16.",
+    "reel": "For Facebook Reels and Shorts: upright, and no longer than they take.",
+    "audio": "The sound without the picture: for podcasts and transcripts.",
+    "storyboard": "Small pictures along the timeline.",
+    "waveform": "How loud it is along the timeline.",
+}
+
+
+def profile_name(name: str) -> str:
+    """What a profile is called: its own label; of one that is no more, its name."""
+    profile = PROFILES.get(name)
+    return _(profile.label) if profile else name.title()
+
+
+def purpose(name: str) -> str:
+    """What a profile is for, as a sentence; "" when there is nothing to say."""
+    return _(PURPOSES[name]) if name in PURPOSES else ""
 
 
 def outlook(early_look: Mapping[str, Any] | None) -> str:
@@ -195,6 +215,27 @@ def time_left(eta_s: float | None) -> str:
     if eta_s < 55 * 60:
         return _("about {n} min left", n=max(1, round(eta_s / 60)))
     return _("about {n} h left", n=f"{eta_s / 3600:.1f}".removesuffix(".0"))
+
+
+def time_between(low_s: float, high_s: float) -> str:
+    """How long something may take, no more exact than a guess is: "about 3–5 min", "up to 2 h"."""
+    if high_s < 10:
+        return _("a few seconds")
+    if high_s < 55:
+        low, high, unit = round(low_s / 10) * 10, max(10, round(high_s / 10) * 10), "s"
+    elif high_s < 55 * 60:
+        low, high, unit = round(low_s / 60), max(1, round(high_s / 60)), "min"
+    else:
+        halves = round(low_s / 1800) / 2, max(1.0, round(high_s / 1800) / 2)
+        number = "{:g}".format
+        if halves[0] == 0:
+            return _("up to {n} h", n=number(halves[1]))
+        same = halves[0] >= halves[1]
+        text = number(halves[1]) if same else f"{number(halves[0])}–{number(halves[1])}"
+        return _("about {n} h", n=text)
+    if low == 0:
+        return _("up to {n} {unit}", n=high, unit=unit)
+    return _("about {n} {unit}", n=high if low >= high else f"{low}–{high}", unit=unit)
 
 
 def ago(when: datetime, now: datetime) -> str:

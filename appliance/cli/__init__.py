@@ -21,6 +21,7 @@ from appliance.cli.links import link
 from appliance.cli.people import token, user
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
+from appliance.cli.profiles import profiles
 from appliance.cli.reference import reference
 from appliance.cli.remaking import night, remake
 from appliance.cli.upload import upload
@@ -45,7 +46,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post, jobs,
-    night, accounts, demo, reference,
+    profiles, night, accounts, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
