@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +40,7 @@ from appliance.states import (
 )
 from appliance.vault import open_vault
 from storage.layout import Layout
+from tasks.profiles import PROFILES
 from tests import media
 
 if TYPE_CHECKING:
@@ -140,6 +143,25 @@ MADE = {
 }
 
 
+# Of an original that browsers play as it is.
+PLAIN: dict[str, Any] = {
+    "format": "mov,mp4,m4a,3gp,3g2,mj2",
+    "video": {
+        "codec": "h264",
+        "pix_fmt": "yuv420p",
+        "shown_width": 1920,
+        "shown_height": 1080,
+        "fps": 29.97,
+    },
+    "audio": {"codec": "aac", "rate_hz": 48000, "channels": 2},
+}
+
+SMALL = {
+    "probe": {**MADE["probe"], "video": {"codec": "h264", "shown_width": 640, "shown_height": 360}},
+    "seconds": 1.4,
+}
+
+
 def _here(minutes: float) -> dict[str, Any]:
     """Columns of a video whose file has been looked at."""
     return {
@@ -154,7 +176,14 @@ def _here(minutes: float) -> dict[str, Any]:
 
 
 def _ready(
-    layout: Layout, owner: User, title: str, number: int, *, hours: float, **columns: Any
+    layout: Layout,
+    owner: User,
+    title: str,
+    number: int,
+    *,
+    hours: float,
+    seconds: float = 2,
+    **columns: Any,
 ) -> Video:
     video = _video(
         owner,
@@ -165,7 +194,7 @@ def _ready(
         **{**_here(hours * 60), "duration_s": 95.0 + 61 * number, **columns},
     )
     _draw_poster(layout.poster(video.public_id), number)
-    clip = media.h264_aac()
+    clip = media.h264_aac(seconds)
     shutil.copy(clip, layout.rendition(video.public_id, "social"))
     shutil.copy(clip, layout.original(video.public_id))
     Rendition.create(
@@ -181,6 +210,84 @@ def _ready(
     )
     events.record("video.ready", f"video:{video.public_id}", video=video, video_id=video.public_id)
     return video
+
+
+BOARD = {"columns": 4, "rows": 3, "count": 12, "width": 160, "height": 90, "every_s": 1.0}
+WAVE = {"peaks_per_s": 10, "loudness_lufs": -16.4, "true_peak_dbtp": -1.2}
+
+
+def _versions(layout: Layout, video: Video) -> None:
+    """All that may be made of a video, in every state that a version may be in."""
+    social = Rendition.get(Rendition.video == video, Rendition.profile == "social")
+    Rendition.update(
+        facts={
+            **MADE,
+            "seconds": 5.7,
+            "speed": 2.1,
+            "encoder": "x264 (processor)",
+            "reasons": [
+                "the frame rate varies (Facebook Reels, Instagram Reels)",
+                "25.1 Mbit/s are too many (Instagram Reels)",
+            ],
+        },
+        recipe="0",
+    ).where(Rendition.id == social.id).execute()
+    plans: list[tuple[str, dict[str, Any]]] = [
+        ("preview", {"method": Method.TRANSCODE, "facts": {**SMALL, "ahead": True}}),
+        ("instagram", {"method": Method.LEAVE, "facts": {**MADE, "reused": True}}),
+        ("storyboard", {"facts": BOARD}),
+        ("waveform", {"facts": WAVE}),
+        ("audio", {"method": Method.REMUX, "facts": {"seconds": 0.4}}),
+    ]
+    for profile, columns in plans:
+        Rendition.create(
+            video=video,
+            profile=profile,
+            recipe=PROFILES[profile].recipe if profile in PROFILES else "1",
+            state=RenditionState.READY,
+            size_bytes=1_900_000,
+            ready_at=video.ready_at,
+            sha256=f"{len(profile)}" * 64,
+            **columns,
+        )
+    for name in ("preview", "instagram"):
+        shutil.copy(media.h264_aac(12), layout.rendition(video.public_id, name))
+    _draw_storyboard(layout.rendition(video.public_id, "storyboard"))
+    peaks = [round(50 + 45 * math.sin(n / 3) * math.sin(n / 17)) for n in range(120)]
+    layout.rendition(video.public_id, "waveform").write_text(
+        json.dumps({"version": 1, "peaks_per_s": 10, "peaks": peaks})
+    )
+    Rendition.create(
+        video=video,
+        profile="vertical",
+        state=RenditionState.FAILED,
+        error="The disk is full. Free some space, then press Retry.",
+        error_detail="ENOSPC",
+    )
+    reel = Rendition.create(video=video, profile="reel", state=RenditionState.PROCESSING, wanted=50)
+    _job(
+        "encode",
+        JobState.RUNNING,
+        video,
+        rendition=reel,
+        stage="Encoding",
+        progress=0.31,
+        eta_s=95.0,
+        started_s=40,
+    )
+    for profile in ("social", "preview", "social"):
+        videos.tell(video, "rendition.ready", profile=profile)
+
+
+def _draw_storyboard(path: Path) -> None:
+    board = Image.new("RGB", (BOARD["columns"] * 160, BOARD["rows"] * 90))  # type: ignore[arg-type]  # whole numbers
+    for n in range(12):
+        tile = path.with_name(f"tile-{n}.webp")
+        _draw_poster(tile, n)
+        with Image.open(tile) as picture:
+            board.paste(picture.resize((160, 90)), (n % 4 * 160, n // 4 * 90))
+        tile.unlink()
+    board.save(path, "WEBP", quality=80)
 
 
 def _draw_poster(path: Path, number: int) -> None:
@@ -281,8 +388,14 @@ def _ended(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         hours=1.2,
         description="The fishing boats come in at five.\n\nFilmed with a phone, from the pier.",
         duration_s=12.0,
+        seconds=12,
+        facts=PLAIN,
+        width=1920,
+        height=1080,
+        size_bytes=14_200_000,
     )
     made.videos["ready"] = ready.public_id
+    _versions(layout, ready)
     _job("encode", JobState.COMPLETED, ready, started_s=70 * 60, took_s=200)
     _job("poster", JobState.COMPLETED, ready, started_s=71 * 60, took_s=0.9)
     made.jobs["cancelled"] = _job("encode", JobState.CANCELLED, partly, started_s=4000, took_s=31)

@@ -76,6 +76,16 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "not-found": ("/videos/nothing", None),
         "settings": ("/settings", None),
         "settings-tokens": ("/settings/tokens", None),
+        "settings-video": ("/settings/video", None),
+        "player-tip": (f"/videos/{made.videos['ready']}", _point_at_timeline),
+        "versions-more": (f"/videos/{made.videos['ready']}", _open_versions),
+        "versions-make": (f"/videos/{made.videos['ready']}", _offer_versions),
+        "poster": (f"/videos/{made.videos['ready']}", _choose_poster),
+        "poster-page": (f"/videos/{made.videos['ready']}/poster", None),
+        "library-chosen": ("/", _choose_some),
+        "library-chosen-list": ("/?view=list", _choose_some),
+        "library-stale": ("/?show=stale", None),
+        "library-told": (f"/?did=bin&n=2&trashed={made.videos['trashed']}", None),
         "settings-system": ("/settings/system", None),
         "people": ("/people", None),
         "library-tag": ("/?tag=party", None),
@@ -205,6 +215,41 @@ def _send_empty(page: Page) -> None:
         box.uncheck()
     page.locator("#post-form button.primary").click()
     page.locator("#post-form [role=alert]").wait_for()
+
+
+def _shown_timeline(page: Page) -> None:
+    page.wait_for_function("() => document.querySelector('#scrub .strip')?.width > 300")
+    page.wait_for_load_state("networkidle")
+
+
+def _point_at_timeline(page: Page) -> None:
+    _shown_timeline(page)
+    page.locator("#scrub input").press("ArrowRight")
+    page.locator("#scrub .tip").wait_for()
+
+
+def _open_versions(page: Page) -> None:
+    for name in ("original", "social"):
+        page.locator(f"#more-{name} > summary").click()
+    page.locator("#helpers > summary").click()
+    page.locator("#versions").scroll_into_view_if_needed()
+
+
+def _offer_versions(page: Page) -> None:
+    page.locator("#make > summary").click()
+    page.locator("#make").evaluate("(e) => e.scrollIntoView()")
+
+
+def _choose_poster(page: Page) -> None:
+    _shown_timeline(page)
+    page.locator("#change-poster").click()
+    page.locator("#dialog [data-now] canvas").wait_for()
+
+
+def _choose_some(page: Page) -> None:
+    boxes = page.locator("#videos .pick input")
+    boxes.nth(1).check()
+    boxes.nth(3).click(modifiers=["Shift"])
 
 
 def _open_edit(page: Page) -> None:

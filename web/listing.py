@@ -12,8 +12,9 @@ from peewee import SQL, fn
 
 from appliance import access, guest_links, tags, videos
 from appliance.ids import is_id
-from appliance.models import Video
+from appliance.models import Rendition, Video
 from appliance.states import VideoState
+from tasks import profile_choices
 from web.words import _
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FILTERS: dict[str, tuple[VideoState, ...]] = {
     "ready": (VideoState.READY,),
     "failed": (VideoState.FAILED,),
     "bin": (VideoState.TRASHED,),
+    "stale": (),  # whatever its state, a version of it is older than the settings
 }
 SORTS = ("newest", "oldest", "title", "longest")
 
@@ -118,7 +120,24 @@ def load_tabs(user: User, wanted: Wanted) -> list[Tab]:
         tabs.append(
             Tab(label, wanted.url(state=name), min(count, most), count > most, wanted.state == name)
         )
+    # Only worth a look while there is something to be made anew.
+    stale, current = _count_stale(user, wanted), wanted.state == "stale"
+    if stale or current:
+        url = wanted.url(state="stale")
+        tabs.append(Tab(_("Older settings"), url, min(stale, FOUND), stale > FOUND, current))
     return tabs
+
+
+def _count_stale(user: User, wanted: Wanted) -> int:
+    """How many videos have a version made by other settings than today's, as far as is counted."""
+    some = stale_videos().distinct().limit(FOUND + 1)
+    found = _narrowed(access.visible_videos(user), wanted).where(Video.id.in_(some))
+    return int(found.count())
+
+
+def stale_videos() -> ModelSelect[Rendition]:
+    """The numbers of videos with a version made by other settings than today's."""
+    return Rendition.select(Rendition.video).where(profile_choices.stale_condition())
 
 
 def _count_by_state(user: User, wanted: Wanted) -> tuple[dict[VideoState, int], int]:
@@ -148,7 +167,9 @@ def count_bin(user: User) -> int:
 def load_page(user: User, wanted: Wanted) -> tuple[list[Video], str]:
     """The videos of one page, and the cursor of the next; "" when it was the last."""
     query = _narrowed(access.visible_videos(user, trashed=wanted.state == "bin"), wanted)
-    if wanted.state:  # else the order's own index is the way, which a condition would hide
+    if wanted.state == "stale":
+        query = query.where(Video.id.in_(stale_videos()))
+    elif wanted.state:  # else the order's own index is the way, which a condition would hide
         query = query.where(Video.state.in_(FILTERS[wanted.state]))
     rows = list(_ordered(query, wanted).limit(PAGE + 1))
     if len(rows) <= PAGE:

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 from appliance import jobs
 from appliance.states import JobState, RenditionState, VideoState
+from tasks.profiles import SOCIAL
 from web import words
 from web.words import Badge, _
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from appliance.job_history import Range
+
 # The later in this order, the more of the wait it is.
 KINDS = ("probe", "poster", "remux", "encode")
+# A video is ready when this version of it is; other versions are no part of the wait.
+_DECIDES = ("", SOCIAL.name)
 
 
 @dataclass(frozen=True)
 class Work:
-    """A live job of a video. ``place``: how many jobs of its queue run or wait before it."""
+    """A live job of a video. ``place``: how many jobs of its queue run or wait before it;
+    ``profile``: what it makes, "" for other work."""
 
     kind: str
     state: JobState
@@ -27,6 +33,9 @@ class Work:
     progress: float
     eta_s: float | None
     place: int = 0
+    profile: str = ""
+    only_at_night: bool = False
+    left: Range | None = None
 
 
 @dataclass(frozen=True)
@@ -38,10 +47,19 @@ class Progress:
 
 
 def work_ahead(work: Sequence[Work]) -> Work | None:
-    """The job that says most about the wait: what runs and takes longest, else what waits."""
-    known = [job for job in work if job.kind in KINDS]
-    running = [job for job in known if job.state is JobState.RUNNING]
-    return max(running or known, key=lambda job: KINDS.index(job.kind), default=None)
+    """The job that says most about the wait for being ready: what runs and takes longest, else
+    what waits."""
+    return foremost([job for job in work if job.kind in KINDS and job.profile in _DECIDES])
+
+
+def foremost(work: Sequence[Work]) -> Work | None:
+    """Of jobs for one thing the one to show: what runs and takes longest, else what waits."""
+    running = [job for job in work if job.state is JobState.RUNNING]
+    return max(
+        running or work,
+        key=lambda job: KINDS.index(job.kind) if job.kind in KINDS else -1,
+        default=None,
+    )
 
 
 def of_upload(part: float) -> Progress:
@@ -50,13 +68,33 @@ def of_upload(part: float) -> Progress:
 
 def of_work(job: Work) -> Progress:
     label = _(jobs.KINDS[job.kind].label)
+    if job.state is JobState.QUEUED and job.only_at_night:
+        return Progress(None, _("Waits for the night"))
     if job.state is JobState.QUEUED:
-        return Progress(None, in_line(job.place))
+        return Progress(None, waiting(job))
     if job.progress <= 0:
-        return Progress(None, job.stage or label)
-    left = words.time_left(job.eta_s)
+        left = _until_done(job) if job.left is not None else ""
+        return Progress(None, f"{job.stage or label}, {left}" if left else job.stage or label)
+    left = _until_done(job)
     percent = words.percent(job.progress)
     return Progress(job.progress, f"{percent}, {left}" if left else percent)
+
+
+def _until_done(job: Work) -> str:
+    """ "about 3–5 min left"; "" when nobody can tell."""
+    if job.left is None:
+        return words.time_left(job.eta_s)
+    return _("{time} left", time=words.time_between(job.left.low_s, job.left.high_s))
+
+
+def waiting(job: Work) -> str:
+    """What one that hasn't begun waits for, and until when it may be there."""
+    if job.stage:
+        return _(job.stage)
+    if job.left is None:
+        return in_line(job.place)
+    until = words.time_between(job.left.low_s, job.left.high_s)
+    return _("{place}, {time}", place=in_line(job.place), time=until)
 
 
 def in_line(place: int) -> str:
@@ -120,14 +158,14 @@ def phase(
     """A phase from what is known of it: done, failed, running, waiting or not wanted."""
     if problem:
         return Phase(name, "bad", "alert", _("Failed"), None, problem, detail)
-    live = work_ahead(jobs_of_it)
+    live = foremost(jobs_of_it)
     if live is not None and live.state is JobState.RUNNING:
         progress = of_work(live)
         return Phase(name, "info", "spinner", progress.words, progress)
     if done:
         return Phase(name, "ok", "check", note)
     if live is not None:
-        return Phase(name, "neutral", "clock", in_line(live.place))
+        return Phase(name, "neutral", "clock", of_work(live).words)
     return Phase(name, "neutral", "clock" if wanted else "dot", note or _("Waiting"))
 
 

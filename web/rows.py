@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from peewee import fn
+from peewee import JOIN
 
-from appliance import access, guest_links, jobs, tags
-from appliance.clock import boot_id, boottime_s, now
+from appliance import access, guest_links, job_history, tags
+from appliance.clock import now
 from appliance.models import (
     Account,
     GuestLink,
-    Heartbeat,
     Job,
     Post,
     PostTarget,
-    Priority,
     Rendition,
     Role,
     User,
     Video,
 )
 from appliance.states import (
-    JOB_ENDED,
     POST_ENDED,
     AccountState,
     JobState,
@@ -41,6 +38,7 @@ from appliance.states import (
 from appliance.videos import is_as_sent
 from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
+from tasks import profile_choices
 from tasks.retrying import may_help
 from web import progress, words
 from web.progress import Progress, Work
@@ -49,16 +47,8 @@ from web.words import Badge, _
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from appliance.job_history import Forecast
     from storage.layout import Layout
-
-# A worker beats every few seconds; silent for so long, it is gone.
-SILENT_S = 60.0
-WORKERS = {
-    "worker-media": "New videos wait to be encoded.",
-    "worker-quick": "New videos wait to be checked.",
-    "worker-delivery": "Posts wait.",
-}
-
 
 @dataclass(frozen=True)
 class Viewer:
@@ -122,6 +112,8 @@ class VideoCard:
     """What is offered against its failure: "retry", "upload" (another copy), or ""."""
     may_change: bool
     may_delete: bool
+    stale: bool = False
+    """A version of it was made by other settings than today's."""
 
 
 def poster_url(video: Video) -> str:
@@ -147,6 +139,12 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
             Rendition.video.in_(ids),
             Rendition.profile == "social",
             Rendition.state == RenditionState.FAILED,
+        )
+    }
+    stale = {
+        row.video_id
+        for row in Rendition.select(Rendition.video).where(
+            Rendition.video.in_(ids), profile_choices.stale_condition()
         )
     }
     ends = _last_ends(v.id for v in videos if v.id in failed or v.state is VideoState.FAILED)
@@ -180,6 +178,7 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
                 else "",
                 may_change=may_change,
                 may_delete=access.may_delete(user, video),
+                stale=video.id in stale,
             )
         )
     return cards
@@ -221,103 +220,40 @@ def load_work(video_ids: Iterable[int]) -> defaultdict[int, list[Work]]:
     """The live jobs of videos, each with its place in the line of its queue."""
     found: defaultdict[int, list[Work]] = defaultdict(list)
     wanted = set(video_ids)
-    live = (
-        Job.select()
+    live: Any = (
+        Job.select(Job, Rendition.profile.alias("profile"))
+        .join(Rendition, JOIN.LEFT_OUTER)
         .where(Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
         .order_by(Job.queue, Job.state.desc(), Job.priority.desc(), Job.id)
         .limit(2000)
+        .objects()
     )
     places: defaultdict[str, int] = defaultdict(int)
+    ours = []
     for job in live:
-        place = places[job.queue]
-        places[job.queue] += 1
         if job.video_id in wanted:
-            found[job.video_id].append(work_of(job, place))
+            ours.append((job, places[job.queue]))
+        places[job.queue] += 1
+    soon = job_history.forecasts() if ours else {}
+    for job, place in ours:
+        found[job.video_id].append(work_of(job, place, job.profile or "", soon.get(job.id)))
     return found
 
 
-def work_of(job: Job, place: int = 0) -> Work:
-    return Work(job.kind, job.state, job.stage, job.progress, job.eta_s, place)
-
-
-@dataclass(frozen=True)
-class JobRow:
-    """A job in the list, and on its own page."""
-
-    id: str
-    kind: str
-    label: str
-    badge: Badge
-    state: JobState
-    video_id: str
-    subject: str
-    subject_url: str
-    progress: Progress | None
-    tries: str
-    priority: str
-    queue: str
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    run_after: datetime | None
-    took_s: float | None
-    error: str
-    detail: str
-    may_retry: bool
-    may_help: bool
-    may_cancel: bool
-    cancelling: bool
-    crashes: int
-
-    @classmethod
-    def of(cls, user: User, job: Job) -> JobRow:
-        """``job`` with its video joined."""
-        video: Video | None = job.video if job.video_id else None
-        may_change = access.at_least(user, Role.EDITOR)
-        ended = job.state in JOB_ENDED
-        again = job.state is JobState.QUEUED and job.attempts > 0
-        badge = words.badge(job.state)
-        if again:
-            badge = Badge("retrying", "warn", "retry", _("Retrying"))
-        end = job.finished_at if ended else now()
-        # ``attempts`` counts errors; a try that is under way or went well is one more.
-        tries = min(job.attempts + (job.state is not JobState.FAILED), job.max_attempts)
-        return cls(
-            id=job.public_id,
-            kind=job.kind,
-            label=_(jobs.KINDS[job.kind].label),
-            badge=badge,
-            state=job.state,
-            video_id=video.public_id if video else "",
-            subject=video.title if video else "",
-            subject_url=f"/videos/{video.public_id}" if video else "",
-            progress=progress.of_work(work_of(job)) if job.state is JobState.RUNNING else None,
-            tries=str(tries) if ended else _("{n} of {most}", n=tries, most=job.max_attempts),
-            priority=_priority_word(job.priority),
-            queue=job.queue,
-            created_at=job.created_at,
-            started_at=job.started_at,
-            finished_at=job.finished_at,
-            run_after=job.run_after if job.state is JobState.QUEUED else None,
-            took_s=_seconds(job.started_at, end) if job.state is not JobState.QUEUED else None,
-            error=job.error or "",
-            detail=job.detail or "",
-            may_retry=may_change and job.state in (JobState.FAILED, JobState.CANCELLED),
-            may_help=may_help(job.kind, job.error_code),
-            may_cancel=may_change and not ended and not job.cancel_requested,
-            cancelling=job.cancel_requested and not ended,
-            crashes=job.crashes,
-        )
-
-
-def _seconds(began: datetime | None, end: datetime | None) -> float | None:
-    return (end - began).total_seconds() if began and end else None
-
-
-def _priority_word(priority: int) -> str:
-    if priority >= Priority.HIGH:
-        return _("High")
-    return _("Normal") if priority >= Priority.NORMAL else _("Low")
+def work_of(
+    job: Job, place: int = 0, profile: str = "", forecast: Forecast | None = None
+) -> Work:
+    return Work(
+        job.kind,
+        job.state,
+        job.stage,
+        job.progress,
+        job.eta_s,
+        place,
+        profile,
+        job.only_at_night,
+        forecast.left if forecast is not None else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -431,65 +367,3 @@ def _target_row(target: PostTarget, *, may_change: bool) -> TargetRow:
 def _safe_link(url: str | None) -> str:
     """A platform's answer becomes a link only if it leads to a page, not to a script."""
     return url if url and url.startswith(("https://", "http://", "/")) else ""
-
-
-@dataclass(frozen=True)
-class JobCounts:
-    running: int
-    waiting: int
-    failed: int
-    hopeful: int
-    """How many of the failed ones another try may help."""
-    done_today: int
-
-
-def count_jobs(user: User) -> JobCounts:
-    """Of the jobs that this person may see."""
-    states: Any = (
-        access.visible_jobs(user).select(Job.state, fn.COUNT(Job.id)).group_by(Job.state).tuples()
-    )
-    by_state = dict(states)
-    ends: Any = (
-        access.visible_jobs(user)
-        .where(Job.state == JobState.FAILED)
-        .select(Job.kind, Job.error_code, fn.COUNT(Job.id))
-        .group_by(Job.kind, Job.error_code)
-        .tuples()
-    )
-    since = now() - timedelta(days=1)
-    done = (
-        access.visible_jobs(user)
-        .where(Job.state == JobState.COMPLETED, Job.finished_at >= since)
-        .count()
-    )
-    return JobCounts(
-        running=by_state.get(JobState.RUNNING, 0),
-        waiting=by_state.get(JobState.QUEUED, 0),
-        failed=by_state.get(JobState.FAILED, 0),
-        hopeful=sum(number for kind, code, number in ends if may_help(kind, code)),
-        done_today=done,
-    )
-
-
-@dataclass(frozen=True)
-class GoneWorker:
-    name: str
-    since: datetime | None
-    effect: str
-
-
-def gone_workers() -> list[GoneWorker]:
-    """Workers that don't report; their work waits."""
-    beats: dict[str, Any] = {row.process: row for row in Heartbeat.select()}
-    gone = []
-    for process, effect in WORKERS.items():
-        beat = beats.get(process)
-        alive = (
-            beat is not None
-            and beat.boot_id == boot_id()
-            and boottime_s() - beat.beat_boottime_s < SILENT_S
-        )
-        if not alive:
-            name = process.removeprefix("worker-")
-            gone.append(GoneWorker(name, beat.beat_at if beat else None, _(effect)))
-    return gone

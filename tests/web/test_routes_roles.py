@@ -58,20 +58,20 @@ POST          /api/v1/posts/{post_id}/cancel                        editor  post
 POST          /api/v1/posts/{post_id}/retry                         editor  post
 POST          /api/v1/posts/{post_id}/submit                        editor  post
 POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
-GET           /api/v1/uploads                                       editor  read
-POST          /api/v1/uploads                                       editor  upload
 GET           /api/v1/profiles                                      viewer  read
 PATCH         /api/v1/profiles                                      admin   admin
 DELETE,POST   /api/v1/renditions/remake                             editor  write
+GET           /api/v1/uploads                                       editor  read
+POST          /api/v1/uploads                                       editor  upload
 DELETE        /api/v1/uploads/{upload_id}                           editor  write
 GET           /api/v1/uploads/limits                                editor  upload
 GET           /api/v1/videos                                        viewer  read
 GET           /api/v1/videos/{video_id}                             viewer  read
 DELETE,PATCH  /api/v1/videos/{video_id}                             editor  write
-POST          /api/v1/videos/{video_id}/restore                     editor  write
-POST          /api/v1/videos/{video_id}/retry                       editor  write
 GET           /api/v1/videos/{video_id}/renditions                  viewer  read
 DELETE,POST   /api/v1/videos/{video_id}/renditions/{profile}        editor  write
+POST          /api/v1/videos/{video_id}/restore                     editor  write
+POST          /api/v1/videos/{video_id}/retry                       editor  write
 GET           /api/v1/videos/{video_id}/status                      viewer  read
 POST          /api/v1/videos/{video_id}/upload/complete             editor  upload
 *             /files                                                own
@@ -88,10 +88,10 @@ GET           /jobs/{job_id}                                        viewer  -
 GET           /jobs/{job_id}/_row                                   viewer  -
 POST          /jobs/{job_id}/cancel                                 editor  -
 POST          /jobs/{job_id}/retry                                  editor  -
-GET,HEAD      /media/{video_id}/{name}                              viewer  read
-GET           /metrics                                              admin   admin
 POST          /library/batch                                        editor  -
 GET,HEAD      /media/{video_id}/storyboard.vtt                      viewer  read
+GET,HEAD      /media/{video_id}/{name}                              viewer  read
+GET           /metrics                                              admin   admin
 GET           /people                                               admin   -
 POST          /people/invites                                       admin   -
 POST          /people/invites/{invite_id}/withdraw                  admin   -
@@ -116,10 +116,10 @@ GET           /practice/v/{post_id}                                 viewer  read
 POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
 GET,HEAD      /public/{token}/{name}                                public
-GET,POST      /reset/{token}                                        public
-GET           /record                                               editor  -
 POST          /renditions/remake                                    editor  -
 POST          /renditions/remake/cancel                             editor  -
+GET,POST      /reset/{token}                                        public
+GET           /record                                               editor  -
 GET           /robots.txt                                           public
 GET           /send/{token}                                         public
 POST          /send/{token}                                         own
@@ -136,7 +136,9 @@ POST          /settings/sessions/{session_id}/revoke                viewer  -
 GET           /settings/system                                      admin   -
 GET,POST      /settings/tokens                                      viewer  -
 POST          /settings/tokens/{token_id}/revoke                    viewer  -
+GET           /settings/video                                       admin   -
 POST          /settings/video/night                                 admin   -
+POST          /settings/video/profiles/{name}                       admin   -
 POST          /settings/video/remake                                admin   -
 GET,POST      /setup/{token}                                        public
 GET,POST      /sign-in                                              public
@@ -150,15 +152,17 @@ GET           /videos/{video_id}                                    viewer  -
 GET           /videos/{video_id}/_card                              viewer  -
 POST          /videos/{video_id}/delete                             editor  -
 POST          /videos/{video_id}/edit                               editor  -
+POST          /videos/{video_id}/keep-original                      editor  -
 GET,POST      /videos/{video_id}/post                               editor  -
 POST          /videos/{video_id}/post/check                         editor  -
+GET           /videos/{video_id}/poster                             editor  -
+POST          /videos/{video_id}/renditions/{profile}               editor  -
+POST          /videos/{video_id}/renditions/{profile}/delete        editor  -
 POST          /videos/{video_id}/restore                            editor  -
 POST          /videos/{video_id}/retry                              editor  -
 POST          /sign-out                                             viewer  -
 """
 
-GET           /videos/{video_id}/poster                             editor  -
-POST          /videos/{video_id}/renditions/{profile}               editor  -
 RANK = {"viewer": 0, "editor": 1, "admin": 2, "owner": 3}
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, get
 from litestar.datastructures import State
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, QueryParameter
 from litestar.response import Response, Template
 
 from appliance import access, guest_links
@@ -16,6 +16,7 @@ from appliance.models import GuestLink, Role, User, Video
 from web import listing
 from web.auth import needs, principal
 from web.listing import Wanted
+from web.routes import library_batch
 from web.rows import load_cards
 
 
@@ -30,14 +31,19 @@ def library(
     tag: FromQuery[str] = "",
     link: FromQuery[str] = "",
     trashed: FromQuery[str] = "",
+    did: FromQuery[str] = "",
+    n: FromQuery[int] = 0,
+    left_out: Annotated[int, QueryParameter(name="not")] = 0,
+    why: FromQuery[str] = "",
 ) -> Template:
+    """``did``, ``n``, ``not`` and ``why`` tell of what was done with several videos."""
     user = principal(request).user
     wanted = Wanted.of(q, show, sort, view, after, tag, link)
     with database.connection_context():
         videos, cursor = listing.load_page(user, wanted)
         gone = (
             access.visible_videos(user, trashed=True).where(Video.public_id == trashed).first()
-            if trashed
+            if trashed and not did
             else None
         )
         context = {
@@ -48,6 +54,8 @@ def library(
             "more": wanted.url(after=cursor) if cursor else "",
             "trashed": load_cards(user, request.app.state.layout, [gone])[0] if gone else None,
             "search_words": wanted.words,
+            "picks": wanted.state != "bin",
+            "told": library_batch.tell(did, n, left_out, why[:300], trashed),
             "link_title": _title_of(user, wanted.link, videos),
         }
     return Template("library/page.html", context=context)
@@ -94,4 +102,4 @@ def card(request: Request[Any, Any, State], video_id: FromPath[str]) -> Response
         except NotFound:
             return Response("", media_type="text/html", headers={"HX-Reswap": "delete"})
         (row,) = load_cards(user, request.app.state.layout, [video])
-    return Template("library/_card.html", context={"card": row})
+    return Template("library/_card.html", context={"card": row, "picks": True})

@@ -7,6 +7,7 @@ import "./parts/cards.js";
 import "./parts/drop.js";
 import "./parts/forms.js";
 import "./parts/grow.js";
+import "./parts/select.js";
 import "./parts/visit.js";
 import { startLive } from "./parts/live.js";
 import { toast } from "./parts/toasts.js";

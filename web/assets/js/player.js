@@ -1,39 +1,32 @@
-// Keys for the player, on top of the browser's own controls. Loaded on pages that have one.
-import { isShortcut } from "./parts/keys.js";
+// The player: keys, the timeline with its pictures and its sound, the version that plays, and the
+// choice of a poster. The browser's own controls stay. Loaded on pages that have a player.
+import { bindKeys } from "./parts/player/keys.js";
+import { bindPoster } from "./parts/player/poster.js";
+import { follow } from "./parts/player/source.js";
+import { Timeline } from "./parts/player/timeline.js";
 
-const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
-const find = () => document.querySelector("video[data-player]");
+let timeline;
 
-const step = (seconds) => (video) => {
-  video.currentTime = Math.min(video.duration || 0, Math.max(0, video.currentTime + seconds));
-};
-const speed = (direction) => (video) => {
-  const at = SPEEDS.indexOf(video.playbackRate);
-  video.playbackRate = SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + direction))] ?? 1;
-};
-const play = (video) => (video.paused ? video.play() : video.pause());
+/** Looks at what the page says now: at first, and whenever its player was fetched anew. */
+function look() {
+  const part = document.getElementById("player");
+  const video = part?.querySelector("video[data-player]");
+  if (!video || !part.dataset.playing) return;
+  const playing = JSON.parse(part.dataset.playing);
+  if (part.dataset.poster && video.getAttribute("poster") !== part.dataset.poster) {
+    video.poster = part.dataset.poster;
+  }
+  follow(video, playing, part.querySelector("[data-plays]"));
+  const scrub = part.querySelector(".scrub");
+  if (scrub && timeline?.root !== scrub) {
+    timeline?.end();
+    timeline = new Timeline(scrub, video);
+  }
+  timeline?.show(playing);
+}
 
-const KEYS = {
-  " ": play,
-  k: play,
-  j: step(-10),
-  l: step(10),
-  ArrowLeft: step(-5),
-  ArrowRight: step(5),
-  m: (video) => (video.muted = !video.muted),
-  f: (video) => (document.fullscreenElement ? document.exitFullscreen() : video.requestFullscreen()),
-  c: (video) => {
-    for (const track of video.textTracks) track.mode = track.mode === "showing" ? "hidden" : "showing";
-  },
-  "<": speed(-1),
-  ">": speed(1),
-};
-
-document.addEventListener("keydown", (event) => {
-  const video = find();
-  // On a button or link, space and Enter are that button's; on the player itself, the browser's.
-  if (!video || !KEYS[event.key] || !isShortcut(event)) return;
-  if (event.target === video || event.target.closest("a, button, summary, [role=button]")) return;
-  event.preventDefault();
-  KEYS[event.key](video);
-});
+bindKeys();
+bindPoster();
+look();
+document.addEventListener("htmx:after:swap", look);
+document.addEventListener("page:shown", look);

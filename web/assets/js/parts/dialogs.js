@@ -38,6 +38,7 @@ export async function openDialog(url, from) {
     htmx.process(box);
     box.showModal();
     restoreDrafts(box);
+    box.dispatchEvent(new CustomEvent("dialog:opened", { bubbles: true }));
     (box.querySelector("[autofocus]") ?? box.querySelector("h2"))?.focus();
   } catch {
     location.href = url;

@@ -7,7 +7,7 @@ let went = -Infinity; // when "g" was pressed
 export function isShortcut(event) {
   if (off() || event.defaultPrevented || event.isComposing) return false;
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
-  return !event.target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], dialog");
+  return !event.target.closest?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable], dialog");
 }
 
 document.addEventListener("keydown", (event) => {

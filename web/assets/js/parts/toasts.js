@@ -46,8 +46,10 @@ function leave(box) {
 const said = [];
 let saying;
 
-/** For screen readers, politely; what comes within two seconds is said together. */
-export function announce(text) {
+/** For screen readers, politely; what comes within two seconds is said together, or of several
+ * counts only the `newest`. */
+export function announce(text, { newest } = {}) {
+  if (newest) said.length = 0;
   said.push(text);
   saying ??= setTimeout(() => {
     const place = document.getElementById("status");
