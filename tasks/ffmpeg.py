@@ -13,7 +13,6 @@ import imageio_ffmpeg
 from appliance.errors import SettingsError
 
 if TYPE_CHECKING:
-    from appliance.models import Job
     from appliance.settings import Settings
 
 
@@ -42,8 +41,3 @@ def _find() -> Path:
 def thread_count() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def threads_for(job: Job) -> int:
-    """Threads of a job's ffmpeg: what the scheduler gave it, at most one for each processor."""
-    return max(1, min(round(job.cores) or thread_count(), thread_count()))
