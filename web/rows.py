@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from appliance.job_history import Forecast
     from storage.layout import Layout
 
+
 @dataclass(frozen=True)
 class Viewer:
     """Who looks at the page."""
@@ -240,9 +241,7 @@ def load_work(video_ids: Iterable[int]) -> defaultdict[int, list[Work]]:
     return found
 
 
-def work_of(
-    job: Job, place: int = 0, profile: str = "", forecast: Forecast | None = None
-) -> Work:
+def work_of(job: Job, place: int = 0, profile: str = "", forecast: Forecast | None = None) -> Work:
     return Work(
         job.kind,
         job.state,

@@ -83,6 +83,7 @@ GET           /health/ready                                         public
 GET,POST      /invite/{token}                                       public
 GET           /jobs                                                 viewer  -
 GET           /jobs/_summary                                        viewer  -
+GET,POST      /jobs/cancel-waiting                                  editor  -
 POST          /jobs/retry-failed                                    editor  -
 GET           /jobs/{job_id}                                        viewer  -
 GET           /jobs/{job_id}/_row                                   viewer  -
