@@ -114,12 +114,13 @@ def run(
     cpu_s: int,
     timeout_s: float | None = None,
     file_bytes: int = 64 * MIB,
+    name: str = INPUT,
     on_line: Callable[[str], None] | None = None,
 ) -> sandbox.Ended:
-    """Run ffmpeg on ``original``, which it sees as ``INPUT`` in the job's folder."""
-    name = context.folder / INPUT
-    if not name.is_symlink():
-        name.symlink_to(original)
+    """Run ffmpeg on ``original``, which it sees as ``name`` in the job's folder."""
+    link = context.folder / name
+    if not link.is_symlink():
+        link.symlink_to(original)
     command = Command(
         argv=tuple(words),
         folder=context.folder,

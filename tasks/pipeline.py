@@ -22,7 +22,7 @@ from appliance import events, jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
-from appliance.models import Damage, Job, Priority, Rendition, Video
+from appliance.models import Damage, Job, PosterChoice, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import asking, profiles, renditions
 from tasks.profiles import PREVIEW, SOCIAL
@@ -124,8 +124,13 @@ def make_poster(video: Video) -> None:
     jobs.create("poster", f"poster:{video.public_id}", video=video)
 
 
-def poster_taken(video: Video) -> None:
-    Video.update(poster_version=Video.poster_version + 1).where(Video.id == video.id).execute()
+def poster_taken(
+    video: Video, choice: PosterChoice = PosterChoice.AUTO, at_s: float | None = None
+) -> None:
+    """It is in its place. ``at_s``: the moment that it shows; None for a picture of a person."""
+    Video.update(
+        poster_version=Video.poster_version + 1, poster_choice=choice, poster_at_s=at_s
+    ).where(Video.id == video.id).execute()
     videos.tell(video, "video.poster")
     _ready_without_rendition(video)
 
@@ -180,19 +185,15 @@ def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
         renditions.tell(fresh, fresh.state.value)
     else:
         renditions.move_rendition(fresh, RenditionState.READY, **columns)
+    Damage.delete().where(Damage.video == fresh.video_id, Damage.name == fresh.profile).execute()
     video = Video.get_by_id(fresh.video_id)
     if fresh.profile == SOCIAL.name and video.state is not VideoState.READY:
         renditions.move_video(
             video, VideoState.READY, ready_at=now(), error=None, error_detail=None
-    Damage.delete().where(Damage.video == fresh.video_id, Damage.name == fresh.profile).execute()
         )
     dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
 
 
-def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
-    fresh = Rendition.get_by_id(rendition.id)
-    if fresh.state is RenditionState.READY:
-        return
 def lose_rendition(rendition: Rendition, error: str) -> None:
     """Its file is gone, and it can't be made again: whoever waits for it hears of that."""
     if rendition.state is RenditionState.READY:
@@ -200,11 +201,45 @@ def lose_rendition(rendition: Rendition, error: str) -> None:
     _fail_rendition(rendition, error)
 
 
+def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
+    fresh = Rendition.get_by_id(rendition.id)
+    if fresh.state is RenditionState.READY:
+        return
     if fresh.state is not RenditionState.FAILED:
         renditions.move_rendition(
             fresh, RenditionState.FAILED, error=error, error_detail=detail or None, wanted=0
         )
     dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
+
+
+# Encodes of growing files
+
+
+def start_ahead(video: Video, payload: dict[str, Any], probe: Probe, settings: Settings) -> None:
+    """Encode a file while the rest of it arrives, if it will be wanted. In a transaction."""
+    known = Rendition.get_or_none(Rendition.video == video, Rendition.profile == SOCIAL.name)
+    if not settings.auto_renditions and not (known and known.wanted):
+        return
+    rendition = known or renditions.row_for(video, SOCIAL)
+    if rendition.state is RenditionState.PENDING and not renditions.jobs_of(rendition):
+        renditions.make_job(renditions.AHEAD, rendition, video, Priority.LOW, payload, probe=probe)
+
+
+def encode_as_usual(job: Job) -> None:
+    """Nothing came of an encode ahead: begin one, if all of the file is here and looked at.
+
+    If it isn't, ``after_probe`` does.
+    """
+    rendition: Rendition = Rendition.get_by_id(job.rendition_id)
+    video = Video.get_by_id(rendition.video_id)
+    if rendition.state is RenditionState.PROCESSING:
+        renditions.move_rendition(rendition, RenditionState.PENDING)
+    here = video.facts is not None and video.state in (VideoState.PROCESSING, VideoState.READY)
+    others = [other for other in renditions.jobs_of(rendition) if other.id != job.id]
+    if here and rendition.state is RenditionState.PENDING and not others:
+        kind = renditions.choose_job(profiles.current(rendition.profile), video)
+        priority = Priority(rendition.wanted or Priority.NORMAL)
+        renditions.make_job(kind, rendition, video, priority)
 
 
 # How jobs end
@@ -219,11 +254,16 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
     if video is None or job.kind == "early_look":
         return  # nothing waits for it
     if job.kind == "poster":
+        if job.payload and failure.code != "cancelled":  # somebody has chosen it
+            videos.tell(video, "video.poster_failed", error=failure.message)
         _ready_without_rendition(video)
         return
     if video.state is VideoState.TRASHED:
         # Its files were moved away under the job. A restore goes on from here, by the sweep.
         _take_back_rendition(job)
+        return
+    if job.kind == renditions.AHEAD and not _is_all_there_is(video, failure):
+        encode_as_usual(job)
         return
     if not videos.is_as_sent(video):
         failure = _not_as_sent(video)  # which ended the work, whatever the work has said
@@ -240,6 +280,12 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         decides = job.rendition.profile == SOCIAL.name
         if decides and video.state is not VideoState.READY:
             renditions.move_video(video, VideoState.FAILED, error=error, error_detail=detail)
+
+
+def _is_all_there_is(video: Video, failure: JobFailed) -> bool:
+    """A person has cancelled what they took for the encode, and what it had become: the file is
+    here, and no other encode of it was begun."""
+    return failure.code == "cancelled" and video.facts is not None
 
 
 def _take_back_rendition(job: Job) -> None:
@@ -288,6 +334,8 @@ def retry_job(job: Job, actor: User | None) -> None:
         job = Job.get_by_id(job.id)
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             raise Conflict("Only jobs that failed or were cancelled can be tried again.")
+        if job.kind == renditions.AHEAD:
+            raise Conflict("It is encoded as usual when all of it is here.", code="superseded")
         events.audit(actor, "job.retry", f"job:{job.public_id}")
         if job.kind == "publish":
             _retry_publish(job, actor)
@@ -312,6 +360,8 @@ def _reopen(job: Job) -> None:
     if video.state is VideoState.TRASHED:
         raise Conflict("The video is in the bin. Restore it first.", code="trashed")
     _refuse_unlike(video)
+    if video.original_removed_at is not None:
+        raise Conflict(renditions.ORIGINAL_REMOVED, code="original_removed")
     if job.rendition is not None and renditions.jobs_of(job.rendition):
         raise Conflict("A newer job does the same already.", code="superseded")
     decides = job.kind == "probe" or (job.rendition and job.rendition.profile == SOCIAL.name)
@@ -357,8 +407,6 @@ def retry_video(video: Video, actor: User | None) -> None:
             ).execute()
         renditions.restart(rendition, video, Priority.HIGH)
         if video.poster_version == 0:
-    if video.original_removed_at is not None:
-        raise Conflict(renditions.ORIGINAL_REMOVED, code="original_removed")
             make_poster(video)
 
 

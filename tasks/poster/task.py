@@ -1,20 +1,24 @@
-"""Take the poster: one good picture of a video, small, early."""
+"""Take the poster: one good picture of a video, small, early; or the one that a person chose."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from appliance.db import database
 from appliance.errors import JobFailed
 from appliance.models import Video
 from appliance.states import VideoState
 from storage.media import place
-from tasks import pipeline, sandbox
+from tasks import pictures, pipeline, sandbox
 from tasks.ffmpeg import find_ffmpeg
-from tasks.poster.command import OUTPUT, moments, poster_command
+from tasks.poster import choosing
+from tasks.poster.brought import BROUGHT, HEAD_BYTES, brought_command, demuxer_of
+from tasks.poster.brought import OUTPUT as BROUGHT_OUTPUT
+from tasks.poster.score import POOR, look_at
 from tasks.probe.facts import Probe
-from tasks.sandbox import MIB, Command, Limits
-from tasks.transcode.command import INPUT
+from tasks.renditions import ORIGINAL_REMOVED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +26,14 @@ if TYPE_CHECKING:
     from appliance.models import Job
     from tasks.context import Context, Outcome
 
-PATIENCE_S = 60.0
-# A picture of 1280 × 720 with anything on it has more; a black one has 500 bytes.
-_EMPTY_BYTES = 1500
+OUTPUT = "poster.webp"
+BOX = (1280, 720)
+_QUALITY = 80
+# Where to look for a good one, as shares of the length: past the title, before the end.
+SHARES = (0.1, 0.2, 0.35, 0.5, 0.7, 0.9)
+# The end of a film may lie between its last picture and the end of its sound.
+_BEFORE_S = (0.0, 0.25, 1.0)
+_STAYS = "The poster stays as it was."
 
 
 def take_poster(job: Job, context: Context) -> Outcome:
@@ -32,55 +41,129 @@ def take_poster(job: Job, context: Context) -> Outcome:
         video = Video.get_by_id(job.video_id)
     if video.state is VideoState.TRASHED:
         return None
-    facts = Probe.from_dict(video.facts)
+    picture, at_s = _picture(job, video, context)
+    file = context.folder / OUTPUT
+    # Pixels alone: whatever else a picture told of its maker stays behind.
+    picture.save(file, "WEBP", quality=_QUALITY, method=4)
+
+    def record() -> None:
+        fresh = Video.get_by_id(video.id)
+        choosing.forget_picture(job, video, context.layout)
+        if choosing.is_overtaken(job, fresh):
+            return
+        place(file, context.layout.poster(video.public_id))
+        pipeline.poster_taken(fresh, choosing.choice_of(job.payload), at_s)
+
+    return record
+
+
+def _picture(job: Job, video: Video, context: Context) -> tuple[Image.Image, float | None]:
+    if brought := job.payload.get("custom"):
+        context.report("Reading the picture", 0.1)
+        file = choosing.picture_path(context.layout, video, str(brought))
+        try:
+            return _read_brought(file, context), None
+        except JobFailed:
+            file.unlink(missing_ok=True)
+            raise
+    source, facts = _source(video, context)
+    if "at_s" in job.payload:
+        context.report("Taking the picture", 0.1)
+        at_s = float(job.payload["at_s"])
+        return _at(source, facts, at_s, context), at_s
     context.report("Choosing a picture", 0.1)
-    poster = _best(context.layout.original(video.public_id), facts, context)
-    if poster is None:
+    return _best(source, facts, context)
+
+
+def _source(video: Video, context: Context) -> tuple[Path, Probe]:
+    """The original, or what is left of it."""
+    original = context.layout.original(video.public_id)
+    if original.exists():
+        return original, Probe.from_dict(video.facts)
+    with database.connection_context():
+        film = choosing.film_of(video)
+    if film is None or "probe" not in (film.facts or {}):
+        raise JobFailed(ORIGINAL_REMOVED, permanent=True, code="original_removed")
+    return context.layout.rendition(video.public_id, film.profile), Probe.from_dict(
+        film.facts["probe"]
+    )
+
+
+def _best(source: Path, facts: Probe, context: Context) -> tuple[Image.Image, float]:
+    """The best of some keyframes; if none is good, the best of those very moments."""
+    moments = [round(facts.duration_s * share, 3) for share in SHARES]
+    found: list[tuple[float, int, Image.Image]] = []
+    for exact in (False, True):
+        for number, picture in enumerate(_take(source, facts, moments, context, exact=exact)):
+            if picture is not None:
+                found.append((look_at(picture).score, -number, picture))
+        if found and max(found, key=_order)[0] >= POOR:
+            break
+    if not found and (first := _take(source, facts, [0.0], context, exact=True)[0]) is not None:
+        return first, 0.0
+    if not found:
         raise JobFailed(
             "No picture could be taken from the video for its poster.",
             permanent=True,
             code="no_poster",
         )
-    final = context.layout.poster(video.public_id)
-
-    def record() -> None:
-        place(poster, final)
-        pipeline.poster_taken(video)
-
-    return record
+    _, number, picture = max(found, key=_order)
+    return picture, moments[-number]
 
 
-def _best(original: Path, facts: Probe, context: Context) -> Path | None:
-    """The first moment whose picture isn't empty, else the one with most on it."""
-    (context.folder / INPUT).symlink_to(original)
-    found: list[tuple[int, Path]] = []
-    for number, at_s in enumerate(moments(facts.duration_s)):
-        picture = _take(original, facts, at_s, context)
-        if picture is None:
-            continue
-        kept = picture.rename(context.folder / f"poster-{number}.webp")
-        size_bytes = kept.stat().st_size
-        if size_bytes >= _EMPTY_BYTES:
-            return kept
-        found.append((size_bytes, kept))
-    return max(found)[1] if found else None
+def _order(found: tuple[float, int, Image.Image]) -> tuple[float, int]:
+    """The better; of those that are about as good, the earlier."""
+    return round(found[0], 1), found[1]
 
 
-def _take(original: Path, facts: Probe, at_s: float, context: Context) -> Path | None:
+def _at(source: Path, facts: Probe, at_s: float, context: Context) -> Image.Image:
+    for before_s in _BEFORE_S:
+        (picture,) = _take(source, facts, [max(0.0, at_s - before_s)], context, exact=True)
+        if picture is not None:
+            return picture
+    raise JobFailed(
+        f"There is no picture at {at_s:.1f} s that could be read. {_STAYS} Choose another moment.",
+        permanent=True,
+        code="no_poster",
+    )
+
+
+def _take(
+    source: Path, facts: Probe, moments: list[float], context: Context, *, exact: bool
+) -> list[Image.Image | None]:
     assert facts.video is not None
-    ffmpeg = find_ffmpeg(context.settings)
-    argv = poster_command(
-        facts.video, at_s, ffmpeg=str(ffmpeg), max_pixels=context.settings.max_pixels
-    )
-    command = Command(
-        argv=tuple(argv),
-        folder=context.folder,
-        reads=(original, ffmpeg),
-        limits=Limits(memory_bytes=3072 * MIB, cpu_s=120, file_bytes=16 * MIB),
-    )
+    size = pictures.shown_size(facts.video, BOX)
+    return pictures.take(source, facts, moments, size, context, exact=exact)
+
+
+def _read_brought(file: Path, context: Context) -> Image.Image:
     try:
-        sandbox.run(command, context.settings, check=context.check, timeout_s=PATIENCE_S)
-    except sandbox.TookTooLong:
-        return None
-    made = context.folder / OUTPUT
-    return made if made.exists() and made.stat().st_size > 0 else None
+        with file.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    except FileNotFoundError as exc:
+        raise JobFailed(
+            f"The picture is gone. {_STAYS} Choose it again.", permanent=True, code="no_poster"
+        ) from exc
+    if demuxer_of(head) is None:
+        raise _refused("it is no PNG, JPEG or WebP")
+    words = brought_command(head, BOX, ffmpeg=str(find_ffmpeg(context.settings)))
+    try:
+        ended = pictures.run(words, file, context, name=BROUGHT, cpu_s=30, timeout_s=60)
+    except sandbox.TookTooLong as exc:
+        raise _refused("reading it took too long") from exc
+    made = context.folder / BROUGHT_OUTPUT
+    if not made.exists() or made.stat().st_size == 0:
+        too_large = "max pixel count" in ended.words
+        reason = "it has more pixels than can be read" if too_large else "it is damaged"
+        raise _refused(reason, ended.words)
+    with Image.open(made, formats=["PPM"]) as picture:
+        return picture.convert("RGB")
+
+
+def _refused(reason: str, detail: str = "") -> JobFailed:
+    return JobFailed(
+        f"The picture could not be used: {reason}. {_STAYS} Choose another picture.",
+        permanent=True,
+        code="bad_picture",
+        detail=detail,
+    )

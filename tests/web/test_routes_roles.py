@@ -68,6 +68,7 @@ GET           /api/v1/uploads/limits                                editor  uplo
 GET           /api/v1/videos                                        viewer  read
 GET           /api/v1/videos/{video_id}                             viewer  read
 DELETE,PATCH  /api/v1/videos/{video_id}                             editor  write
+PUT           /api/v1/videos/{video_id}/poster                      editor  write
 GET           /api/v1/videos/{video_id}/renditions                  viewer  read
 DELETE,POST   /api/v1/videos/{video_id}/renditions/{profile}        editor  write
 POST          /api/v1/videos/{video_id}/restore                     editor  write
@@ -156,7 +157,7 @@ POST          /videos/{video_id}/edit                               editor  -
 POST          /videos/{video_id}/keep-original                      editor  -
 GET,POST      /videos/{video_id}/post                               editor  -
 POST          /videos/{video_id}/post/check                         editor  -
-GET           /videos/{video_id}/poster                             editor  -
+GET,POST      /videos/{video_id}/poster                             editor  -
 POST          /videos/{video_id}/renditions/{profile}               editor  -
 POST          /videos/{video_id}/renditions/{profile}/delete        editor  -
 POST          /videos/{video_id}/restore                            editor  -

@@ -1,0 +1,222 @@
+"""Choose the poster of a video: a moment, a picture, or what the box finds best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request, Response, post, put
+from litestar.datastructures import State
+from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.params import FromPath
+from litestar.response import Redirect
+
+from appliance import access
+from appliance.access import Scope
+from appliance.errors import InvalidInput, TooLarge
+from appliance.ids import new_id
+from appliance.models import Job, Role, User, Video
+from storage.background import disk_work, in_thread
+from storage.budget import require_room
+from storage.media import make_folder
+from tasks.poster import choosing
+from tasks.poster.brought import MAX_BYTES, demuxer_of
+from web.auth import needs, principal
+from web.rendition_shapes import PosterShape, load_poster
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CHANGE = needs(Role.EDITOR)
+WRITE = needs(Role.EDITOR, Scope.WRITE)
+_WORDS_BYTES = 10_000
+_WRITTEN_BYTES = 1024**2
+_NO_PICTURE = "Only PNG, JPEG and WebP pictures can become a poster. Choose another picture."
+_TOO_LARGE = f"A poster picture may have {MAX_BYTES // 10**6} MB. Choose a smaller one."
+
+
+class PosterChoiceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One of the two: a moment of the film in seconds, or back to what the box finds best."""
+
+    at_s: float | None = None
+    auto: bool = False
+
+
+@dataclass
+class _PosterOperation(Operation):
+    """Says what the body may be; the handler reads it itself."""
+
+    def __post_init__(self) -> None:
+        words = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "at_s": Schema(type=OpenAPIType.NUMBER, description="A moment, in seconds."),
+                "auto": Schema(type=OpenAPIType.BOOLEAN, description="What the box finds best."),
+            },
+        )
+        picture = Schema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="At most 20 MB."
+        )
+        kinds = ("image/jpeg", "image/png", "image/webp")
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                "application/json": OpenAPIMediaType(schema=words),
+                **{kind: OpenAPIMediaType(schema=picture) for kind in kinds},
+            },
+        )
+
+
+@put(
+    "/api/v1/videos/{video_id:str}/poster",
+    opt=WRITE,
+    tags=["videos"],
+    summary="Choose the poster",
+    status_code=202,
+    operation_class=_PosterOperation,
+    request_max_body_size=None,  # bounded below, with a sentence
+)
+async def choose_poster(
+    request: Request[None, None, State], video_id: FromPath[str]
+) -> PosterShape:
+    """``{"at_s": 12.3}``, ``{"auto": true}``, or a picture as the body. The old poster stays until
+    the new one is there; ``version`` goes up then."""
+    return await _choose(request, video_id)
+
+
+@post(
+    "/videos/{video_id:str}/poster",
+    opt=CHANGE,
+    status_code=202,
+    include_in_schema=False,
+    request_max_body_size=None,
+)
+async def choose_poster_form(
+    request: Request[Any, Any, State], video_id: FromPath[str]
+) -> Redirect | Response[PosterShape]:
+    """The same as a form (``at_s`` or ``auto``), or a picture by script."""
+    chosen = await _choose(request, video_id)
+    if _kind(request).startswith("image/"):
+        return Response(chosen, status_code=202)
+    return Redirect(f"/videos/{video_id}", status_code=303)
+
+
+async def _choose(request: Request[Any, Any, State], video_id: str) -> PosterShape:
+    user = principal(request).user
+    if _kind(request).startswith("image/"):
+        await _take_picture(request, user, video_id)
+    else:
+        wish = await _read_wish(request)
+        if (wish.at_s is None) is not wish.auto:
+            raise InvalidInput("Say a moment, or that the box shall choose.", field="at_s")
+        await in_thread(lambda: _ask(request, user, video_id, at_s=wish.at_s))
+    return await in_thread(lambda: _shape(request, user, video_id))
+
+
+def _kind(request: Request[Any, Any, State]) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def _read_wish(request: Request[Any, Any, State]) -> PosterChoiceBody:
+    if _said_bytes(request) > _WORDS_BYTES:
+        raise TooLarge("That is more than a choice of a poster can be.")
+    if _kind(request) == "application/x-www-form-urlencoded":
+        form = await request.form()
+        words: dict[str, Any] = {"auto": form.get("auto") in ("1", "true", "on")}
+        if str(form.get("at_s") or "").strip():
+            words["at_s"] = _number(str(form.get("at_s")))
+        return PosterChoiceBody(**words)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _WORDS_BYTES:
+            raise TooLarge("That is more than a choice of a poster can be.")
+    try:
+        return msgspec.json.decode(bytes(body), type=PosterChoiceBody)
+    except msgspec.DecodeError as exc:  # of which ValidationError is one
+        raise InvalidInput(
+            "Say the poster as a picture, as {“at_s”: 12.3} or as {“auto”: true}."
+        ) from exc
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError as exc:
+        raise InvalidInput("Write the moment as seconds, such as 12.5.", field="at_s") from exc
+
+
+def _said_bytes(request: Request[Any, Any, State]) -> int:
+    text = request.headers.get("content-length", "0")
+    return int(text) if text.isdecimal() and len(text) < 16 else 0
+
+
+async def _take_picture(request: Request[Any, Any, State], user: User, video_id: str) -> None:
+    """Write the picture beside the video, and make the job that looks into it."""
+    if _said_bytes(request) > MAX_BYTES:
+        raise TooLarge(_TOO_LARGE)
+    brought = new_id()
+    file = await in_thread(lambda: _prepare(request, user, video_id, brought))
+    taken = False
+    try:
+        await _write(request, file)
+        await in_thread(lambda: _ask(request, user, video_id, brought=brought))
+        taken = True
+    finally:
+        if not taken:
+            await disk_work(lambda: file.unlink(missing_ok=True))
+
+
+def _prepare(request: Request[Any, Any, State], user: User, video_id: str, brought: str) -> Path:
+    video = access.get_video(user, video_id)
+    choosing.require_choosable(video)
+    require_room(request.app.state.settings, MAX_BYTES)
+    layout = request.app.state.layout
+    make_folder(layout.video(video.public_id))
+    return choosing.picture_path(layout, video, brought)
+
+
+async def _write(request: Request[Any, Any, State], file: Path) -> None:
+    """The body, in portions. Raises InvalidInput for no picture, TooLarge."""
+    waiting, count = bytearray(), 0
+    async for chunk in request.stream():
+        waiting += chunk
+        if count + len(waiting) > MAX_BYTES:
+            raise TooLarge(_TOO_LARGE)
+        if len(waiting) >= _WRITTEN_BYTES:
+            count += await _append(file, waiting, first=count == 0)
+    count += await _append(file, waiting, first=count == 0)
+
+
+async def _append(file: Path, waiting: bytearray, *, first: bool) -> int:
+    portion = bytes(waiting)
+    waiting.clear()
+    if first and demuxer_of(portion) is None:
+        raise InvalidInput(_NO_PICTURE, code="no_picture")
+
+    def write() -> None:
+        with file.open("ab") as stream:
+            stream.write(portion)
+
+    await disk_work(write)
+    return len(portion)
+
+
+def _ask(
+    request: Request[Any, Any, State],
+    user: User,
+    video_id: str,
+    *,
+    at_s: float | None = None,
+    brought: str | None = None,
+) -> Job:
+    video = access.get_video(user, video_id)
+    layout = request.app.state.layout
+    return choosing.choose(video, user, layout, at_s=at_s, brought=brought)
+
+
+def _shape(request: Request[Any, Any, State], user: User, video_id: str) -> PosterShape:
+    video: Video = access.get_video(user, video_id)
+    return load_poster(video, request.app.state.settings.base_url)
