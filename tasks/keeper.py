@@ -37,8 +37,8 @@ class Refused(Exception):
 
 
 def main() -> int:
-    with socket.socket(fileno=0) as line:
-        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    with socket.socket(fileno=os.dup(0)) as line:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)  # or the connection would never seem closed
         order, given = receive(line)
         if not order.get("argv"):
             line.send(json.dumps({"ready": True}).encode())
@@ -48,6 +48,7 @@ def main() -> int:
         except (Refused, OSError) as exc:
             line.send(json.dumps({"refused": str(exc)}).encode())
             return 1
+        line.send(json.dumps({"started": True}).encode())
         code = follow(process, line)
         if code is not None:
             line.send(json.dumps({"code": code}).encode())

@@ -22,7 +22,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.sandbox import failed_to_start
 
@@ -115,21 +115,29 @@ class UnitChild:
         self._line, self.stdout, self.stderr = line, stdout, stderr
         self._line.setblocking(False)
         self._code: int | None = None
+        self._started = False
 
     def poll(self) -> int | None:
-        if self._code is None:
+        while self._code is None:
             try:
                 said = self._line.recv(65536)
             except BlockingIOError:
                 return None
             except OSError:
                 said = b""
-            # Silence: the unit was killed, by its limit of memory say.
-            answer = json.loads(said) if said else {"code": _KILLED}
-            if "refused" in answer:
-                raise failed_to_start(str(answer["refused"]))
-            self._code = int(answer["code"])
+            self._hear(json.loads(said or b"{}"))
         return self._code
+
+    def _hear(self, answer: dict[str, Any]) -> None:
+        """Silence (an empty answer) is the end of the unit."""
+        if "started" in answer:
+            self._started = True
+        elif "code" in answer:
+            self._code = int(answer["code"])
+        elif "refused" in answer or not self._started:
+            raise failed_to_start(str(answer.get("refused", "The unit ended at once.")))
+        else:
+            self._code = _KILLED  # by its limit of memory, say
 
     def end(self) -> None:
         self._line.close()
@@ -213,6 +221,7 @@ def _take_over(path: Path) -> None:
     try:
         with path.open("rb") as reader, own.open("wb") as writer:
             shutil.copyfileobj(reader, writer, 1 << 20)
+        own.chmod(0o600)
         own.replace(path)
     except PermissionError:
         own.unlink(missing_ok=True)

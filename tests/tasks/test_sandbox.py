@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -23,6 +25,7 @@ from tasks.probe.look import look
 from tasks.sandbox import MIB, Command, Limits, TookTooLong
 from tasks.seccomp import build_filter
 from tests import media
+from tests.end_to_end.box import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,6 +255,16 @@ def test_the_environment_is_empty(
     monkeypatch.setenv("APPLIANCE_CREDENTIALS_KEY", "a secret")
     ended = python("import os; print(sorted(os.environ))", folder, held)
     assert b"APPLIANCE" not in ended.output
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_the_unit_for_jobs_is_held_tightly() -> None:
+    """The score goes from 0 (best) to 10; the threshold is ten times the highest allowed."""
+    judge = ["systemd-analyze", "security", "--offline=true", "--threshold=5", "--no-pager"]
+    done = subprocess.run(
+        [*judge, str(ROOT / "systemd/appliance-sandbox@.service")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr
 
 
 def test_a_sandbox_that_was_asked_for_and_is_missing_is_said(
