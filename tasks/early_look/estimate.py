@@ -43,7 +43,9 @@ def pixels_per_s(facts: Iterable[dict[str, Any] | None]) -> float:
     """From ``Rendition.facts`` of encodes; pure."""
     speeds = []
     for about in facts:
-        if not about or about.get("reused") or about.get("seconds", 0.0) < _WORTH_S:
+        if not about or about.get("reused") or about.get("ahead"):
+            continue  # its time is that of the upload, too
+        if about.get("seconds", 0.0) < _WORTH_S:
             continue
         probe = about["probe"]
         video = probe["video"]

@@ -15,8 +15,10 @@ from appliance.models import Upload, Video
 from appliance.states import UploadState
 from storage import uploads
 from storage.uploads import GrowingFile, UploadAborted
+from tasks import pipeline, profiles
 from tasks.early_look.estimate import pixels_per_s_here
-from tasks.early_look.verdict import LAST_LOOK_BYTES, Beginning, Kind, Verdict, decide
+from tasks.early_look.verdict import LAST_LOOK_BYTES, Beginning, Kind, decide
+from tasks.in_flight.decide import prospect
 from tasks.probe.look import look
 from tasks.probe.task import HEAD_BYTES, limits_of
 from tasks.profiles import SOCIAL
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
 
     from appliance.models import Job
     from tasks.context import Context, Outcome
+    from tasks.in_flight.decide import Prospect
 
 
 def look_early(job: Job, context: Context) -> Outcome:
     """Record a verdict on an upload under way; a file that can't be used is sent no further."""
     with database.connection_context():
         row = _under_way(job)
-        speed = pixels_per_s_here()
+        speed, profile = pixels_per_s_here(), profiles.current(SOCIAL.name)
     if row is None:
         return None  # all of it is here, or it has ended
     known = row.early_look or {}
@@ -43,8 +46,13 @@ def look_early(job: Job, context: Context) -> Outcome:
             length = _copy_beginning(row, copy, context)
         except UploadAborted:
             return None
-        known = _look_at(copy, length, speed, context).to_dict()
-        context.record(lambda: record(row, known))
+        beginning = _look_at(copy, length, context)
+        verdict = decide(beginning, limits_of(context), SOCIAL, pixels_per_s=speed)
+        ahead = prospect(
+            row.public_id, row.rewound, beginning, verdict, profile, pixels_per_s=speed
+        )
+        known = verdict.to_dict()
+        context.record(lambda: _record(row, known, ahead, context))
     # Also when the worker before this one died between its verdict and this.
     if known["verdict"] == Kind.REFUSED:
         with database.connection_context():
@@ -77,20 +85,27 @@ def _copy_beginning(row: Upload, copy: Path, context: Context) -> int | None:
         return reader.length
 
 
-def _look_at(copy: Path, length: int | None, pixels_per_s: float, context: Context) -> Verdict:
+def _look_at(copy: Path, length: int | None, context: Context) -> Beginning:
     with copy.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    beginning = Beginning(
+    return Beginning(
         probe=look(copy, context, size_bytes=length),
         head=head,
         here_bytes=copy.stat().st_size,
         length=length,
     )
-    return decide(beginning, limits_of(context), SOCIAL, pixels_per_s=pixels_per_s)
 
 
-def record(row: Upload, found: dict[str, Any]) -> None:
-    """Write a verdict down and tell of it, unless the upload has ended. In a transaction."""
+def _record(row: Upload, found: dict[str, Any], ahead: Prospect | None, context: Context) -> None:
+    if record(row, found) and ahead is not None and row.video is not None:
+        pipeline.start_ahead(row.video, ahead.to_dict(), ahead.probe, context.settings)
+
+
+def record(row: Upload, found: dict[str, Any]) -> bool:
+    """Write a verdict down and tell of it, unless the upload has ended. In a transaction.
+
+    Whether the upload still goes on.
+    """
     changed = Upload.update(early_look=found).where(*_same(row)).execute()
     video = row.video
     if changed and video is not None:
@@ -101,6 +116,7 @@ def record(row: Upload, found: dict[str, Any]) -> None:
             video_id=video.public_id,
             **found,
         )
+    return bool(changed)
 
 
 def _same(row: Upload) -> tuple[Any, ...]:
