@@ -14,14 +14,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.clock import now
 from appliance.models import Job, JobSample, Rendition, Video
 from appliance.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 # Of each kind and profile; older ones are of another ffmpeg, another setting, another machine.
@@ -227,10 +227,13 @@ def forecasts() -> dict[int, Forecast]:
     return found
 
 
-def ready_range(video: Video) -> tuple[datetime, datetime] | None:
-    """When its version for posting will be there, at the earliest and at the latest.
+def ready_range(
+    video: Video, profile: str = "social", *, soon: Mapping[int, Forecast] | None = None
+) -> tuple[datetime, datetime] | None:
+    """When that version of it will be there, at the earliest and at the latest.
 
-    None: it is there, nothing makes it, or nobody can tell.
+    None: it is there, nothing makes it, or nobody can tell. ``soon``: the forecasts, if they were
+    made a moment ago.
     """
     job = (
         Job.select(Job.id)
@@ -238,13 +241,15 @@ def ready_range(video: Video) -> tuple[datetime, datetime] | None:
         .where(
             Job.video == video,
             Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
-            Rendition.profile == "social",
+            Rendition.profile == profile,
             Rendition.ready_at.is_null(),
         )
         .order_by(Job.state.desc())
         .first()
     )
-    forecast = forecasts().get(job.id) if job is not None else None
+    if job is None:
+        return None
+    forecast = (forecasts() if soon is None else soon).get(job.id)
     if forecast is None or forecast.left is None:
         return None
     at = now()
@@ -279,8 +284,7 @@ def _samples_of(rows: Iterable[Job]) -> defaultdict[tuple[str, str], list[tuple[
     found: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     if kinds:
         columns = JobSample.kind, JobSample.profile, JobSample.work, JobSample.seconds
-        for kind, profile, work, seconds in (
-            JobSample.select(*columns).where(JobSample.kind.in_(kinds)).tuples()
-        ):
+        rows_of_samples: Any = JobSample.select(*columns).where(JobSample.kind.in_(kinds)).tuples()
+        for kind, profile, work, seconds in rows_of_samples:
             found[kind, profile].append((work, seconds))
     return found

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.models import Account, Attempt, PostTarget
 from appliance.states import TARGET_ENDED, PostState, TargetState
+from web import lateness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from appliance.models import Post
+    from web.lateness import Lateness
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class PostShape:
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    warning: str | None
+    """Of a scheduled one: that the video won't be ready in time. It goes out when it is."""
+    ready_from: datetime | None
+    ready_by: datetime | None
     status_url: str
 
 
@@ -80,7 +86,10 @@ def load_accounts(accounts: Sequence[Account]) -> list[AccountShape]:
 
 
 def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
-    """Shapes for posts in hand (with their videos joined), in their order; three queries."""
+    """Shapes for posts in hand (with their videos joined), in their order.
+
+    Three queries, and some for each that is scheduled and whose video isn't ready.
+    """
     targets: defaultdict[int, dict[int, PostTarget]] = defaultdict(dict)
     rows = list(
         PostTarget.select(PostTarget, Account)
@@ -91,6 +100,7 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
     for target in rows:
         targets[target.post_id][target.account_id] = target  # the newest generation stays
     tries = _count_tries(rows)
+    late = {post.id: lateness.of_post(post, post.time_zone) for post in posts}
     return [
         PostShape(
             post_id=post.public_id,
@@ -107,9 +117,19 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
             updated_at=post.updated_at,
             finished_at=post.finished_at,
             status_url=status_url(post, base_url),
+            **warning_of(late[post.id]),
         )
         for post in posts
     ]
+
+
+def warning_of(late: Lateness | None) -> dict[str, Any]:
+    """The fields that say so."""
+    return {
+        "warning": late.sentence if late is not None else None,
+        "ready_from": late.ready_from if late is not None else None,
+        "ready_by": late.ready_by if late is not None else None,
+    }
 
 
 def status_url(post: Post, base_url: str) -> str:

@@ -40,7 +40,7 @@ from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
 from tasks import profile_choices
 from tasks.retrying import may_help
-from web import progress, words
+from web import lateness, progress, words
 from web.progress import Progress, Work
 from web.words import Badge, _
 
@@ -291,6 +291,8 @@ class PostRow:
     error: str
     may_retry: bool
     may_cancel: bool
+    late: str
+    """That it won't be ready in time, if so."""
     targets: list[TargetRow] = field(default_factory=list)
 
 
@@ -339,6 +341,7 @@ def _post_row(
             t.state in (TargetState.WAITING, TargetState.STAGING, TargetState.STAGED)
             for t in targets
         ),
+        late=late.sentence if (late := lateness.of_post(post, zone)) is not None else "",
         targets=[_target_row(target, may_change=may_change) for target in targets],
     )
 

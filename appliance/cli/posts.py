@@ -67,6 +67,8 @@ def post(
         print_results(made, items)
     else:
         click.echo(f"{made['post_id']}  {made['status']}")
+        if made.get("warning"):
+            click.echo(made["warning"], err=True)
     return 1 if made["status"] in ("failed", "partial") else 0
 
 

@@ -17,7 +17,7 @@ from appliance.models import Post, Role, User, Video
 from appliance.settings import Settings
 from appliance.states import PostState, VideoState
 from tasks.publish import dispatch
-from web import idempotency, post_form
+from web import idempotency, lateness, post_form
 from web.auth import needs, principal
 from web.post_form import Typed
 from web.rows import load_posts
@@ -125,7 +125,14 @@ def _context(
     request: Request[Any, Any, State], video: Video, typed: Typed, problems: dict[str, str]
 ) -> dict[str, Any]:
     offered = post_form.choices(video, typed, request.app.state.settings)
+    zone = principal(request).user.time_zone
+    try:
+        due = post_form.publish_at(typed, zone)
+    except InvalidInput:
+        due = None
+    platforms = [choice.platform for choice in offered if choice.checked]
     return {
+        "late": lateness.of_choice(video, platforms, due, zone),
         "video_id": video.public_id,
         "video_title": video.title,
         "ready": video.state is VideoState.READY,

@@ -17,6 +17,7 @@ from appliance.errors import InvalidInput
 from appliance.models import Post, Role
 from appliance.states import AccountState, PostState
 from tasks.publish import dispatch
+from web import lateness, words
 from web.auth import needs, principal
 from web.cursors import take_page
 from web.idempotency import fingerprint, once, read_key
@@ -58,9 +59,15 @@ class Settlement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class PostTaken(msgspec.Struct, kw_only=True):
+    """``warning``: that the video won't be ready at the chosen time; the post goes out when it is,
+    between ``ready_from`` and ``ready_by``, as far as anybody can tell."""
+
     post_id: str
     status: str
     status_url: str
+    warning: str | None = None
+    ready_from: str | None = None
+    ready_by: str | None = None
 
 
 @post(
@@ -94,6 +101,7 @@ def create_post(request: AnyRequest, data: JSONBody[NewPost]) -> Response[PostTa
             "post_id": made.public_id,
             "status": str(made.state),
             "status_url": status_url(made, settings.base_url),
+            **_warning(made),
         }
 
     with database.connection_context():
@@ -232,6 +240,18 @@ def reconnect_account(request: AnyRequest, account_id: FromPath[str]) -> Account
             accounts.mark_connected(account, actor=user)
             dispatch.account_settled(account)
         return load_accounts([account])[0]
+
+
+def _warning(made: Post) -> dict[str, str | None]:
+    """As text, because the answer is kept for those who ask again with the same key."""
+    late = lateness.of_post(made, made.time_zone)
+    if late is None:
+        return {}
+    return {
+        "warning": late.sentence,
+        "ready_from": words.machine_time(late.ready_from),
+        "ready_by": words.machine_time(late.ready_by),
+    }
 
 
 def _base_url(request: AnyRequest) -> str:
