@@ -43,10 +43,11 @@ _USE_NOTED_EVERY = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class PublicFile:
-    """What a link leads to."""
+    """What a link leads to, and until when."""
 
     path: Path
     content_type: str
+    expires_at: datetime
 
 
 class PublicLinks:
@@ -119,7 +120,7 @@ class PublicLinks:
         moment = now()
         if link is None or link.revoked_at is not None or link.expires_at <= moment:
             return None
-        found = self._file(link.video, link.rendition)
+        found = self._file(link.video, link.rendition, link.expires_at)
         if found and (link.last_used_at is None or moment - link.last_used_at > _USE_NOTED_EVERY):
             PublicLink.update(last_used_at=moment).where(PublicLink.id == link.id).execute()
         return found
@@ -130,19 +131,25 @@ class PublicLinks:
         expected = self._mac(rendition_id, expires_s, generation)
         if not hmac.compare_digest(mac, expected) or rendition is None:
             return None
-        if datetime.fromtimestamp(expires_s, UTC) <= now():
+        expires_at = datetime.fromtimestamp(expires_s, UTC)
+        if expires_at <= now():
             return None
-        return self._file(rendition.video, rendition)
+        return self._file(rendition.video, rendition, expires_at)
 
-    def _file(self, video: Video, rendition: Rendition | None) -> PublicFile | None:
+    def _file(
+        self, video: Video, rendition: Rendition | None, expires_at: datetime
+    ) -> PublicFile | None:
         if video.state is VideoState.TRASHED:
             return None
         if rendition is None:
-            return PublicFile(self.layout.original(video.public_id), original_type(video)[0])
+            if video.original_removed_at is not None:
+                return None
+            original = self.layout.original(video.public_id)
+            return PublicFile(original, original_type(video)[0], expires_at)
         if rendition.state is not RenditionState.READY:
             return None
         path = self.layout.rendition(video.public_id, rendition.profile)
-        return PublicFile(path, RENDITION_FILES[rendition.profile].media_type)
+        return PublicFile(path, RENDITION_FILES[rendition.profile].media_type, expires_at)
 
     def _mac(self, rendition_id: str, expires_s: int, generation: int) -> str:
         text = f"{rendition_id}.{expires_s}.{generation}"

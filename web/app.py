@@ -147,12 +147,14 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
     # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
     app.asgi_handler = RequestLog(
         SecurityHeaders(
-            SayTus(
-                FormToken(
-                    Authentication(app.asgi_handler, settings),
-                    key=vault.derive("form token"),
-                    cookie=cookie_name(settings, "csrf"),
-                    secure=settings.https,
+            public.GrantedFiles(
+                SayTus(
+                    FormToken(
+                        Authentication(app.asgi_handler, settings),
+                        key=vault.derive("form token"),
+                        cookie=cookie_name(settings, "csrf"),
+                        secure=settings.https,
+                    )
                 )
             ),
             https=settings.https,

@@ -18,6 +18,7 @@ from appliance.migrate import migrate
 from storage import uploads
 from tasks.queue import connect
 from web import heartbeat
+from web.granted import Granted
 from web.live import Live
 from web.practice.app import practising
 
@@ -38,6 +39,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     await anyio.to_thread.run_sync(heartbeat.beat, listen, now())
     live = app.state.live = Live(settings)
     live.start()
+    granted = app.state.granted = Granted(settings.database_path)
     await app.state.joins.resume()
     beating = asyncio.create_task(heartbeat.beat_for_ever(listen))
     with _told_of_signals(live):
@@ -49,6 +51,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
             with contextlib.suppress(asyncio.CancelledError):
                 await beating
             live.stop()
+            granted.close()
             await app.state.joins.stop()
             await anyio.to_thread.run_sync(heartbeat.remove)
 

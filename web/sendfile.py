@@ -66,7 +66,9 @@ class SendFile:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Raises NotFound, before anything is sent, when the file is gone."""
-        handle = await anyio.to_thread.run_sync(self._open)
+        # Here, not in a thread: what is asked for in parts is asked for again and again, so its
+        # name is in memory, and a thread would cost more than all the rest of a small part.
+        handle = self._open()
         try:
             await self._answer(handle, scope, receive, send)
         finally:

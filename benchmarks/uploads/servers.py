@@ -62,7 +62,7 @@ def ours(folder: Path, name: str, *, listen: str = "", **environ: str) -> Iterat
     env = {k: v for k, v in os.environ.items() if not k.startswith(("APPLIANCE_", "MALLOC_"))}
     env |= {"APPLIANCE_DATA": str(settings.data), "APPLIANCE_LISTEN": settings.listen, **environ}
     command = [sys.executable, "-m", "appliance.cli", "web"]
-    with _running(command, settings.listen, folder / f"{name}.log", env) as pid:
+    with running(command, settings.listen, folder / f"{name}.log", env) as pid:
         yield Server(
             name,
             "tus",
@@ -98,7 +98,7 @@ def _furnish(settings: Settings) -> tuple[str, str]:
 @contextmanager
 def through_caddy(folder: Path, name: str) -> Iterator[Server]:
     """Ours on a socket, behind Caddy with docs/proxy/Caddyfile, without TLS."""
-    caddy = _program("caddy")
+    caddy = program("caddy")
     path, target = folder / "web.sock", f"127.0.0.1:{free_port()}"
     config = folder / "Caddyfile"
     config.write_text("{\n\tadmin off\n}\n" + CADDYFILE.read_text())
@@ -107,7 +107,7 @@ def through_caddy(folder: Path, name: str) -> Iterator[Server]:
     env = {**os.environ, **names, "HOME": str(folder)}
     with (
         ours(folder, name, listen=f"unix:{path}") as server,
-        _running(command, target, folder / "caddy.log", env) as pid,
+        running(command, target, folder / "caddy.log", env) as pid,
     ):
         yield replace(server, target=target, pids=[pid, *server.pids])
 
@@ -125,7 +125,7 @@ def tus_node(folder: Path) -> Iterator[Server]:
     files, port = folder / "node", free_port()
     files.mkdir()
     command = [find_node(), str(PEERS / "tus_server.mjs"), str(files), str(port)]
-    with _running(command, f"127.0.0.1:{port}", folder / "node.log") as pid:
+    with running(command, f"127.0.0.1:{port}", folder / "node.log") as pid:
         yield Server("@tus/server", "tus", f"127.0.0.1:{port}", [pid], [files], pages=["/ping"])
 
 
@@ -154,8 +154,8 @@ http {{
 }}
 """
     )
-    command = [_program("nginx"), "-c", str(config), "-p", str(home), "-e", f"{home}/logs/error"]
-    with _running(command, f"127.0.0.1:{port}", folder / "nginx.log") as pid:
+    command = [program("nginx"), "-c", str(config), "-p", str(home), "-e", f"{home}/logs/error"]
+    with running(command, f"127.0.0.1:{port}", folder / "nginx.log") as pid:
         yield Server(
             "nginx PUT", "put", f"127.0.0.1:{port}", [pid], [home / "files"], pages=["/ping"]
         )
@@ -174,7 +174,7 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     if path is None:
         raise SystemExit(f"{name} is needed to compare with. On Debian: apt-get install {name}")
@@ -182,7 +182,7 @@ def _program(name: str) -> str:
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], target: str, log: Path, env: dict[str, str] | None = None
 ) -> Iterator[int]:
     """Until it answers on ``target``; ended at the end."""

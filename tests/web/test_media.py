@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,7 +13,8 @@ import httpx
 import pytest
 
 from appliance.access import Scope
-from appliance.models import Rendition, Role, User, Video, Visibility
+from appliance.clock import now
+from appliance.models import PublicLink, Rendition, Role, User, Video, Visibility
 from appliance.states import RenditionState, VideoState
 from appliance.vault import open_vault
 from storage.public_links import PublicLinks
@@ -183,6 +185,40 @@ def test_dead_links_look_alike(client: httpx.Client, public: str) -> None:
     revoked = client.get(public, headers={"Accept": "application/json"})
     assert unknown.status_code == revoked.status_code == 404
     assert unknown.json()["detail"] == revoked.json()["detail"]
+
+
+@pytest.mark.parametrize("end", ["revoked", "trashed", "expired", "not ready"])
+def test_a_link_that_was_used_just_now_dies_at_once(
+    client: httpx.Client, public: str, video: Video, settings: Settings, end: str
+) -> None:
+    """It is remembered as good, but only as long as nobody writes anything."""
+    link, url = PublicLinks(settings, open_vault(settings)).issue(
+        video, Rendition.get(), purpose="post", by=None, lifetime_s=3600
+    )
+    path = urlsplit(url).path
+    for _ in range(3):
+        assert client.get(path).content == BODY
+    if end == "revoked":
+        PublicLinks(settings, open_vault(settings)).revoke(link)
+    elif end == "trashed":
+        Video.update(state=VideoState.TRASHED).where(Video.id == video.id).execute()
+    elif end == "not ready":
+        Rendition.update(state=RenditionState.PENDING).execute()
+    else:
+        PublicLink.update(expires_at=now()).execute()
+    for _ in range(2):
+        assert client.get(path).status_code == 404
+
+
+def test_a_link_that_runs_out_unnoticed_is_dead(
+    client: httpx.Client, video: Video, settings: Settings
+) -> None:
+    """Nothing is written when its time is over."""
+    links = PublicLinks(settings, open_vault(settings))
+    expires = (now() + timedelta(seconds=2)).replace(microsecond=0)
+    path = urlsplit(links.signed_url(video, Rendition.get(), expires=expires)).path
+    assert client.get(path).status_code == 200
+    wait_until("it has run out", lambda: client.get(path).status_code == 404, seconds=5)
 
 
 def test_guessing_is_slowed_down(client: httpx.Client, public: str) -> None:

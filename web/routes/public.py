@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from litestar import Request, Response, get, route
 from litestar.datastructures import State
 from litestar.enums import HttpMethod
@@ -16,6 +18,14 @@ from appliance.errors import NotFound, TooManyAttempts
 from storage.public_links import PublicLinks
 from web.auth import PUBLIC, client_address
 from web.sendfile import SendFile, content_disposition
+
+if TYPE_CHECKING:
+    from litestar.types import Receive, Send
+
+    from appliance.settings import Settings
+    from appliance.vault import Vault
+    from storage.public_links import PublicFile
+    from web.granted import Granted
 
 # Platforms' fetchers ask here before they fetch; nothing else is for machines.
 ROBOTS = "User-agent: *\nAllow: /public/\nDisallow: /\n"
@@ -58,14 +68,8 @@ class Guesses:
         self._seen[address] = (started, count + 1)
 
 
-@route(
-    "/public/{token:str}/{name:str}",
-    http_method=_READ,
-    opt=PUBLIC,
-    sync_to_thread=True,
-    include_in_schema=False,
-)
-def public_file(
+@route("/public/{token:str}/{name:str}", http_method=_READ, opt=PUBLIC, include_in_schema=False)
+async def public_file(
     request: Request[Any, Any, State], token: FromPath[str], name: FromPath[str]
 ) -> ASGIApp:
     """Unknown, expired and revoked links look alike. ``name`` is for the eye alone."""
@@ -73,11 +77,46 @@ def public_file(
     guesses: Guesses = state.setdefault("guesses", Guesses())
     address = client_address(request.scope)
     guesses.check(address)
-    with database.connection_context():
-        found = PublicLinks(state.settings, state.vault).resolve(token)
+    granted: Granted = state.granted
+    found = granted.get(token)
     if found is None:
-        guesses.note(address)
-        raise NotFound("This link leads nowhere. It may have expired or been withdrawn.")
+        version = granted.version()
+        found = await anyio.to_thread.run_sync(_resolve, state.settings, state.vault, token)
+        if found is None:
+            guesses.note(address)
+            raise NotFound("This link leads nowhere. It may have expired or been withdrawn.")
+        granted.keep(token, found, version)
+    return _send(found, name)
+
+
+def _resolve(settings: Settings, vault: Vault, token: str) -> PublicFile | None:
+    with database.connection_context():
+        return PublicLinks(settings, vault).resolve(token)
+
+
+class GrantedFiles:
+    """ASGI middleware: files of links that are known to be good, past routing and signing in.
+
+    A film is asked for in hundreds of parts; all that a router does costs more than a part.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            first, _, rest = scope["path"].removeprefix("/").partition("/")
+            token, _, name = rest.partition("/")
+            if first == "public" and name and "/" not in name:
+                found = scope["app"].state.granted.get(token)
+                if found is not None:
+                    with suppress(NotFound):  # raised before anything was sent
+                        await _send(found, name)(scope, receive, send)
+                        return
+        await self.app(scope, receive, send)
+
+
+def _send(found: PublicFile, name: str) -> SendFile:
     return SendFile(
         found.path,
         found.content_type,
