@@ -1,8 +1,9 @@
 """How much of the disk one person's videos may take.
 
-What counts: the originals of the videos that are theirs and not deleted for good (the bin counts),
-and what was promised to their uploads under way, those of their guests included. A file that has
-arrived is never refused for a quota: it is checked before bytes are sent, not after.
+What counts: the originals of the videos that are theirs and not deleted for good (the bin counts,
+what a policy has removed does not), and what was promised to their uploads under way, those of
+their guests included. A file that has arrived is never refused for a quota: it is checked before
+bytes are sent, not after.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def quota_of(settings: Settings, user: User) -> int | None:
 def used_bytes(user: User, *, without: Upload | None = None) -> int:
     """What counts against the quota; ``without``: an upload that is not to be counted."""
     originals = Video.select(fn.SUM(Video.size_bytes)).where(
-        Video.owner == user, Video.received_at.is_null(False)
+        Video.owner == user,
+        Video.received_at.is_null(False),
+        Video.original_removed_at.is_null(),
     )
     promised = fn.MAX(fn.COALESCE(Upload.length, Upload.expected_bytes), Upload.settled_offset)
     # The parts of a final upload, once it is begun, count with it.

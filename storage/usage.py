@@ -6,7 +6,8 @@ Only what no row knows (posters, files of nobody) is what the last look through 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from peewee import fn
@@ -18,13 +19,15 @@ from storage.budget import OPEN_UPLOADS, Room
 from storage.orphans import Amount, measure
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from peewee import ModelSelect
 
     from appliance.settings import Settings
     from storage.layout import Layout
 
 # The row that says what the last look through all files found, and when that was.
 LOOKED = "storage_looked"
+# The row that says how full the box is, for pages that can't sum up all videos each time.
+WARNED = "storage_warned"
 NEWEST_DAMAGES = 100
 
 
@@ -56,9 +59,8 @@ class Usage:
     parts: list[Part]
     videos_bytes: int
     orphans: Amount
-    looked_at: str | None
-    damaged: list[Damaged] = field(default_factory=list)
-    damaged_count: int = 0
+    looked_at: datetime | None
+    damaged: int
 
     @property
     def nearly_full(self) -> bool:
@@ -71,6 +73,30 @@ def nearly_full(room: Room, total_bytes: int, videos_bytes: int) -> bool:
     if fillable > 0 and (fillable - max(0, room.on_disk)) / fillable >= budget.NEARLY_FULL:
         return True
     return room.budget is not None and videos_bytes >= budget.NEARLY_FULL * room.budget
+
+
+@dataclass(frozen=True)
+class Warned:
+    """How full the box was a moment ago. Bytes, rounded to two digits."""
+
+    nearly_full: bool = False
+    free_for_uploads_bytes: int = 0
+
+
+def warned() -> Warned:
+    """As the last sweep found it. Wants a connection."""
+    row = Setting.get_or_none(Setting.name == WARNED)
+    return Warned(**row.value) if row is not None else Warned()
+
+
+def look_how_full(settings: Settings, layout: Layout) -> Warned:
+    """The same, of this moment."""
+    room = budget.room(settings, layout)
+    total = shutil.disk_usage(layout.data).total
+    if not nearly_full(room, total, room.used):
+        return Warned()
+    left = max(0, room.for_uploads)
+    return Warned(True, round(left, 2 - len(str(left))))
 
 
 def take_stock(settings: Settings, layout: Layout) -> Usage:
@@ -89,27 +115,38 @@ def take_stock(settings: Settings, layout: Layout) -> Usage:
         Part("backups", *_amount(_backups(settings))),
     ]
     orphans = Amount(looked.get("orphans", 0), looked.get("orphans_bytes", 0))
-    damages = Damage.select(Damage, Video).join(Video).order_by(Damage.id.desc())
+    looked_at = looked.get("at")
     return Usage(
         total_bytes=shutil.disk_usage(layout.data).total,
         room=room,
         parts=parts,
         videos_bytes=budget.used_bytes(),
         orphans=orphans,
-        looked_at=looked.get("at"),
-        damaged=[
-            Damaged(
-                row.video.public_id,
-                row.video.title,
-                row.name,
-                row.problem,
-                row.mending,
-                row.found_at,
-            )
-            for row in damages.limit(NEWEST_DAMAGES)
-        ],
-        damaged_count=Damage.select().count(),
+        looked_at=datetime.fromisoformat(looked_at) if looked_at else None,
+        damaged=Damage.select().count(),
     )
+
+
+def damaged_files(visible: ModelSelect[Video]) -> list[Damaged]:
+    """The newest first, of the videos of a query."""
+    rows = (
+        Damage.select(Damage, Video)
+        .join(Video)
+        .where(Video.id.in_(visible.select(Video.id)))
+        .order_by(Damage.id.desc())
+        .limit(NEWEST_DAMAGES)
+    )
+    return [
+        Damaged(
+            row.video.public_id,
+            row.video.title,
+            row.name,
+            row.problem,
+            row.mending,
+            row.found_at,
+        )
+        for row in rows
+    ]
 
 
 def looked_before() -> dict[str, Any]:

@@ -119,6 +119,7 @@ def sweep(settings: Settings) -> None:
         lambda: trash.empty_old(settings, layout),
         lambda: ballast.take_on(settings, layout),
         lambda: tidy.start_due(settings),
+        lambda: tidy.note_how_full(settings, layout),
         lambda: jobs.prune(older_than=now() - timedelta(days=settings.keep_jobs_days)),
         prune_rows,
     ]

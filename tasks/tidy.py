@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from appliance import jobs
 from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.models import Priority, Rendition, Setting, Video
-from storage import inspection, orphans
+from storage import inspection, orphans, usage
 from storage.budget import used_bytes
 from storage.inspection import CONTENT, MISSING, Wrong
 from storage.orphans import Amount
@@ -76,6 +77,13 @@ def _write(name: str, value: dict[str, Any]) -> None:
     Setting.insert({Setting.name: name, **columns}).on_conflict(
         conflict_target=[Setting.name], update=columns
     ).execute()
+
+
+def note_how_full(settings: Settings, layout: Layout) -> None:
+    """For the pages that warn. Written only when it has changed."""
+    found = asdict(usage.look_how_full(settings, layout))
+    if found != _read(usage.WARNED):
+        _write(usage.WARNED, found)
 
 
 # The daily look

@@ -83,6 +83,8 @@ class VideoShape:
     received_at: datetime | None
     ready_at: datetime | None
     deleted_at: datetime | None
+    keep_original: bool
+    original_removed_at: datetime | None
     social_ready_status: str
     social_ready_url: str | None
     social_ready_at: datetime | None
@@ -168,6 +170,8 @@ def load_videos(
                 received_at=video.received_at,
                 ready_at=video.ready_at,
                 deleted_at=video.deleted_at,
+                keep_original=video.keep_original,
+                original_removed_at=video.original_removed_at,
                 social_ready_status=social_status(video, rendition),
                 social_ready_url=(
                     links.signed_url(video, ready)

@@ -42,6 +42,7 @@ TAGS = {
     "accounts": "Where posts go",
     "jobs": "The work behind it",
     "profiles": "How versions are made",
+    "storage": "What takes room, and what becomes of it",
     "events": "What happens, as it happens",
 }
 

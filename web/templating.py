@@ -73,6 +73,7 @@ def make_environment(settings: Settings) -> Environment:
         took=words.took,
         joined=words.joined,
         ago=lambda when: words.ago(when, now()),
+        leaves_bin=lambda deleted: words.until(deleted, settings.trash_days, now()),
         time_tag=_time_tag,
         full_time=_full_time,
         clock_time=_clock_time,

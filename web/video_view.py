@@ -12,11 +12,12 @@ from appliance.states import JobState, PostState, RenditionState, VideoState
 from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
 from tasks.profiles import PREVIEW, SOCIAL
-from web import activity, playing, progress, version_rows, words
+from web import activity, playing, progress, storage_view, version_rows, words
 from web.activity import Activity
 from web.playing import Playing
 from web.progress import Phase, Work
 from web.rows import PostRow, VideoCard, load_cards, load_posts, load_work
+from web.storage_view import DamagedShape
 from web.version_rows import Versions, codecs_of, describe, how_made
 from web.words import _
 
@@ -48,6 +49,7 @@ class VideoView:
     posts: list[PostRow]
     activity: Activity
     problem: str
+    damaged: list[DamagedShape]
     detail: str
     may_post: bool
     may_make: bool
@@ -113,6 +115,7 @@ def load(
         posts=load_posts(user, posts, zone=zone),
         activity=activity.load(user, video, activities),
         problem=(video.error or "") if video.state is VideoState.FAILED else "",
+        damaged=storage_view.damaged(user, video),
         detail=video.error_detail or "",
         may_post=changes and not (video.state is VideoState.FAILED and video.facts is None),
         may_make=changes and video.state is VideoState.READY and _on_demand(social),

@@ -267,6 +267,19 @@ def _ahead(seconds: float, when: datetime, now: datetime) -> str:
 
 
 def day(when: datetime, now: datetime) -> str:
+def days(number: float) -> str:
+    """ "1 day", "7 days"; parts of days in hours."""
+    if number < 1:
+        return _("{n} h", n=max(1, round(number * 24)))
+    return _("1 day") if round(number) == 1 else _("{n} days", n=round(number))
+
+
+def until(since: datetime, lasts_days: float, now: datetime) -> str:
+    """When something that lasts so many days ends: "in 5 days", "within the hour"."""
+    left_days = lasts_days - (now - since).total_seconds() / 86400
+    return _("in {time}", time=days(left_days)) if left_days > 1 / 24 else _("within the hour")
+
+
     """A date: "14 Mar", with the year when it isn't this one."""
     text = f"{when.day} {when:%b}"
     return text if when.year == now.year else f"{text} {when.year}"

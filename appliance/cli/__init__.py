@@ -24,6 +24,7 @@ from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.profiles import profiles
 from appliance.cli.reference import reference
 from appliance.cli.remaking import night, remake
+from appliance.cli.storage import storage
 from appliance.cli.upload import upload
 from appliance.cli.uploads import uploads
 from appliance.cli.videos import videos
@@ -46,7 +47,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post, jobs,
-    profiles, night, accounts, demo, reference,
+    profiles, night, accounts, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -48,6 +48,8 @@ POST          /api/v1/jobs/{job_id}/cancel                          editor  writ
 POST          /api/v1/jobs/{job_id}/retry                           editor  write
 GET           /api/v1/night                                         viewer  read
 PUT           /api/v1/night                                         admin   admin
+DELETE        /api/v1/bin                                           editor  write
+DELETE        /api/v1/bin/{video_id}                                editor  write
 GET           /api/v1/openapi.json                                  public
 GET           /api/v1/openapi.json/openapi.json                     public
 GET           /api/v1/openapi.json/{path}                           public
@@ -61,6 +63,10 @@ POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
 GET           /api/v1/profiles                                      viewer  read
 PATCH         /api/v1/profiles                                      admin   admin
 DELETE,POST   /api/v1/renditions/remake                             editor  write
+GET           /api/v1/storage                                       viewer  read
+PATCH         /api/v1/storage/policy                                admin   admin
+POST          /api/v1/storage/sweep                                 admin   admin
+POST          /api/v1/storage/verify                                admin   admin
 GET           /api/v1/uploads                                       editor  read
 POST          /api/v1/uploads                                       editor  upload
 DELETE        /api/v1/uploads/{upload_id}                           editor  write
@@ -75,6 +81,8 @@ POST          /api/v1/videos/{video_id}/restore                     editor  writ
 POST          /api/v1/videos/{video_id}/retry                       editor  write
 GET           /api/v1/videos/{video_id}/status                      viewer  read
 POST          /api/v1/videos/{video_id}/upload/complete             editor  upload
+GET,POST      /bin/empty                                            editor  -
+GET,POST      /bin/{video_id}/remove                                editor  -
 *             /files                                                own
 GET,POST      /guest-links                                          editor  -
 GET,POST      /guest-links/{link_id}                                editor  -
@@ -145,6 +153,11 @@ POST          /settings/video/remake                                admin   -
 GET,POST      /setup/{token}                                        public
 GET,POST      /sign-in                                              public
 GET,HEAD      /static/{file_path}                                   public
+GET           /storage                                              viewer  -
+GET           /storage/_policies                                    viewer  -
+POST          /storage/policy                                       admin   -
+POST          /storage/sweep                                        admin   -
+POST          /storage/verify                                       admin   -
 GET           /upload                                               editor  -
 POST          /upload/{capability}                                  own
 GET           /uploads                                              editor  -

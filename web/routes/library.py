@@ -13,6 +13,7 @@ from appliance import access, guest_links
 from appliance.db import database
 from appliance.errors import NotFound
 from appliance.models import GuestLink, Role, User, Video
+from storage.usage import Warned, warned
 from web import listing
 from web.auth import needs, principal
 from web.listing import Wanted
@@ -48,6 +49,7 @@ def library(
         )
         context = {
             "wanted": wanted,
+            "storage": warned() if access.at_least(user, Role.ADMIN) else Warned(),
             "tabs": listing.load_tabs(user, wanted),
             "in_bin": listing.count_bin(user),
             "cards": load_cards(user, request.app.state.layout, videos),

@@ -76,6 +76,11 @@ def media_file(
 
 def _find(video: Video, name: str, layout: Layout) -> _Found:
     if name == "original":
+        if video.original_removed_at is not None:
+            raise NotFound(
+                "The original of this video was removed to save space. Its versions are there.",
+                code="original_removed",
+            )
         path = layout.original(video.public_id)
         return _Found(path, original_type(video)[0], video.filename)
     if name == "poster.webp":

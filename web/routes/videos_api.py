@@ -37,6 +37,8 @@ class VideoChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     visibility: Visibility | None = None
     tags: list[str] | None = None
     """All of them: those that are not named are taken away."""
+    keep_original: bool | None = None
+    """True: it stays, whatever the policy for originals says."""
     social_ready_status: str | None = None
     """Only "pending": make the version for posting again."""
 
@@ -164,6 +166,8 @@ def change_video(
             visibility=data.visibility,
             tag_names=data.tags,
         )
+        if data.keep_original is not None:
+            videos.keep_original(video, actor=user, keep=data.keep_original)
         if data.social_ready_status is not None:
             pipeline.retry_video(video, user)
         return _one(request, video_id)
