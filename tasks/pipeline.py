@@ -13,6 +13,7 @@ it has been looked at. Renditions are then made when a post wants one, or a pers
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import peewee
@@ -22,16 +23,18 @@ from appliance import events, jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
-from appliance.models import Damage, Job, PosterChoice, Priority, Rendition, Video
+from appliance.models import Damage, Job, Method, PosterChoice, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import asking, profiles, renditions
+from tasks.acceptance import BROWSERS
+from tasks.probe.facts import Probe
 from tasks.profiles import PREVIEW, SOCIAL
 from tasks.publish import dispatch
+from tasks.transcode.plan import plan
 
 if TYPE_CHECKING:
     from appliance.models import User
     from appliance.settings import Settings
-    from tasks.probe.facts import Probe
     from tasks.profiles import Profile
 
 log = logging.getLogger(__name__)
@@ -74,6 +77,8 @@ def start_eager(video: Video, settings: Settings) -> None:
         wanted = rendition.wanted if rendition is not None else 0
         if not (wanted or (profile.eager and settings.auto_renditions)):
             continue
+        if not wanted and rendition is None and _is_needless(profile, video):
+            continue
         if reason := asking.why_not(profile, video):
             if rendition is not None:
                 _fail_rendition(rendition, reason)
@@ -87,9 +92,20 @@ def start_eager(video: Video, settings: Settings) -> None:
 def _eager_priority(video: Video, profile: Profile) -> Priority:
     """The preview is the first that can be watched; of a film that plays as it is, it can wait."""
     if profile.name == PREVIEW.name:
-        whole = renditions.choose_job(profiles.current(SOCIAL.name), video)
-        return profile.priority if whole == SOCIAL.jobs[-1] else Priority.LOW
+        for_players = replace(profile, places=(BROWSERS,))
+        plays = renditions.choose_job(for_players, video) != profile.jobs[-1]
+        return Priority.LOW if plays else profile.priority
     return profile.priority
+
+
+def _is_needless(profile: Profile, video: Video) -> bool:
+    """A preview that would be a second copy of a film which is only repacked, and at once."""
+    if profile.name != PREVIEW.name:
+        return False
+    facts, whole = Probe.from_dict(video.facts or {}), profiles.current(SOCIAL.name)
+    return plan(facts, profile).method is Method.REMUX and (
+        renditions.choose_job(whole, video) == whole.jobs[0]
+    )
 
 
 def _not_as_sent(video: Video) -> JobFailed:

@@ -102,7 +102,7 @@ def choose_fps(fps: float, variable: bool, allowed: tuple[str, ...]) -> str:
     rates = {text: float(Fraction(text)) for text in allowed}
     if variable:
         # Phones and screens promise 30 or 60 and lose some.
-        return "30" if fps <= 33 else "60"
+        return "30" if fps <= 33 or "60" not in allowed else "60"
     nearest = min(rates, key=lambda text: abs(rates[text] - fps))
     if abs(rates[nearest] - fps) <= 0.002 * fps:
         return nearest
@@ -114,7 +114,7 @@ def choose_fps(fps: float, variable: bool, allowed: tuple[str, ...]) -> str:
         for text in sorted(rates, key=rates.__getitem__):
             if rates[text] > fps and _whole(rates[text] / fps):
                 return text
-    return "30" if fps <= 45 else "60"
+    return "30" if fps <= 45 or "60" not in allowed else "60"
 
 
 def _whole(ratio: float) -> bool:
