@@ -139,9 +139,9 @@ def cut_notes(probe: Probe, profile: Profile) -> Faults:
 
 
 def video_bps(video: VideoTrack, probe: Probe) -> float:
-    if video.bit_rate:
-        return video.bit_rate
-    return probe.size_bytes * 8 / probe.duration_s if probe.duration_s else 0.0
+    whole = probe.size_bytes * 8 / probe.duration_s if probe.duration_s else 0.0
+    # Some headers name the most that the format allows.
+    return min(video.bit_rate, whole) if video.bit_rate and whole else video.bit_rate or whole
 
 
 def audio_faults(audio: AudioTrack | None, place: Acceptance) -> Faults:

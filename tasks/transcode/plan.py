@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import Conflict
 from appliance.models import Method
 from tasks.acceptance import in_time
+from tasks.probe.facts import Edits
 from tasks.transcode.budget import rate_within, shrink
 from tasks.transcode.faults import (
     audio_faults,
@@ -140,7 +141,8 @@ def _transcode(
         video_index=video.index,
         audio_index=audio.index if audio else None,
         picture=picture,
-        encode_audio=encode_audio,
+        # Packets that an edit list hides would be copied, too.
+        encode_audio=encode_audio or (audio is not None and probe.edits is Edits.CUT),
         reasons=reasons,
         rate_bps=rate_bps,
         cut_s=cut_s,
