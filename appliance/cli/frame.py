@@ -35,6 +35,20 @@ def ready_settings(**overrides: Any) -> Settings:
     return settings
 
 
+class OneByDefault(click.Group):
+    """A group that is a command, too: without the name of one, ``default`` is meant."""
+
+    def __init__(self, *args: Any, default: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        asks_for_help = args[:1] in (["-h"], ["--help"])
+        if not args or (args[0].startswith("-") and not asks_for_help):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+
 @contextmanager
 def opened_box() -> Iterator[Settings]:
     """The box of this machine, its database open."""

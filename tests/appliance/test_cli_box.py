@@ -83,6 +83,11 @@ def test_jobs_of_a_video(box: Box, ready: Any) -> None:
     shown = json.loads(box.run("jobs", "show", found[0]["job_id"], "--json"))
     assert shown["state"] == "completed"
     assert "failed or were cancelled" in fails(box, "jobs", "retry", shown["job_id"]).stderr
+    assert [run["outcome"] for run in shown["runs"]] == ["completed"]
+    assert "Came to" in box.run("jobs", "show", shown["job_id"])
+    assert found[0]["job_id"] in box.run("jobs", "--state", "completed")  # "list" may be left out
+    assert "Today: " in box.run("jobs", "stats")
+    assert "0 started again." in box.run("jobs", "retry", "--failed")
 
 
 def test_a_post_to_practice_waits_and_prints_its_link(box: Box, ready: Any) -> None:
