@@ -237,6 +237,13 @@ class Settings(BaseModel):
         description="Path of ffmpeg. Default: the system's, else the one that came with the "
         "package.",
     )
+    encoder: Literal["auto", "x264", "nvenc", "vaapi", "qsv"] = Field(
+        "auto",
+        description="Who encodes pictures: `x264` on the processor, or hardware of NVIDIA "
+        "(`nvenc`), AMD (`vaapi`) or Intel (`qsv`, `vaapi`), which is used only after it has "
+        "encoded a second that was looked into. `auto` takes hardware that is a third quicker than "
+        "x264 here, and neither worse to look at nor much larger.",
+    )
     sandbox: Literal["auto", "systemd", "bubblewrap", "limits"] = Field(
         "auto",
         description="How files of users are opened: in a systemd unit for each job, in bubblewrap, "

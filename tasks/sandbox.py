@@ -489,6 +489,10 @@ def _wrapped(command: Command, backend: Backend, filter_: int | None) -> list[st
     options += ["--bind", folder, folder, "--chdir", folder]
     for device in command.devices:
         options += ["--dev-bind-try", str(device), str(device)]
+    if command.devices:
+        # Where drivers look up which card a node belongs to.
+        for place in ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/bus/pci"):
+            options += ["--ro-bind-try", place, place]
     # What bwrap mounts is a file system in memory, which no limit of ours counts.
     # And the settings of the kernel are files that root's children may write, whatever bwrap drops.
     for place in ("/dev", "/proc", "/"):

@@ -27,8 +27,10 @@ from appliance.models import Heartbeat
 from appliance.notify import notify
 from storage.layout import Layout
 from tasks import runner
+from tasks.context import Stopping
 from tasks.queue import connect
 from tasks.ticker import Ticker
+from tasks.transcode import proof
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -110,6 +112,22 @@ class Worker:
         self.bells.ring(self.name)
         if self.name == "delivery":
             self._ticker = Ticker(self.settings, self.stopping).start()
+        if self.name == "media":
+            threading.Thread(target=self._prove_encoders, name="encoders", daemon=True).start()
+
+    def _prove_encoders(self) -> None:
+        """Until it is done, x264 encodes."""
+
+        def check() -> None:
+            if self.stopping.is_set():
+                raise Stopping
+
+        try:
+            proof.remember(self.settings, check)
+        except Stopping:
+            return
+        except Exception:
+            log.exception("Hardware encoders could not be tried; x264 encodes.")
 
     def look_after(self) -> None:
         """About once a second."""

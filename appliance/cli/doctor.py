@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
+import peewee
 
 from appliance import doctor as core
 from appliance import scheduling
@@ -123,6 +124,29 @@ def check_ffmpeg(settings: Settings) -> Finding:
     old = first.isdecimal() and int(first) < OLDEST_FFMPEG
     mend = f"Install ffmpeg {OLDEST_FFMPEG} or newer." if old else ""
     return finding(check, why, f"{path}, {version}", bad=mend)
+
+
+def check_encoders(settings: Settings) -> Finding:
+    from tasks.transcode import proof
+    from tasks.transcode.encoders import SOFTWARE
+
+    check, why = "Encoder", "It makes the pictures of the versions for posting."
+    if settings.encoder == "x264":
+        return finding(check, why, "x264 (processor), as the settings say")
+    try:
+        with database.connection_context():
+            found = proof.recall(settings)
+    except peewee.DatabaseError:
+        found = None  # the check of the database says more
+    found = found or proof.try_all(settings, lambda: None)
+    label, said = proof.describe(settings.encoder, found)
+    words = " ".join([f"{label}.", *said])
+    missed = settings.encoder != "auto" and label == SOFTWARE.label
+    mend = (
+        "Install the driver of the hardware, give this user its node in /dev (group render or "
+        "video), and start the media worker again; or set APPLIANCE_ENCODER=auto."
+    )
+    return finding(check, why, words, note=mend if missed else "")
 
 
 def _ask(*command: str) -> str:
@@ -254,6 +278,7 @@ CHECKS: tuple[Callable[[Settings], Finding], ...] = (
     *core.CHECKS,
     check_space,
     check_ffmpeg,
+    check_encoders,
     check_sandbox,
     check_capacity,
     check_processes,

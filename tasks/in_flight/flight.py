@@ -17,6 +17,7 @@ from tasks.in_flight import run
 from tasks.in_flight.decide import Flow, Outlook, Prospect, gives_way, what_differs
 from tasks.probe.facts import Probe
 from tasks.renditions import AHEAD
+from tasks.transcode.encoders import choose
 from tasks.transcode.plan import plan
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Flown:
     facts: Probe
     seconds: float
     after_s: float
+    encoder: str
 
 
 class _Watched(GrowingFile):
@@ -95,6 +97,8 @@ class Flight:
     def fly(self) -> Flown:
         """Raises GivesWay, Discarded, and what ``context.check`` raises."""
         assert self.profile.targets is not None
+        with database.connection_context():
+            encoder = choose(self.context.settings)
         began_s = time.monotonic()
         try:
             file = run.make(
@@ -102,6 +106,7 @@ class Flight:
                 self.chosen,
                 self.profile.targets,
                 self.context,
+                encoder=encoder,
                 feed=self._feed,
                 check=self._check,
                 on_line=self._follow,
@@ -117,6 +122,7 @@ class Flight:
             facts,
             seconds=ended_s - began_s,
             after_s=max(0.0, ended_s - (self._all_here_s or ended_s)),
+            encoder=encoder.label if self.chosen.picture is not None else "",
         )
 
     def _follow(self, line: str) -> None:

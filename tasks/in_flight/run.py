@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.context import Context
     from tasks.probe.facts import Probe
     from tasks.profiles import Targets
+    from tasks.transcode.encoders import Encoder
     from tasks.transcode.plan import Plan
 
 # The length of what has no header is guessed from its beginning.
@@ -36,6 +37,7 @@ def make(
     targets: Targets,
     context: Context,
     *,
+    encoder: Encoder,
     feed: sandbox.Feed,
     check: Callable[[], None],
     on_line: Callable[[str], None],
@@ -58,13 +60,17 @@ def make(
                     max_pixels=context.settings.max_pixels,
                     max_duration_s=probe.duration_s * _LONGER + 5,
                     max_bytes=limit_bytes,
+                    encoder=encoder,
                 )
             )
         ),
         folder=context.folder,
         reads=(ffmpeg,),
+        devices=encoder.devices if chosen.picture is not None else (),
         limits=Limits(
-            memory_bytes=MEMORY_BYTES + threads * MEMORY_PER_THREAD_BYTES,
+            memory_bytes=MEMORY_BYTES
+            + threads * MEMORY_PER_THREAD_BYTES
+            + encoder.address_space_bytes,
             cpu_s=3600 + int(probe.duration_s * _LONGER * 60 * threads),
             file_bytes=limit_bytes + 64 * MIB,
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.clock import now
 from appliance.db import database
@@ -87,10 +87,12 @@ def _land(making: Making, context: Context, flown: Flown, as_usual: Write) -> Ma
     if fault:
         log.warning("in flight %s gave a file that %s", making.job.public_id, fault)
         return as_usual
-    about = {
+    about: dict[str, Any] = {
         "probe": result.to_dict(),
         "reasons": list(flown.chosen.reasons),
         "ahead": True,
         "after_s": round(flown.after_s, 2),
     }
+    if flown.encoder:
+        about |= {"encoder": flown.encoder, "passes": 1}
     return Made(flown.file, flown.chosen.method, about, seconds=flown.seconds)

@@ -1,18 +1,18 @@
 """Who encodes pictures: x264 on the processor, or hardware that was seen to work.
 
-An encoder writes the part of ffmpeg's command that differs between them; what is to come out is
-the same for all (profiles.Targets). Tried with ffmpeg 5.1 and 9.0.
+Which of them does it on this box is said by tasks/transcode/proof.py. An encoder writes the part
+of ffmpeg's command that differs between them; what is to come out is the same for all
+(profiles.Targets). Tried with ffmpeg 5.1 and 9.0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.settings import Settings
     from tasks.profiles import Targets
     from tasks.transcode.plan import Picture
@@ -32,6 +32,10 @@ class Encoder(Protocol):
 
     @property
     def devices(self) -> tuple[Path, ...]: ...
+
+    @property
+    def address_space_bytes(self) -> int:
+        """What its driver maps beside what ffmpeg itself takes."""
 
     def input_options(self) -> list[str]:
         """Before the first ``-i``."""
@@ -62,6 +66,7 @@ class X264:
     name: str = "x264"
     label: str = "x264 (processor)"
     devices: tuple[Path, ...] = ()
+    address_space_bytes: int = 0
 
     def input_options(self) -> list[str]:
         return []
@@ -94,7 +99,141 @@ class X264:
 
 SOFTWARE = X264()
 
+# Bits for each pixel where hardware can't be told a quality, but only a rate.
+_BITS_PER_PIXEL = 0.1
+_GIB = 1024**3
+_NVIDIA = ("nvidiactl", "nvidia0", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
+
+
+def usual_bps(picture: Picture, targets: Targets) -> int:
+    """A rate at which most films look good, within that of the targets."""
+    pixels_per_s = picture.width * picture.height * float(Fraction(picture.fps))
+    return min(targets.max_bps, round(pixels_per_s * _BITS_PER_PIXEL))
+
+
+def _limits(picture: Picture, targets: Targets) -> list[str]:
+    """What holds for all hardware: the most bits, closed GOPs of one length, no B-frames."""
+    return [
+        *("-maxrate", str(targets.max_bps), "-bufsize", str(targets.buffer_bits)),
+        *("-g", str(gop(picture, targets)), "-flags", "+cgop", "-bf", "0"),
+    ]
+
+
+@dataclass(frozen=True)
+class Nvenc:
+    """NVIDIA. Source: ffmpeg -h encoder=h264_nvenc; the presets p1 to p7 need ffmpeg 4.4."""
+
+    name: str = "nvenc"
+    label: str = "NVENC (NVIDIA)"
+    devices: tuple[Path, ...] = field(default=tuple(Path("/dev", name) for name in _NVIDIA))
+    # CUDA reserves addresses for all memory of machine and card; little of it is ever used.
+    address_space_bytes: int = 512 * _GIB
+
+    def input_options(self) -> list[str]:
+        return []
+
+    def filters_end(self) -> list[str]:
+        return []
+
+    def options(
+        self,
+        picture: Picture,
+        targets: Targets,
+        threads: int,
+        *,
+        bitrate_bps: int | None = None,
+        pass_number: int | None = None,
+    ) -> list[str]:
+        # At the same number its pictures look somewhat better than x264's, and are larger.
+        quality = ["-cq", str(targets.crf + 2), "-b:v", "0"]
+        rate = ["-b:v", str(bitrate_bps)] if bitrate_bps else quality
+        return [
+            *("-c:v", "h264_nvenc", "-preset", "p5", "-tune", "hq", "-profile:v", "high"),
+            *("-level", picture.level, "-pix_fmt", "yuv420p", "-rc", "vbr", *rate),
+            *_limits(picture, targets),
+            *("-strict_gop", "1", "-forced-idr", "1", "-no-scenecut", "1", "-spatial-aq", "1"),
+        ]
+
+
+@dataclass(frozen=True)
+class Vaapi:
+    """AMD and Intel, by Mesa's or Intel's driver. Source: trac.ffmpeg.org/wiki/Hardware/VAAPI."""
+
+    device: Path
+    name: str = "vaapi"
+    label: str = "VAAPI (AMD, Intel)"
+    address_space_bytes: int = 32 * _GIB
+
+    @property
+    def devices(self) -> tuple[Path, ...]:
+        return (self.device,)
+
+    def input_options(self) -> list[str]:
+        return ["-vaapi_device", str(self.device)]
+
+    def filters_end(self) -> list[str]:
+        return ["format=nv12", "hwupload"]
+
+    def options(
+        self,
+        picture: Picture,
+        targets: Targets,
+        threads: int,
+        *,
+        bitrate_bps: int | None = None,
+        pass_number: int | None = None,
+    ) -> list[str]:
+        # A quality with a limit to the rate is known to some drivers only.
+        bps = bitrate_bps or usual_bps(picture, targets)
+        return [
+            *("-c:v", "h264_vaapi", "-profile:v", "high", "-level", _level(picture)),
+            *("-rc_mode", "VBR", "-b:v", str(bps), *_limits(picture, targets)),
+        ]
+
+
+@dataclass(frozen=True)
+class Qsv:
+    """Intel Quick Sync. Source: trac.ffmpeg.org/wiki/Hardware/QuickSync."""
+
+    device: Path
+    name: str = "qsv"
+    label: str = "Quick Sync (Intel)"
+    address_space_bytes: int = 32 * _GIB
+
+    @property
+    def devices(self) -> tuple[Path, ...]:
+        return (self.device,)
+
+    def input_options(self) -> list[str]:
+        return ["-qsv_device", str(self.device)]
+
+    def filters_end(self) -> list[str]:
+        return ["format=nv12"]
+
+    def options(
+        self,
+        picture: Picture,
+        targets: Targets,
+        threads: int,
+        *,
+        bitrate_bps: int | None = None,
+        pass_number: int | None = None,
+    ) -> list[str]:
+        bps = bitrate_bps or usual_bps(picture, targets)
+        return [
+            *("-c:v", "h264_qsv", "-preset", "medium", "-profile:v", "high"),
+            *("-level", _level(picture), "-b:v", str(bps), *_limits(picture, targets)),
+            *("-forced_idr", "1", "-adaptive_i", "0"),
+        ]
+
 
 def choose(settings: Settings) -> Encoder:
     """The encoder for pictures on this box now. Wants an open connection."""
-    return SOFTWARE
+    from tasks.transcode import proof  # which proves these, with all that looks at films
+
+    return proof.choose(settings)
+
+
+def _level(picture: Picture) -> str:
+    """As a number: "4.1" is 41."""
+    return picture.level.replace(".", "")

@@ -106,7 +106,9 @@ def command_of(
         reads=(original, ffmpeg),
         devices=encoder.devices if plan.picture is not None else (),
         limits=Limits(
-            memory_bytes=MEMORY_BYTES + thread_count() * MEMORY_PER_THREAD_BYTES,
+            memory_bytes=MEMORY_BYTES
+            + thread_count() * MEMORY_PER_THREAD_BYTES
+            + encoder.address_space_bytes,
             cpu_s=3600 + int(probe.duration_s * 60 * thread_count()),
             file_bytes=limit_bytes + 64 * MIB,  # ffmpeg's own limit comes first
         ),

@@ -20,6 +20,7 @@ from appliance.db import database
 from appliance.errors import ApplianceError, InvalidInput
 from appliance.models import ApiToken, Role, Session
 from storage.readiness import reasons_against
+from tasks.transcode import proof
 from web.auth import client_address, needs, principal
 from web.forms import Form, FormData, refused, several, shown_again, text
 from web.session_cookie import enter
@@ -285,11 +286,14 @@ def system_page(request: Request[Any, Any, State]) -> Template:
     with database.connection_context():
         workers = heartbeats.workers()
         load = scheduling.load()
+        encoder, hardware = proof.describe(settings.encoder, proof.recall(settings))
     context = {
         "place": "system",
         "problems": reasons_against(settings),
         "workers": workers,
         "load": load,
+        "encoder": encoder,
+        "hardware": hardware,
         "night": night.describe_start(settings),
         "free_bytes": disk.free,
         "used_part": 1 - disk.free / disk.total if disk.total else 0.0,
