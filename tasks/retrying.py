@@ -25,6 +25,7 @@ ABOUT_THE_FILE = frozenset(
         # tasks.probe
         "empty",
         "ends_early",
+        "format_refused",
         "no_duration",
         "no_picture",
         "not_a_video",
@@ -41,19 +42,24 @@ ABOUT_THE_FILE = frozenset(
         "not_as_sent",
         # tasks.making
         "original_removed",
-        # tasks.poster
+        # tasks.poster, tasks.waveform
         "no_poster",
+        "no_sound",
+        # tasks.sandbox
+        "sandbox_broken",
     }
 )
 # Ended at once, too, but by ffmpeg's doing: a person may well want to see it fail again.
-ABOUT_THE_ENCODE = frozenset({"encode_failed", "result_refused"})
+ABOUT_THE_ENCODE = frozenset(
+    {"bad_picture", "encode_failed", "no_storyboard", "no_waveform", "result_refused"}
+)
 # Until somebody mends the machine. After that Retry helps.
 ABOUT_THE_BOX = frozenset({"bad_setting", "sandbox_missing", "crashed"})
 # A person's wish.
 CANCELLED = "cancelled"
 ONCE = frozenset({"encoder_crashed", "stalled", "internal_error", "disk_error"})
 # Known to pass.
-TRANSIENT = frozenset({"sandbox_failed", "database_busy", StorageFull.code})
+TRANSIENT = frozenset({"going_out", "sandbox_failed", "database_busy", StorageFull.code})
 
 PERMANENT = ABOUT_THE_FILE | ABOUT_THE_ENCODE | ABOUT_THE_BOX | {CANCELLED}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import sandbox
+from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS, Probe, parse
 from tasks.sandbox import MIB, Command, Limits
 
@@ -38,14 +39,19 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
     command = Command(
         argv=(
             *(sys.executable, "-I", str(CHILD), str(file)),
-            *(FORMATS, str(context.settings.max_pixels)),
+            *(FORMATS, DECODERS, str(context.settings.max_pixels)),
         ),
         folder=context.folder,
         reads=(file, CHILD, *sandbox.python_reads()),
         limits=Limits(memory_bytes=MEMORY_BYTES, cpu_s=int(timeout_s) + 5, file_bytes=0),
     )
+
+    def check() -> None:
+        context.moved()  # its patience is that of the line above, by the size of the file
+        context.check()
+
     try:
-        ended = sandbox.run(command, context.settings, check=context.check, timeout_s=timeout_s)
+        ended = sandbox.run(command, context.settings, check=check, timeout_s=timeout_s)
     except sandbox.TookTooLong:
         return Probe(size_bytes=size_bytes, error=f"not read within {timeout_s:.0f} s")
     lines = ended.output.splitlines()
