@@ -190,6 +190,7 @@ class JobRow:
     stalls: int
     usual: str
     """How long such work usually takes here."""
+    only_at_night: bool
 
     @classmethod
     def of(cls, user: User, job: Job, forecast: Forecast | None = None) -> JobRow:
@@ -231,6 +232,7 @@ class JobRow:
             crashes=job.crashes,
             stalls=job.stalls,
             usual=words.time_between(own.low_s, own.high_s) if own is not None else "",
+            only_at_night=job.only_at_night and queued,
         )
 
 

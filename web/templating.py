@@ -19,7 +19,7 @@ from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
 from markupsafe import Markup
 
-from appliance import __version__
+from appliance import __version__, night
 from appliance.clock import now
 from web import words
 from web.auth import principal_or_none
@@ -57,6 +57,9 @@ def make_environment(settings: Settings) -> Environment:
         viewer=_viewer,
         live_from=_live_from,
         limits=lambda: settings,
+        night_start=lambda: (
+            "" if night.is_open(settings, now()) else night.describe_start(settings)
+        ),
         development=settings.development,
         version=__version__,
         words=words,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance import jobs, night
-from appliance.clock import boot_id
+from appliance.clock import boot_id, now
 from appliance.db import database
 from appliance.models import Heartbeat, Job, Rendition, Role, User, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tests.factories import make_video
 from tests.tasks.test_capacity import film
+from tests.tasks.test_scheduling import a_window_that_is_closed
 from tests.web.serving import add_user, browser, prepare, script, send_form, serving
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Box:
         """Ready, and made by older settings."""
         with database.connection_context():
             facts = film(1920, 1080, pix_fmt="yuv444p").to_dict()
-            video = make_video(owner, state=VideoState.READY, facts=facts)
+            video = make_video(owner, state=VideoState.READY, facts=facts, received_at=now())
             ready = RenditionState.READY
             Rendition.create(video=video, profile="social", recipe="old", state=ready)
             return video
@@ -155,3 +156,19 @@ def test_the_system_page_says_what_encodes_have_and_take(box: Box) -> None:
     assert "4 of 8 in use" in page
     assert "537 MB of 4.29 GB in use" in page
     assert "1, 1 of them for the night (22:00)" in page
+
+
+def test_pages_say_until_when_it_waits(settings: Settings) -> None:
+    closed = settings.model_copy(update={"night_hours": a_window_that_is_closed()})
+    prepare(closed)
+    with serving(closed) as url:
+        box = Box(url)
+        video = box.stale(box.owner)
+        box.ask("POST", REMAKE, json={"stale": True, "when": "night"})
+        told = f"Waits for the night ({closed.night_hours[:5]})"
+        with database.connection_context():
+            job = Job.get(Job.video == video)
+        with browser(box.url, box.owner) as client:
+            for page in ("/jobs", f"/jobs/{job.public_id}", f"/videos/{video.public_id}"):
+                text = client.get(page).text
+                assert told in text, (page, [line for line in text.splitlines() if "night" in line])
