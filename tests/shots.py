@@ -56,6 +56,10 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "library-failed": ("/?show=failed", None),
         "library-trashed": (f"/?trashed={made.videos['trashed']}", None),
         "bin": ("/?show=bin", None),
+        "bin-empty": ("/bin/empty", None),
+        "bin-remove": ("/?show=bin", _ask_to_remove),
+        "storage": ("/storage", None),
+        "storage-sure": ("/storage", _choose_policy),
         "upload": ("/upload", None),
         "upload-refused": ("/upload", _choose_refused),
         "upload-states": ("/upload", _show_states),
@@ -79,7 +83,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "settings-video": ("/settings/video", None),
         "player-tip": (f"/videos/{made.videos['ready']}", _point_at_timeline),
         "versions-more": (f"/videos/{made.videos['ready']}", _open_versions),
-        "versions-make": (f"/videos/{made.videos['ready']}", _offer_versions),
+        "versions-make": (f"/videos/{made.videos['private']}", _offer_versions),
         "poster": (f"/videos/{made.videos['ready']}", _choose_poster),
         "poster-page": (f"/videos/{made.videos['ready']}/poster", None),
         "library-chosen": ("/", _choose_some),
@@ -218,8 +222,7 @@ def _send_empty(page: Page) -> None:
 
 
 def _shown_timeline(page: Page) -> None:
-    page.wait_for_function("() => document.querySelector('#scrub .strip')?.width > 300")
-    page.wait_for_load_state("networkidle")
+    page.locator("#scrub[data-shows='pictures sound']").wait_for()
 
 
 def _point_at_timeline(page: Page) -> None:
@@ -241,7 +244,8 @@ def _offer_versions(page: Page) -> None:
 
 
 def _choose_poster(page: Page) -> None:
-    _shown_timeline(page)
+    _point_at_timeline(page)
+    page.wait_for_function("() => !document.querySelector('#player video').seeking")
     page.locator("#change-poster").click()
     page.locator("#dialog [data-now] canvas").wait_for()
 
@@ -250,6 +254,18 @@ def _choose_some(page: Page) -> None:
     boxes = page.locator("#videos .pick input")
     boxes.nth(1).check()
     boxes.nth(3).click(modifiers=["Shift"])
+
+
+def _ask_to_remove(page: Page) -> None:
+    page.get_by_role("link", name="Delete now").first.click()
+    page.locator("#dialog h2").wait_for()
+
+
+def _choose_policy(page: Page) -> None:
+    page.get_by_label("Days after a video is ready").fill("1")
+    page.get_by_label("Remove them").check()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("heading", name="Remove originals?").wait_for()
 
 
 def _open_edit(page: Page) -> None:

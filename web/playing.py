@@ -62,6 +62,8 @@ class Playing:
     storyboard: Storyboard | None
     waveform: str
     """The address of how loud it is along the timeline; "" without one."""
+    bare: bool = False
+    """Neither of the two is there, nor on its way."""
 
     @property
     def source(self) -> Source | None:
@@ -77,7 +79,8 @@ class Playing:
 
 def of(video: Video, renditions: Iterable[Rendition], wanted: str = "") -> Playing:
     """``wanted``: the name of a source; one that isn't there counts as none."""
-    ready = {row.profile: row for row in renditions if row.state is RenditionState.READY}
+    rows = list(renditions)
+    ready = {row.profile: row for row in rows if row.state is RenditionState.READY}
     media = f"/media/{video.public_id}"
     films = {
         name: Source(name, words.profile_name(name), url_of(media, row))
@@ -93,6 +96,10 @@ def of(video: Video, renditions: Iterable[Rendition], wanted: str = "") -> Playi
         duration_s=video.duration_s or 0.0,
         storyboard=_storyboard(media, ready.get("storyboard")),
         waveform=url_of(media, ready["waveform"]) if "waveform" in ready else "",
+        bare=not any(
+            row.profile in ("storyboard", "waveform") and row.state is not RenditionState.FAILED
+            for row in rows
+        ),
     )
 
 

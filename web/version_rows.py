@@ -115,15 +115,13 @@ def load(
         key=lambda row: order.index(row.profile),
     )
     made = [_rendition(video, row, of_profile[row.profile], may_make=may_make) for row in shown]
-    is_film = [RENDITION_FILES[row.profile].media_type == "video/mp4" for row in shown]
+    # What is made of every video only to show it.
+    helpers = {p.name for p in profiles.PROFILES.values() if p.eager and p.targets is None}
     sound = next((row for row in known if row.profile == "waveform"), None)
     original = [] if gone else [_original(video, sound)]
     return Versions(
-        films=original
-        + [row for row, film in zip(made, is_film, strict=True) if film or row.may_delete],
-        helpers=[
-            row for row, film in zip(made, is_film, strict=True) if not film and not row.may_delete
-        ],
+        films=original + [row for row in made if row.id not in helpers],
+        helpers=[row for row in made if row.id in helpers],
         offers=_offers(video, {row.profile for row in shown}) if may_make else [],
         original_removed_at=video.original_removed_at,
         keeps_original=video.keep_original,
@@ -222,12 +220,12 @@ def _rendition(video: Video, row: Rendition, work: list[Work], *, may_make: bool
 
 
 def _badge(row: Rendition, job: Work | None, *, stale: bool) -> words.Badge:
+    if job is not None and job.only_at_night and job.state is JobState.QUEUED:
+        return words.Badge("night", "neutral", "clock", _("Waits for the night"))
     if row.state is RenditionState.READY and job is not None:
         number = words.percent(job.progress) if job.progress > 0 else ""
         word = f"{_('Being re-made')} {number}".strip()
         return words.Badge("remaking", "info", "spinner", word, spins=True)
-    if job is not None and job.only_at_night and job.state is JobState.QUEUED:
-        return words.Badge("night", "neutral", "clock", _("Waits for the night"))
     if stale:
         return words.Badge("stale", "warn", "clock", _("Older settings"))
     number = ""

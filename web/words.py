@@ -125,6 +125,8 @@ PLATFORM_NAMES: Mapping[str, str] = {
     "folder": "Folder",
 }
 
+PROFILE_NAMES: Mapping[str, str] = {profile.name: profile.label for profile in PROFILES.values()}
+
 METHOD_WORDS: Mapping[str, str] = {
     "leave": "Used as it is",
     "remux": "Copied",
@@ -147,8 +149,7 @@ PURPOSES: Mapping[str, str] = {
 
 def profile_name(name: str) -> str:
     """What a profile is called: its own label; of one that is no more, its name."""
-    profile = PROFILES.get(name)
-    return _(profile.label) if profile else name.title()
+    return _(PROFILE_NAMES.get(name, name.title()))
 
 
 def purpose(name: str) -> str:
@@ -266,7 +267,6 @@ def _ahead(seconds: float, when: datetime, now: datetime) -> str:
     return day(when, now)
 
 
-def day(when: datetime, now: datetime) -> str:
 def days(number: float) -> str:
     """ "1 day", "7 days"; parts of days in hours."""
     if number < 1:
@@ -280,6 +280,7 @@ def until(since: datetime, lasts_days: float, now: datetime) -> str:
     return _("in {time}", time=days(left_days)) if left_days > 1 / 24 else _("within the hour")
 
 
+def day(when: datetime, now: datetime) -> str:
     """A date: "14 Mar", with the year when it isn't this one."""
     text = f"{when.day} {when:%b}"
     return text if when.year == now.year else f"{text} {when.year}"

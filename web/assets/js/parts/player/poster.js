@@ -27,11 +27,11 @@ export function bindPoster() {
 
 function prepare(body) {
   const video = document.querySelector("video[data-player]");
-  if (video?.readyState >= 2 && video.videoWidth) {
+  if (video?.readyState >= 2 && video.currentTime) {
     const place = body.querySelector("[data-now]");
     place.replaceChildren(picture(video, 320));
     place.hidden = false;
-    body.querySelector("[name=at_s]").value = video.currentTime.toFixed(1);
+    body.querySelector("#poster-at").value = video.currentTime.toFixed(1);
     body.querySelector("[data-moment]").textContent = `Use ${clock(video.currentTime)}, where the player is`;
   }
   const own = body.querySelector("[data-own]");

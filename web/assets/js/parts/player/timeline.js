@@ -39,7 +39,8 @@ export class Timeline {
   show(playing) {
     const before = this.playing;
     this.playing = playing;
-    const { storyboard, waveform } = playing;
+    const { storyboard, waveform, bare } = playing;
+    this.root.classList.toggle("bare", bare);
     if (storyboard && storyboard.url !== before?.storyboard?.url) {
       const tiles = new Image();
       tiles.onload = () => {
@@ -152,6 +153,7 @@ export class Timeline {
     if (this.tiles) this.drawTiles(pen, width, height - bars);
     if (bars) this.drawSound(pen, width, height - bars, bars, scale);
     if (!bars && !this.tiles) this.drawLine(pen, width, height, scale);
+    this.root.dataset.shows = [this.tiles && "pictures", this.sound && "sound"].filter(Boolean).join(" ");
   }
 
   drawTiles(pen, width, height) {
