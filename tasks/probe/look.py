@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import sandbox
-from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS, Probe, parse
 from tasks.sandbox import MIB, Command, Limits
 
@@ -39,7 +38,7 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
     command = Command(
         argv=(
             *(sys.executable, "-I", str(CHILD), str(file)),
-            *(FORMATS, DECODERS, str(context.settings.max_pixels)),
+            *(FORMATS, str(context.settings.max_pixels)),
         ),
         folder=context.folder,
         reads=(file, CHILD, *sandbox.python_reads()),
