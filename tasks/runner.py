@@ -71,14 +71,14 @@ HANDLERS = {
     "audio": "tasks.audio.task:take_sound",
     "remake": "tasks.remaking:make_jobs",
     "publish": "tasks.publish.task:publish",
+    "retain": "tasks.retention:retain",
+    "tidy": "tasks.tidy:tidy",
+    "verify": "tasks.tidy:verify",
 }
 
 FIRST_DELAY_S = 5.0
 LONGEST_DELAY_S = 300.0
 SPACE_DELAY_S = 60.0
-    "retain": "tasks.retention:retain",
-    "tidy": "tasks.tidy:tidy",
-    "verify": "tasks.tidy:verify",
 WAITING_FOR_SPACE = "Waiting for space"
 
 
@@ -136,6 +136,10 @@ def run(job: Job, settings: Settings, stop: threading.Event) -> None:
     try:
         with watching(context):
             end = _Hand(job, context).work()
+        if not callable(end):
+            # Nothing is left to be put in its place. And on a full disk, what was half made takes
+            # the room that the database needs to write down that the job waits.
+            context.clean_up()
         with database.connection_context():
             log.info("%s %s: %s", job.kind, job.public_id, _record(job, end, context))
     except LeaseLost:
@@ -246,13 +250,13 @@ def _record(job: Job, end: End, context: Context) -> str:
     """Write down how it ended; in a word, for the log. Raises LeaseLost."""
     if isinstance(end, LeaseLost):
         raise end
+    if isinstance(end, MakingWay):
+        jobs.put_back(job, ending=Ending.MADE_WAY)
+        return "put back, people wait for something else"
     if isinstance(end, Stopping):
         jobs.put_back(job, ending=Ending.STOPPED)
         return "put back, the worker stops"
     if isinstance(end, PutBack):
-    if isinstance(end, MakingWay):
-        jobs.put_back(job, ending=Ending.MADE_WAY)
-        return "put back, people wait for something else"
         jobs.put_back(job, run_after=end.run_after, stage=end.stage)
         return f"put back until {end.run_after or 'somebody is free'}"
     if isinstance(end, Cancelled):
