@@ -1,7 +1,7 @@
 """Look into one file and say what is in it, as JSON. A script of its own, run in the sandbox.
 
-``python -I child.py FILE FORMATS MAX_PIXELS``. Whatever goes wrong in here (it parses hostile
-files) is seen by tasks/probe/look.py as a report without a picture, a signal, or silence.
+``python -I child.py FILE FORMATS DECODERS MAX_PIXELS``. Whatever goes wrong in here (it parses
+hostile files) is seen by tasks/probe/look.py as a report without a picture, a signal, or silence.
 The report is a line of JSON. A second one says more, if there was time to look further into the
 file: a seek may read it to its end, and nothing but SIGALRM ends that.
 Only PyAV and the standard library. Source: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Dolby Vision
@@ -52,15 +52,18 @@ UPRIGHT = (65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
 
 
 def main() -> None:
-    path, formats, max_pixels = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    path, formats, decoders, max_pixels = *sys.argv[1:4], int(sys.argv[4])
     options = {"format_whitelist": formats, "protocol_whitelist": "file", "enable_drefs": "0"}
+    # For the short look that opening takes; each decoder that is opened later is told, too.
+    options["codec_whitelist"] = decoders
+    bounds = {"codec_whitelist": decoders, "max_pixels": str(max_pixels)}
     with open(path, "rb") as file:
         report: dict[str, Any] = {"shape": shape_of(file, os.path.getsize(path))}
     av.logging.set_level(av.logging.PANIC)
     seen: Steps | None = None
     try:
         with av.open("file:" + path, options=options) as container:
-            pictures = decode_first(container, max_pixels)
+            pictures = decode_first(container, max_pixels, bounds)
         # Opened again, because some files can't be wound back.
         with av.open("file:" + path, options=options) as container:
             report["media"], seen = look_into(container, pictures)
@@ -73,7 +76,7 @@ def main() -> None:
     signal.setitimer(signal.ITIMER_REAL, SAMPLE_S)
     try:
         with av.open("file:" + path, options=options) as container:
-            look_further(container, media, seen)
+            look_further(container, media, seen, bounds)
     except (av.error.FFmpegError, ValueError, OverflowError):
         return  # what the beginning has told stands
     finally:
@@ -208,7 +211,9 @@ def describe(stream: Any) -> dict[str, Any]:
     return about
 
 
-def decode_first(container: InputContainer, max_pixels: int) -> dict[str, Any] | None:
+def decode_first(
+    container: InputContainer, max_pixels: int, bounds: dict[str, str]
+) -> dict[str, Any] | None:
     """What only pictures tell: turned, interlaced, colours, and whether it can be decoded.
 
     None: there is no track of pictures. Larger ones than ``max_pixels`` are not decoded.
@@ -220,6 +225,7 @@ def decode_first(container: InputContainer, max_pixels: int) -> dict[str, Any] |
     if not 0 < stream.codec_context.width * stream.codec_context.height <= max_pixels:
         return facts
     stream.thread_type = "NONE"
+    stream.codec_context.options = bounds
     looked = weaved = 0
     facts["raw"] = stream.codec_context.codec.canonical_name in MAY_BE_INTERLACED - SAYS_ITSELF
     try:
@@ -337,7 +343,9 @@ def index_of(stream: Any, seen: int) -> list[list[Any]]:
     return [list(entries[at : at + INDEX_RUN]) for at in range(0, count - INDEX_RUN + 1, step)]
 
 
-def look_further(container: InputContainer, media: dict[str, Any], seen: Steps) -> None:
+def look_further(
+    container: InputContainer, media: dict[str, Any], seen: Steps, bounds: dict[str, str]
+) -> None:
     """Look in the middle and near the end, where the beginning says little: into ``media``."""
     stream: Any = container.streams[seen.index]
     track = media["tracks"][seen.index]
@@ -351,6 +359,7 @@ def look_further(container: InputContainer, media: dict[str, Any], seen: Steps) 
     if may_be_interlaced(stream) and not track["interlaced"]:
         container.seek(int((start_s + 0.5 * duration_s) * 1e6))
         stream.thread_type = "NONE"
+        stream.codec_context.options = bounds
         frames: Any = container.decode(stream)
         for number_, frame in enumerate(frames):
             track["decoded"] += 1

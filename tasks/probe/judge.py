@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.probe.decoders import ALLOWED
+
 if TYPE_CHECKING:
     from tasks.probe.facts import Probe
 
@@ -52,7 +54,8 @@ def judge(probe: Probe, limits: Limits, head: bytes) -> list[Refusal]:
         ]
     if probe.video is None:
         return [_without_picture(probe, head)]
-    found = [_ends_early(probe), *_beyond_limits(probe, limits), *_unplayable(probe)]
+    # What isn't opened has no size and no pictures either: that comes first.
+    found = [*_shut(probe), _ends_early(probe), *_beyond_limits(probe, limits), *_unplayable(probe)]
     return [refusal for refusal in found if refusal is not None]
 
 
@@ -136,6 +139,20 @@ def _still(name: str) -> Refusal:
     return Refusal(
         "picture", f"This is a still picture ({name}), not a video. Upload a video file."
     )
+
+
+def _shut(probe: Probe) -> list[Refusal]:
+    """Formats that ffmpeg knows and we leave alone: see tasks/probe/decoders.py."""
+    tracks = (("picture", probe.video), ("sound", probe.audio))
+    return [
+        Refusal(
+            "format_refused",
+            f"The {what} is in a format ({track.codec}) that this box doesn't open, because it "
+            "is rare and seldom safe. Export the video as MP4 and upload that.",
+        )
+        for what, track in tracks
+        if track is not None and track.codec and track.codec not in ALLOWED
+    ]
 
 
 def _ends_early(probe: Probe) -> Refusal | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import sandbox
+from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS, Probe, parse
 from tasks.sandbox import MIB, Command, Limits
 
@@ -38,7 +39,7 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
     command = Command(
         argv=(
             *(sys.executable, "-I", str(CHILD), str(file)),
-            *(FORMATS, str(context.settings.max_pixels)),
+            *(FORMATS, DECODERS, str(context.settings.max_pixels)),
         ),
         folder=context.folder,
         reads=(file, CHILD, *sandbox.python_reads()),

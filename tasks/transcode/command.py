@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.models import Method
+from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS
 from tasks.transcode.encoders import SOFTWARE
 from tasks.transcode.picture import even
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
 
 # The names under which ffmpeg sees the files, in the job's folder.
 INPUT, OUTPUT = "original", "made.mp4"
+# A picture of 8192 × 4320 in floating point, as tone mapping needs it, has 405 MiB.
+MOST_AT_ONCE_BYTES = 1 << 30
 
 
 def read_options(*, max_pixels: int) -> list[str]:
-    """Before the ``-i`` of an untrusted file: nothing but this one file, and no giants."""
+    """Before the ``-i`` of an untrusted file: nothing but this one file, and no giants.
+
+    ``-max_pixels`` also holds for pictures that grow in the middle of a film.
+    """
     return [
         *("-protocol_whitelist", "file", "-format_whitelist", FORMATS),
-        *("-max_pixels", str(max_pixels)),
+        *("-codec_whitelist", DECODERS),
+        *("-max_pixels", str(max_pixels), "-max_alloc", str(MOST_AT_ONCE_BYTES)),
     ]
 
 
