@@ -60,6 +60,11 @@ def drop(layout: Layout) -> bool:
     return True
 
 
+def is_full_for(error: OSError | peewee.OperationalError) -> bool:
+    """Whether something failed for want of room, be it a file or the database."""
+    return is_full(error) if isinstance(error, OSError) else is_full_database(error)
+
+
 def although_full(layout: Layout, work: Callable[[], T]) -> T:
     """``work``, once more without the ballast when the disk had no room for it.
 
@@ -68,7 +73,6 @@ def although_full(layout: Layout, work: Callable[[], T]) -> T:
     try:
         return work()
     except (OSError, peewee.OperationalError) as exc:
-        full = is_full(exc) if isinstance(exc, OSError) else is_full_database(exc)
-        if not full or not drop(layout):
+        if not is_full_for(exc) or not drop(layout):
             raise
     return work()

@@ -12,13 +12,15 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import peewee
+
 from appliance import access, events, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden
 from appliance.models import Role, Video
 from appliance.states import VideoState
-from storage.ballast import although_full
+from storage.ballast import although_full, is_full_for
 from storage.media import move_from_trash, move_to_trash, remove_video_files
 from tasks import pipeline, tidy
 from tasks.publish import dispatch
@@ -95,18 +97,33 @@ def _remove(
     video: Video, actor: User | None, layout: Layout, *, before: datetime | None = None
 ) -> bool:
     """False: it isn't in the bin any more, or (``before``) it was put there again since."""
-    # The row first: files without a row are swept, a row without files looks alive.
-    if not although_full(layout, partial(_forget, video, actor, before)):
-        return False
-    remove_video_files(layout, video.public_id)
-    return True
+    forget = partial(_forget, video, actor, before)
+    try:
+        # The row first: files without a row are swept, a row without files looks alive.
+        removed = although_full(layout, forget)
+    except (OSError, peewee.OperationalError) as exc:
+        if not is_full_for(exc) or not _is_there(video, before):
+            raise
+        # Not a byte for the database to write into: its files go first, they are what takes room.
+        # A crash in between leaves a video in the bin that can't be restored, as was asked for.
+        remove_video_files(layout, video.public_id)
+        removed = forget()
+    if removed:
+        remove_video_files(layout, video.public_id)
+    return removed
+
+
+def _is_there(video: Video, before: datetime | None) -> bool:
+    """In the bin, and (``before``) not put there again since."""
+    fresh = Video.get_or_none(Video.id == video.id, Video.state == VideoState.TRASHED)
+    return fresh is not None and not (before and fresh.deleted_at and fresh.deleted_at >= before)
 
 
 def _forget(video: Video, actor: User | None, before: datetime | None) -> bool:
     with transaction():
-        fresh = Video.get_or_none(Video.id == video.id, Video.state == VideoState.TRASHED)
-        if fresh is None or (before and fresh.deleted_at and fresh.deleted_at >= before):
+        if not _is_there(video, before):
             return False
+        fresh = Video.get_by_id(video.id)
         videos.forget(fresh)
         events.audit(actor, "video.remove", f"video:{fresh.public_id}", size_bytes=fresh.size_bytes)
     log.info("%s was removed for good", video.public_id)

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageDraw
@@ -15,15 +15,21 @@ from appliance import events, guest_links, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
 from appliance.guest_links import Terms
+from appliance.job_log import Ending
 from appliance.models import (
     Account,
+    Damage,
     Heartbeat,
     Job,
+    JobDay,
+    JobRun,
+    JobSample,
     Method,
     Post,
     PostTarget,
     Rendition,
     Role,
+    Setting,
     Source,
     Upload,
     User,
@@ -95,8 +101,35 @@ def seed(settings: Settings, *, further: int = 20) -> Seeded:
         _old(layout, made, owner)
         _ended(layout, made, owner, grace)
         _under_way(layout, made, owner, grace)
+        _history()
         _guests(settings, layout, made, owner, grace)
+        _storage(made)
     return made
+
+
+def _storage(made: Seeded) -> None:
+    """Files that are not as they should be, and what the last look found."""
+    lost = Video.get(Video.public_id == made.videos["private"])
+    Damage.create(video=lost, name="original", problem="missing")
+    mending = Video.get(Video.public_id == made.videos["rtl"])
+    Damage.create(video=mending, name="social", problem="size", mending=True)
+    looked = {
+        "at": (now() - timedelta(hours=5)).isoformat(),
+        "other_files": 24,
+        "other_bytes": 3_200_000,
+        "orphans": 2,
+        "orphans_bytes": 81_000_000,
+    }
+    Setting.create(name="storage_looked", value=looked)
+    reading = {
+        "started_at": (now() - timedelta(hours=1)).isoformat(),
+        "last": 7,
+        "files": 14,
+        "bytes": 410_000,
+        "of_bytes": 1_000_000,
+        "wrong": 0,
+    }
+    Setting.create(name="storage_verified", value=reading)
 
 
 def _user(email: str, name: str, role: Role) -> User:
@@ -470,7 +503,7 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         retrying,
         attempts=1,
         run_after=now() + timedelta(minutes=2),
-        error="The encoder made no progress for 60 s and was ended.",
+        error="It stood still for 60 s, at “Encoding”, 42 %, and was ended.",
         error_code="stalled",
         started_s=600,
     )
@@ -493,6 +526,8 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
         stage="Encoding",
         progress=0.42,
         eta_s=187.0,
+        work=1e10,
+        rendition=Rendition.get(Rendition.video == processing),
         started_s=135,
     )
     waiting = _video(
@@ -505,6 +540,15 @@ def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:
     )
     made.videos["received"] = waiting.public_id
     made.jobs["queued"] = _job("probe", JobState.QUEUED, waiting)
+    made.jobs["space"] = _job(
+        "remux",
+        JobState.QUEUED,
+        waiting,
+        stage="Waiting for space",
+        run_after=now() + timedelta(minutes=1, hours=1),
+    )
+    made.jobs["night"] = _job("encode", JobState.QUEUED, waiting, only_at_night=True)
+    made.jobs["next"] = _job("preview", JobState.QUEUED, processing)
     uploading = _video(
         owner, "Drone over the bay", VideoState.UPLOADING, minutes=2, size_bytes=2_000_000
     )
@@ -600,4 +644,49 @@ def _job(
            if state is JobState.RUNNING else {}),
         **columns,
     )  # fmt: skip
+    if began is not None:
+        _run(job, began, job.finished_at, _ENDINGS.get(state, Ending.RETRIED))
     return str(job.public_id)
+
+
+_ENDINGS = {
+    JobState.RUNNING: None,
+    JobState.COMPLETED: Ending.COMPLETED,
+    JobState.FAILED: Ending.FAILED,
+    JobState.CANCELLED: Ending.CANCELLED,
+}
+
+
+def _run(job: Job, began: datetime, end: datetime | None, ending: Ending | None) -> None:
+    """One try of it."""
+    if ending is not None and end is None:
+        end = began + timedelta(seconds=75)
+    JobRun.create(
+        job=job,
+        fence=job.fence,
+        worker=f"{job.queue}:4711:1:1",
+        started_at=began,
+        ended_at=end,
+        outcome=ending or "",
+        stage="Encoding" if job.kind == "encode" else "Reading the file",
+        progress=0.42,
+        error=job.error,
+        error_code=job.error_code,
+        detail=job.detail,
+    )
+
+
+def _history() -> None:
+    """What the box has done before: numbers, and how long such work takes here."""
+    for days, kind, completed, failed, seconds in (
+        (0, "probe", 7, 1, 9.1),
+        (0, "encode", 3, 0, 1130.0),
+        (2, "encode", 11, 2, 4720.0),
+        (2, "poster", 13, 0, 15.2),
+        (11, "publish", 9, 1, 88.0),
+    ):
+        day = (now() - timedelta(days=days)).date().isoformat()
+        JobDay.create(day=day, kind=kind, completed=completed, failed=failed, seconds=seconds)
+    for seconds in (180.0, 210.0, 260.0, 330.0, 240.0):
+        JobSample.create(kind="encode", profile="social", work=1e10, seconds=seconds)
+        JobSample.create(kind="probe", work=1e9, seconds=seconds / 100)

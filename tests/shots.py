@@ -68,6 +68,9 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "open-uploads": ("/uploads", None),
         "open-uploads-cancel": ("/uploads", _ask_to_cancel),
         "jobs-failed": ("/jobs?show=failed", None),
+        "jobs-narrowed": ("/jobs?show=waiting&kind=encode&q=zebra&mine=1", None),
+        "jobs-cancel": ("/jobs", _ask_to_cancel_all),
+        "jobs-cancel-page": ("/jobs/cancel-waiting", None),
         "posts": ("/posts", None),
         "posts-scheduled": ("/posts?show=scheduled", None),
         "ui": ("/_ui", None),
@@ -87,6 +90,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "poster": (f"/videos/{made.videos['ready']}", _choose_poster),
         "poster-page": (f"/videos/{made.videos['ready']}/poster", None),
         "library-chosen": ("/", _choose_some),
+        "library-chosen-more": ("/", _act_on_some),
         "library-chosen-list": ("/?view=list", _choose_some),
         "library-stale": ("/?show=stale", None),
         "library-told": (f"/?did=bin&n=2&trashed={made.videos['trashed']}", None),
@@ -208,6 +212,11 @@ def _ask_to_cancel(page: Page) -> None:
     page.locator("#dialog[open]").wait_for()
 
 
+def _ask_to_cancel_all(page: Page) -> None:
+    page.locator("#cancel-waiting").click()
+    page.locator("#dialog[open]").wait_for()
+
+
 def _open_dialog(page: Page) -> None:
     page.locator("#post").click()
     page.locator("#post-form").wait_for()
@@ -266,6 +275,11 @@ def _choose_policy(page: Page) -> None:
     page.get_by_label("Remove them").check()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="Remove originals?").wait_for()
+
+
+def _act_on_some(page: Page) -> None:
+    _choose_some(page)
+    page.locator("#batch summary").click()
 
 
 def _open_edit(page: Page) -> None:

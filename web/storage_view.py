@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from storage.layout import Layout
 
-BIGGEST = 20
+BIGGEST = 10
 SORTS = ("all", "original", "versions")
 PART_NAMES = {
     "original": "Originals",
