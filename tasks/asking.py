@@ -11,7 +11,9 @@ from appliance.models import Job, PostTarget, Priority, Rendition, Video
 from appliance.states import TARGET_ENDED, JobState, RenditionState
 from storage.media import sync_folder
 from tasks import profiles, renditions
+from tasks.probe.facts import Probe
 from tasks.profiles import Profile
+from tasks.transcode.plan import too_long
 
 if TYPE_CHECKING:
     from appliance.models import User
@@ -29,8 +31,11 @@ def find_profile(name: str) -> Profile:
 
 def why_not(profile: Profile, video: Video) -> str:
     """Why there can never be one of this video, in a sentence; "": there can be, or who knows."""
-    silent = video.facts is not None and video.facts["audio"] is None
-    return NO_SOUND if profile.needs_sound and silent else ""
+    if video.facts is None:
+        return ""
+    if profile.needs_sound and video.facts["audio"] is None:
+        return NO_SOUND
+    return too_long(Probe.from_dict(video.facts), profile)
 
 
 def ask(video: Video, name: str, actor: User | None, *, at_night: bool = False) -> Rendition:
@@ -44,7 +49,7 @@ def ask(video: Video, name: str, actor: User | None, *, at_night: bool = False) 
         video = Video.get_by_id(video.id)
         renditions.require_usable(video)
         if reason := why_not(profile, video):
-            raise Conflict(reason, code="no_sound")
+            raise Conflict(reason, code="no_sound" if reason == NO_SOUND else "too_long")
         if at_night and video.facts is None:
             raise Conflict(
                 "The file is still being checked. Ask again when that is done.", code="not_checked"

@@ -37,6 +37,7 @@ __all__ = [
     "fit",
     "plan",
     "plan_picture",
+    "too_long",
 ]
 
 # A cut ends so much before the longest that is allowed: the last picture and the last piece of
@@ -156,10 +157,16 @@ def _cut_s(probe: Probe, profile: Profile) -> float | None:
 
 
 def _refuse_long(probe: Probe, profile: Profile) -> None:
+    if reason := too_long(probe, profile):
+        raise Impossible(reason, code="too_long")
+
+
+def too_long(probe: Probe, profile: Profile) -> str:
+    """Why the profile can't be made of so long a film, in a sentence; "": it can."""
     most = profile.max_duration_s
-    if most is not None and not profile.cut and probe.duration_s > most:
-        raise Impossible(
-            f"“{profile.label}” can't be made of this video: it lasts {in_time(probe.duration_s)}, "
-            f"and at most {in_time(most)} are allowed. Cut it, then upload that.",
-            code="too_long",
-        )
+    if most is None or profile.cut or probe.duration_s <= most:
+        return ""
+    return (
+        f"“{profile.label}” can't be made of this video: it lasts {in_time(probe.duration_s)}, "
+        f"and at most {in_time(most)} are allowed. Cut it, then upload that."
+    )
