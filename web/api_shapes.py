@@ -95,6 +95,7 @@ class VideoShape:
     social_ready_eta_high_s: float | None
     social_ready_method: str | None
     status_url: str
+    renditions_url: str
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def load_videos(
                 social_ready_eta_high_s=_eta(job, soon).high_s,
                 social_ready_method=ready.method if ready else None,
                 status_url=f"{base_url}/api/v1/videos/{video.public_id}/status",
+                renditions_url=f"{base_url}/api/v1/videos/{video.public_id}/renditions",
             )
         )
     return shapes

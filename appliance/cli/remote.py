@@ -68,6 +68,11 @@ class Box:
     def put(self, path: str, body: Any) -> Any:
         return self._ask("PUT", path, json=body)
 
+    def send(self, path: str, content: bytes, media_type: str) -> Any:
+        """A small file as the body of a PUT."""
+        headers = {"Content-Type": media_type}
+        return self._ask("PUT", path, content=content, headers=headers)
+
     def delete(self, path: str) -> Any:
         return self._ask("DELETE", path)
 

@@ -1,4 +1,4 @@
-"""`appliance videos`: list, show, retry, delete."""
+"""`appliance videos`: list, show, retry, delete; and what is made of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from appliance.cli import renditions
 from appliance.cli.frame import print_facts, print_json, print_table
 from appliance.cli.remote import remote
 from appliance.text import describe_size
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def videos() -> None:
-    """List, show, retry and delete videos."""
+    """List, show, retry and delete videos, and make files of them."""
 
 
 @videos.command(name="list")
@@ -73,6 +74,10 @@ def delete(video_id: str, box: Box, as_json: bool) -> None:
         print_json({"video_id": video_id, "deleted": True})
     else:
         click.echo("The video is in the bin.")
+
+
+for command in (renditions.renditions, renditions.make, renditions.poster):
+    videos.add_command(command)
 
 
 def _show(video: Any, as_json: bool) -> None:

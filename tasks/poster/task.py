@@ -153,7 +153,7 @@ def _read_brought(file: Path, context: Context) -> Image.Image:
         raise _refused("reading it took too long") from exc
     made = context.folder / BROUGHT_OUTPUT
     if not made.exists() or made.stat().st_size == 0:
-        too_large = "max pixel count" in ended.words
+        too_large = "Picture size" in ended.words  # is invalid, or exceeds what we allow
         reason = "it has more pixels than can be read" if too_large else "it is damaged"
         raise _refused(reason, ended.words)
     with Image.open(made, formats=["PPM"]) as picture:

@@ -308,3 +308,23 @@ def test_nothing_is_left_when_up_is_killed(tmp_path: Path) -> None:
     while any(os.path.exists(f"/proc/{pid}") for pid in children):
         assert time.monotonic() < deadline, "a child outlived it"
         time.sleep(0.05)
+
+
+def test_what_is_made_of_a_video_is_listed_made_and_taken(box: Box, ready: Any) -> None:
+    video = ready["video_id"]
+    listed = json.loads(box.run("videos", "renditions", video, "--json"))
+    assert {"social", "storyboard", "audio"} <= {item["profile"] for item in listed["items"]}
+    made = json.loads(box.run("videos", "make", video, "audio", "--wait", "--json"))
+    assert (made["state"], made["method"]) == ("ready", "remux")
+    assert "Sound alone" in box.run("videos", "make", video, "audio")
+    assert "no-such-thing" not in box.run("videos", "renditions", video)
+    fails(box, "videos", "make", video, "no-such-thing")
+
+
+def test_a_poster_is_chosen(box: Box, ready: Any) -> None:
+    video = ready["video_id"]
+    chosen = json.loads(box.run("videos", "poster", video, "--at", "1", "--wait", "--json"))
+    assert (chosen["choice"], chosen["at_s"]) == ("moment", 1.0)
+    shown = box.run("videos", "poster", video, "--file", str(media.still_picture()), "--wait")
+    assert shown.strip().endswith(f"poster.webp?v={chosen['version'] + 1}")
+    assert "lasts 2" in fails(box, "videos", "poster", video, "--at", "99").stderr

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from appliance import jobs
+from appliance.db import database
 from appliance.models import Job, Rendition, Video
-from appliance.states import JOB_ENDED
+from appliance.states import JOB_ENDED, JobState
 from storage.layout import Layout
 from tasks import runner
 from tests.end_to_end.box import ROOT
@@ -38,15 +39,32 @@ def bring_in(settings: Settings, file: Path, **columns: Any) -> Video:
     return video
 
 
-def run_all(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Run all jobs that are due, one after another, by the real runner."""
+# Made of each video when nobody waits for anything, in half a second each.
+LATER = ("storyboard", "waveform")
+
+
+def run_all(
+    settings: Settings, stop: threading.Event | None = None, *, later: bool = False
+) -> None:
+    """Run all jobs that are due, one after another, by the real runner.
+
+    Those of ``LATER`` only with ``later``, else they are forgotten: most tests aren't about them.
+    """
 
     def work() -> None:
         flag = stop or threading.Event()
-        while any([runner.run_due(queue, "test", settings, flag) for queue in jobs.QUEUES]):
-            pass
+        found = True
+        while found:
+            if not later:
+                with database.connection_context():
+                    forget_later()
+            found = any([runner.run_due(queue, "test", settings, flag) for queue in jobs.QUEUES])
 
     in_thread(work)
+
+
+def forget_later() -> None:
+    Job.delete().where(Job.kind.in_(LATER), Job.state == JobState.QUEUED).execute()
 
 
 def run_one(settings: Settings, queue: str, stop: threading.Event | None = None) -> Job:
@@ -62,6 +80,14 @@ def in_thread(work: Callable[[], None]) -> None:
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
+
+
+def run_only(settings: Settings, kind: str) -> Job:
+    """Look into what was brought in, and then do one of the jobs that follow, alone."""
+    if Job.select().where(Job.kind == "probe", Job.state == JobState.QUEUED).exists():
+        assert run_one(settings, "quick").kind == "probe"
+    Job.delete().where(Job.kind != kind, Job.state == JobState.QUEUED).execute()
+    return run_one(settings, jobs.KINDS[kind].queue)
 
 
 def again(video: Video) -> Video:

@@ -21,6 +21,7 @@ from tests.tasks.doing import (
     again,
     at_work_in,
     bring_in,
+    forget_later,
     is_ended,
     job_of,
     rendition_of,
@@ -49,6 +50,7 @@ def bring_in_for_encoding(settings: Settings) -> Video:
     assert run_one(settings, "quick").kind == "probe"
     assert job_of(video, "encode").state is JobState.QUEUED
     Job.delete().where(Job.kind == "preview").execute()  # it would run beside it
+    forget_later()
     return video
 
 

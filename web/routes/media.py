@@ -132,6 +132,6 @@ def storyboard_index(
     text = to_vtt(rendition.facts or {}, f"storyboard.webp?v={version}", video.duration_s or 0.0)
     return Response(
         text,
-        media_type="text/vtt; charset=utf-8",
+        media_type="text/vtt",
         headers={"Cache-Control": _caching(v, version)},
     )
