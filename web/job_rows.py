@@ -198,6 +198,7 @@ class JobRow:
         video: Video | None = job.video if job.video_id else None
         may_change = access.at_least(user, Role.EDITOR)
         ended = job.state in JOB_ENDED
+        later = job.run_after if job.run_after is not None and job.run_after > now() else None
         queued, running = job.state is JobState.QUEUED, job.state is JobState.RUNNING
         end = job.finished_at if ended else now()
         # ``attempts`` counts errors; a try that is under way or went well is one more.
@@ -221,7 +222,7 @@ class JobRow:
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,
-            run_after=job.run_after if queued else None,
+            run_after=later if queued else None,
             took_s=_seconds(job.started_at, end) if not queued else None,
             error=job.error or "",
             detail=job.detail or "",

@@ -13,7 +13,7 @@ import pytest
 from appliance import accounts, posts
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
-from appliance.models import Heartbeat, Job, Post, Role, Video
+from appliance.models import Heartbeat, Job, JobRun, Post, Role, Video
 from appliance.states import JobState, VideoState
 from appliance.vault import open_vault
 from tests.factories import make_video
@@ -282,6 +282,53 @@ def test_waiting_job_is_cancelled_and_retried_by_its_buttons(client: httpx.Clien
     assert send_form(client, f"/jobs/{job.public_id}/retry").is_redirect
     with database.connection_context():
         assert Job.get_by_id(job.id).state is JobState.QUEUED
+
+
+def test_jobs_are_narrowed_by_kind_title_and_owner(client: httpx.Client) -> None:
+    with database.connection_context():
+        mine, other = make_video(title="Bread 100%"), make_video(title="Harbour")
+        found = [
+            Job.create(kind=kind, queue="quick", key=f"{kind}{n}", video=video)
+            for n, (kind, video) in enumerate([("probe", mine), ("encode", mine), ("probe", other)])
+        ]
+
+    def shown(query: str) -> list[bool]:
+        page = client.get(f"/jobs?{query}").text
+        return [f'id="job-{job.public_id}"' in page for job in found]
+
+    assert shown("kind=encode") == [False, True, False]
+    assert shown("q=bread+100%25") == [True, True, False]
+    assert shown(f"video={other.public_id}") == [False, False, True]
+    assert shown("show=failed") == [False] * 3
+    assert shown("kind=nonsense&show=nonsense") == [True] * 3
+    assert "Nothing matches" in client.get("/jobs?q=zebra").text
+
+
+def test_all_waiting_jobs_are_cancelled_after_a_question(client: httpx.Client) -> None:
+    assert "/jobs/cancel-waiting" not in client.get("/jobs").text
+    with database.connection_context():
+        video = make_video()
+        waiting = Job.create(kind="poster", queue="quick", key="a", video=video)
+        post = Job.create(kind="publish", queue="delivery", key="b", video=video)
+    assert "/jobs/cancel-waiting" in client.get("/jobs").text
+    assert "Cancel 1 job<" in client.get("/jobs/cancel-waiting").text
+    assert send_form(client, "/jobs/cancel-waiting").is_redirect
+    with database.connection_context():
+        assert Job.get_by_id(waiting.id).state is JobState.CANCELLED
+        assert Job.get_by_id(post.id).state is JobState.QUEUED
+    assert client.get("/jobs/cancel-waiting").is_redirect
+
+
+def test_page_of_a_job_lists_its_tries(client: httpx.Client) -> None:
+    with database.connection_context():
+        job = Job.create(kind="encode", queue="media", key="a", video=make_video())
+        JobRun.create(
+            job=job, fence=1, worker="media:4711:2:3", ended_at=now(), outcome="stalled",
+            stage="Encoding", progress=0.42, error="It stood still.", detail="frame= 42",
+        )  # fmt: skip
+    page = client.get(f"/jobs/{job.public_id}").text
+    for words in ("Stood still, ended", "media, process 4711", "Encoding, 42 %", "frame= 42"):
+        assert words in page, words
 
 
 def test_retry_is_offered_only_where_it_may_help(client: httpx.Client) -> None:
