@@ -16,6 +16,8 @@ STATEMENTS = (
     'ALTER TABLE "job" ADD COLUMN "room_bytes" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "cores" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "memory_mib" INTEGER NOT NULL DEFAULT 0',
+    # What waits is counted as films in Full HD, or all of it would begin at once.
+    'UPDATE "job" SET "cores" = 4.0, "memory_mib" = 400 WHERE "queue" = \'media\'',
     'ALTER TABLE "job" ADD COLUMN "work" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "only_at_night" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "stalls" INTEGER NOT NULL DEFAULT 0',

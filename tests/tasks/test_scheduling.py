@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance import jobs, night, scheduling
+from appliance import accounts, jobs, night, scheduling
 from appliance.capacity import MOST_MADE_WAY, MOST_OVERTAKEN, Machine
 from appliance.clock import now
 from appliance.errors import Forbidden, InvalidInput, NotFound
 from appliance.job_log import Ending
 from appliance.models import (
+    Account,
     AuditEntry,
     Job,
     JobRun,
@@ -22,16 +23,18 @@ from appliance.models import (
     Video,
     Visibility,
 )
-from appliance.settings import Settings
 from appliance.states import JobState, RenditionState, VideoState
+from appliance.vault import open_vault
 from tasks import night_work, pipeline, remaking, renditions
 from tasks.profiles import PREVIEW, SOCIAL
+from tasks.publish import dispatch
 from tests.factories import make_user, make_video
 from tests.tasks.doing import run_all
 from tests.tasks.test_capacity import film
 
 if TYPE_CHECKING:
-    pass
+    from appliance.settings import Settings
+    from storage.layout import Layout
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -283,6 +286,40 @@ def test_a_post_lifts_the_look_at_its_video(settings: Settings) -> None:
     probe = jobs.create("probe", f"probe:{video.public_id}", video=video, priority=Priority.LOW)
     renditions.want_rendition(video, SOCIAL.name, Priority.HIGH)
     assert held(probe.id).priority == Priority.HIGH
+
+
+@pytest.fixture
+def practice(settings: Settings, layout: Layout) -> Account:
+    accounts.ensure_builtin(settings, open_vault(settings))
+    found: Account = Account.get(Account.platform == "practice")
+    return found
+
+
+def test_post_lifts_the_encode_out_of_the_night_and_to_the_front(
+    settings: Settings, practice: Account
+) -> None:
+    night.keep_only(True)
+    first, second = eager(settings)["social"], eager(settings)["social"]
+    assert first.only_at_night
+    assert second.only_at_night
+    assert second.video is not None
+    dispatch.create(settings, second.video, [practice], author=make_user())
+    lifted = held(second.id)
+    assert (lifted.only_at_night, lifted.priority) == (False, Priority.HIGH)
+    Job.delete().where(Job.kind != "encode", Job.queue == "media").execute()
+    assert claim(by_night=False) == second.id
+    assert claim(EIGHT, by_night=False) is None
+
+
+def test_a_post_for_later_takes_the_encode_out_of_the_night(
+    settings: Settings, practice: Account
+) -> None:
+    night.keep_only(True)
+    job = eager(settings)["social"]
+    assert job.video is not None
+    later = now() + timedelta(hours=2)
+    dispatch.create(settings, job.video, [practice], author=make_user(), publish_at=later)
+    assert not held(job.id).only_at_night
 
 
 # Many re-makes
