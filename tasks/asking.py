@@ -60,6 +60,7 @@ def ask(video: Video, name: str, actor: User | None, *, at_night: bool = False) 
         events.audit(
             actor, "rendition.make", f"video:{video.public_id}", profile=name, at_night=at_night
         )
+        renditions.tell(rendition, "asked", actor)
         priority = Priority.LOW if at_night else Priority.HIGH
         if rendition.state is RenditionState.READY:
             renditions.remake(rendition, priority, only_at_night=at_night)
@@ -95,7 +96,7 @@ def remove(video: Video, name: str, actor: User | None, layout: Layout) -> None:
         # The ledger keeps what was done; only the rendition goes.
         Job.update(rendition=None).where(Job.rendition == rendition).execute()
         rendition.delete_instance()
-        renditions.tell(rendition, "removed")
+        renditions.tell(rendition, "removed", actor)
     _remove_file(video, name, layout)
 
 

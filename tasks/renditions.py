@@ -7,7 +7,7 @@ it made anew (``remake``), and while that goes on.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from appliance import jobs, night, videos
 from appliance.db import transaction
@@ -20,6 +20,9 @@ from tasks.probe.facts import Probe
 from tasks.profiles import PREVIEW, SOCIAL, Profile
 from tasks.room import estimate_bytes
 from tasks.transcode.plan import plan
+
+if TYPE_CHECKING:
+    from appliance.models import User
 
 LIVE = [JobState.QUEUED, JobState.RUNNING]
 # The kind that encodes a file while it still arrives, for the social rendition.
@@ -259,6 +262,8 @@ def move_rendition(rendition: Rendition, new: RenditionState, **columns: Any) ->
     tell(rendition, new.value)
 
 
-def tell(rendition: Rendition, what: str) -> None:
+def tell(rendition: Rendition, what: str, actor: User | None = None) -> None:
+    """An event about it. ``actor``: who caused it, if that was a person."""
     video = Video.get_by_id(rendition.video_id)
-    videos.tell(video, f"rendition.{what}", profile=rendition.profile)
+    actor_id = actor.id if actor is not None else None
+    videos.tell(video, f"rendition.{what}", actor_id=actor_id, profile=rendition.profile)

@@ -48,6 +48,7 @@ from appliance.vault import open_vault
 from storage.layout import Layout
 from tasks.profiles import PROFILES
 from tests import media
+from tests.tasks.test_plan import FITS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,11 +157,6 @@ def _video(owner: User, title: str, state: VideoState, *, minutes: float, **colu
     return video
 
 
-FACTS: dict[str, Any] = {
-    "format": "mov,mp4,m4a,3gp,3g2,mj2",
-    "video": {"codec": "hevc", "pix_fmt": "yuv420p", "shown_width": 3840, "shown_height": 2160},
-    "audio": {"codec": "aac"},
-}
 MADE = {
     "probe": {
         "format": "mov,mp4,m4a,3gp,3g2,mj2",
@@ -176,17 +172,18 @@ MADE = {
 }
 
 
-# Of an original that browsers play as it is.
-PLAIN: dict[str, Any] = {
-    "format": "mov,mp4,m4a,3gp,3g2,mj2",
+# Of an original that browsers play as it is, and of one that they don't.
+PLAIN: dict[str, Any] = FITS.to_dict()
+FACTS: dict[str, Any] = {
+    **PLAIN,
     "video": {
-        "codec": "h264",
-        "pix_fmt": "yuv420p",
-        "shown_width": 1920,
-        "shown_height": 1080,
-        "fps": 29.97,
+        **PLAIN["video"],
+        "codec": "hevc",
+        "width": 3840,
+        "height": 2160,
+        "shown_width": 3840,
+        "shown_height": 2160,
     },
-    "audio": {"codec": "aac", "rate_hz": 48000, "channels": 2},
 }
 
 SMALL = {

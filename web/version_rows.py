@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.models import Method, Rendition
 from appliance.states import JobState, RenditionState
 from storage.media_types import RENDITION_FILES
-from tasks import profiles, renditions
+from tasks import asking, profiles, renditions
 from web import progress, words
 from web.words import _
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from appliance.models import Video
-    from tasks.profiles import Profile
     from web.progress import Progress, Work
 
 CODEC_NAMES = {
@@ -137,24 +136,15 @@ def _only_offered(row: Rendition, work: list[Work]) -> bool:
 
 def _offers(video: Video, there: set[str]) -> list[Offer]:
     return [
-        Offer(name, words.profile_name(name), words.purpose(name), _hindrance(profile, video))
+        Offer(
+            name,
+            words.profile_name(name),
+            words.purpose(name),
+            _(asking.why_not(profile, video)),
+        )
         for name, profile in profiles.PROFILES.items()
         if name not in there and not (profile.eager and profile.targets is None)
     ]
-
-
-def _hindrance(profile: Profile, video: Video) -> str:
-    """Why a profile makes no sense for a video; "" when it does."""
-    facts = video.facts or {}
-    if profile.name == "audio" and not facts.get("audio"):
-        return _("This video has no sound.")
-    longest, length = profile.max_duration_s, video.duration_s or 0
-    if longest and length > longest and profile.shape is None:
-        return _(
-            "This video is longer than {limit}, which is all that is taken there.",
-            limit=words.spoken_duration(longest),
-        )
-    return ""
 
 
 def _original(video: Video, sound: Rendition | None) -> VersionRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from appliance import events, jobs
+from appliance import events, jobs, videos
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
 from appliance.ids import is_id, new_id
@@ -54,6 +54,8 @@ def choose(
             choice=choice_of(payload).value,
             at_s=at_s,
         )
+        actor_id = actor.id if actor is not None else None
+        videos.tell(video, "video.poster_chosen", actor_id=actor_id)
         # A key of its own: the one before it may need a moment to end.
         return jobs.create("poster", f"poster:{video.public_id}:{new_id()}", video=video,
                            payload=payload)  # fmt: skip

@@ -214,6 +214,7 @@ def test_another_poster(seen: Seen, page: Page, tmp_path: Path) -> None:
     video = Video.get_by_id(seen.video.id)
     assert (video.poster_choice, round(video.poster_at_s)) == ("moment", 5)
     expect(page.locator("#activity")).to_contain_text("New poster")
+    expect(page.locator("#activity")).to_contain_text("Another poster chosen Ada")
 
     # A picture of one's own; what is none is refused in words.
     notes, picture = tmp_path / "notes.txt", tmp_path / "own.png"
@@ -258,6 +259,7 @@ def test_making_a_version_making_it_anew_and_deleting_it(seen: Seen, page: Page)
     expect(row).not_to_contain_text("Waits for the night")
     run_all(seen.settings)
     expect(page.locator("#activity")).to_contain_text("Sound alone made anew")
+    expect(page.locator("#activity")).to_contain_text("Sound alone asked for Ada")
     row.get_by_label("Delete Sound alone").click()
     row.get_by_role("button", name="Delete the version").click()
     expect(row).to_have_count(0)
@@ -313,7 +315,9 @@ def test_choosing_several_videos(seen: Seen, watched: Watched) -> None:
     page.get_by_role("button", name="Undo").click()
     expect(boxes).to_have_count(5)
     boxes.first.check()
-    bar.get_by_role("button", name="Choose all here").click()
+    bar.get_by_role("button", name="All here").click()
+    expect(bar).to_contain_text("5 videos chosen")
+    bar.locator("summary").click()
     bar.get_by_label("Tag to add").fill("summer")
     bar.get_by_label("Tag to add").press("Enter")
     expect(page.locator("#videos .tag")).to_have_count(5)

@@ -58,7 +58,7 @@ def test_page_changes_a_profile_and_goes_back(admin: httpx.Client) -> None:
     assert profile_choices.chosen() == {"social": {"crf": 18}}
     page = admin.get(answer.headers["location"]).text
     assert "1 version was made by other settings" in page
-    assert '<option value="18" selected>Best' in page
+    assert '<option value="18" selected>Best: ' in page
     answer = send_form(admin, "/settings/video/profiles/social", reset="yes", **fields)
     assert answer.status_code == 303
     assert profile_choices.chosen() == {}

@@ -24,13 +24,12 @@ from web.words import _
 
 ADMIN = needs(Role.ADMIN)
 
-# Steps on x264's scale from our own value: each makes files about a third smaller, or larger.
-QUALITIES = ((-3, "Best"), (0, "Balanced"), (4, "Smaller"))
-QUALITY_HINTS = {
-    "Best": "files about half as large again",
-    "Balanced": "the box's own",
-    "Smaller": "files about a third smaller",
-}
+# Steps on x264's scale from our own value: six of them double the size of a file, or halve it.
+QUALITIES = (
+    (-3, "Best: files larger by half"),
+    (0, "Balanced"),
+    (4, "Smaller: files smaller by a third"),
+)
 PRESET_WORDS = {
     "ultrafast": "Fastest, largest files",
     "superfast": "Very fast",
@@ -110,10 +109,7 @@ def load(name: str, stale: int, typed: Form | None = None) -> ProfileRow:
 
 
 def _qualities(own: int) -> list[tuple[Any, str]]:
-    return [
-        (own + step, _("{word}: {hint}", word=_(word), hint=_(QUALITY_HINTS[word])))
-        for step, word in QUALITIES
-    ]
+    return [(own + step, _(label)) for step, label in QUALITIES]
 
 
 def _sides() -> list[tuple[Any, str]]:
