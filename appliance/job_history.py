@@ -9,6 +9,7 @@ connection; the others are pure.
 from __future__ import annotations
 
 import heapq
+import math
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from appliance.models import Job, JobSample, Rendition, Video
 from appliance.states import JobState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 # Of each kind and profile; older ones are of another ffmpeg, another setting, another machine.
@@ -49,6 +50,9 @@ class Range:
             self.low_s + other.low_s, self.likely_s + other.likely_s, self.high_s + other.high_s
         )
 
+    def __mul__(self, factor: float) -> Range:
+        return Range(self.low_s * factor, self.likely_s * factor, self.high_s * factor)
+
 
 # What was learned
 
@@ -63,30 +67,34 @@ def record(job: Job, seconds: float, work: float) -> None:
 
 
 def work_of(job: Job) -> float:
-    """How much there is to do; of kinds whose amount of work nobody knows, one each."""
-    if job.work > 0:
-        return float(job.work)
-    if job.kind == "probe" and job.video is not None:
-        return float(max(1, job.video.size_bytes))
-    return 1.0
+    """How much there is to do."""
+    return amount_of(job.kind, job.work, job.video.size_bytes if job.video is not None else None)
+
+
+def amount_of(kind: str, work: float, size_bytes: int | None) -> float:
+    """``work``, where it is known; of kinds whose amount of work nobody knows, one each."""
+    if work > 0:
+        return float(work)
+    return float(max(1, size_bytes)) if kind == "probe" and size_bytes is not None else 1.0
 
 
 def _profile_of(job: Job) -> str:
-    return job.rendition.profile if job.rendition_id is not None else ""
+    return job.rendition.profile if job.rendition is not None else ""
 
 
 def guess(kind: str, profile: str, work: float) -> Range | None:
     """How long ``work`` will take; None: nothing like it was done here yet."""
-    rows = (
-        JobSample.select(JobSample.work, JobSample.seconds)
-        .where(JobSample.kind == kind, JobSample.profile == profile)
-        .tuples()
-    )
-    return learn(list(rows), work)
+    return _Usual({kind}).of(kind, profile, work) if work > 0 else None
 
 
 def learn(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
     """From (work, seconds) of jobs that have ended: the quartiles, wider if they are few. Pure."""
+    pace = _pace(samples, work)
+    return None if pace is None else pace * work
+
+
+def _pace(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
+    """Seconds for each unit of work of about this amount."""
     chosen = _alike(samples, work)
     if not chosen:
         return None
@@ -96,7 +104,7 @@ def learn(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
     else:
         first, middle, third = quantiles(paces, n=4, method="inclusive")
     doubt = 1.0 + 1.0 / len(paces)
-    return Range(work * first / doubt, work * middle, work * third * doubt)
+    return Range(first / doubt, middle, third * doubt)
 
 
 def _alike(samples: Sequence[tuple[float, float]], work: float) -> list[tuple[float, float]]:
@@ -121,11 +129,7 @@ def left_of(usual: Range | None, elapsed_s: float, fraction: float) -> Range | N
         own = Range(likely_s * 0.75, likely_s, likely_s * 1.5)
     if usual is None:
         return own if fraction >= 0.02 else None
-    if fraction > 0:
-        rest = 1.0 - fraction
-        usual = Range(usual.low_s * rest, usual.likely_s * rest, usual.high_s * rest)
-    else:
-        usual = _after(usual, elapsed_s)
+    usual = usual * (1.0 - fraction) if fraction > 0 else _after(usual, elapsed_s)
     if own is None:
         return usual
     weight = min(1.0, fraction / _TELLS_AT)
@@ -196,11 +200,30 @@ class Forecast:
     left: Range | None
 
 
+@dataclass(frozen=True)
+class _Live:
+    """What is read of a live job: many are, for each page that shows one."""
+
+    id: int
+    queue: str
+    kind: str
+    state: JobState
+    work: float
+    progress: float
+    started_at: datetime | None
+    cores: float
+    profile: str | None
+    size_bytes: int | None
+
+
 def forecasts() -> dict[int, Forecast]:
     """Of the live jobs that make something and could begin now, by id."""
     at = now()
-    rows = list(
-        Job.select(Job, Rendition, Video)
+    rows: Any = (
+        Job.select(
+            *(Job.id, Job.queue, Job.kind, Job.state, Job.work, Job.progress),
+            *(Job.started_at, Job.cores, Rendition.profile, Video.size_bytes),
+        )
         .left_outer_join(Rendition)
         .switch(Job)
         .left_outer_join(Video)
@@ -212,14 +235,16 @@ def forecasts() -> dict[int, Forecast]:
         )
         .order_by(Job.state.desc(), Job.priority.desc(), Job.id)
         .limit(_MOST_LIVE)
+        .tuples()
     )
-    samples = _samples_of(rows)
-    lines: defaultdict[str, list[Job]] = defaultdict(list)
-    for job in rows:
+    lines: defaultdict[str, list[_Live]] = defaultdict(list)
+    for row in rows:
+        job = _Live(*row)
         lines[job.queue].append(job)
+    usual = _Usual({job.kind for line in lines.values() for job in line})
     found = {}
     for queue, line in lines.items():
-        ahead = [_ahead(job, samples[job.kind, _profile_of(job)], at) for job in line]
+        ahead = [_ahead(job, usual, at) for job in line]
         times = in_line(ahead, _lanes(queue, line))
         for place, job_ahead in enumerate(ahead):
             starts, left = times[job_ahead.id]
@@ -262,7 +287,7 @@ _MOST_LIVE = 300
 _QUICK_LANES = 2
 
 
-def _lanes(queue: str, line: Sequence[Job]) -> int:
+def _lanes(queue: str, line: Sequence[_Live]) -> int:
     """How many of the line are worked on at a time: those that run, or that there are cores for."""
     running = sum(job.state is JobState.RUNNING for job in line)
     if queue != "media":
@@ -271,20 +296,29 @@ def _lanes(queue: str, line: Sequence[Job]) -> int:
     return max(1, running, int(len(os.sched_getaffinity(0)) // usual))
 
 
-def _ahead(job: Job, samples: Sequence[tuple[float, float]], at: datetime) -> Ahead:
-    usual = learn(samples, work_of(job))
+def _ahead(job: _Live, usual: _Usual, at: datetime) -> Ahead:
+    work = amount_of(job.kind, job.work, job.size_bytes)
+    expected = usual.of(job.kind, job.profile or "", work)
     if job.state is not JobState.RUNNING:
-        return Ahead(job.id, usual)
+        return Ahead(job.id, expected)
     elapsed_s = max(0.0, (at - job.started_at).total_seconds()) if job.started_at else 0.0
-    return Ahead(job.id, left_of(usual, elapsed_s, job.progress), running=True)
+    return Ahead(job.id, left_of(expected, elapsed_s, job.progress), running=True)
 
 
-def _samples_of(rows: Iterable[Job]) -> defaultdict[tuple[str, str], list[tuple[float, float]]]:
-    kinds = {job.kind for job in rows}
-    found: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
-    if kinds:
+class _Usual:
+    """The samples of some kinds, read once; of like amounts of work the pace is found once."""
+
+    def __init__(self, kinds: set[str]) -> None:
+        self._samples: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        self._paces: dict[tuple[str, str, int], Range | None] = {}
         columns = JobSample.kind, JobSample.profile, JobSample.work, JobSample.seconds
-        rows_of_samples: Any = JobSample.select(*columns).where(JobSample.kind.in_(kinds)).tuples()
-        for kind, profile, work, seconds in rows_of_samples:
-            found[kind, profile].append((work, seconds))
-    return found
+        rows: Any = JobSample.select(*columns).where(JobSample.kind.in_(kinds)).tuples()
+        for kind, profile, work, seconds in rows if kinds else ():
+            self._samples[kind, profile].append((work, seconds))
+
+    def of(self, kind: str, profile: str, work: float) -> Range | None:
+        like = kind, profile, round(2 * math.log2(work))
+        if like not in self._paces:
+            self._paces[like] = _pace(self._samples[kind, profile], work)
+        pace = self._paces[like]
+        return None if pace is None else pace * work

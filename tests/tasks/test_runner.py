@@ -13,7 +13,7 @@ import pytest
 from appliance import jobs
 from appliance.clock import now
 from appliance.errors import JobFailed
-from appliance.models import Job, JobRun, Setting
+from appliance.models import Job, JobRun, JobSample, Setting
 from appliance.states import JobState
 from tasks import runner, ticker
 from tasks.context import Context, Outcome, PutBack, Stopping, estimate_eta
@@ -165,6 +165,23 @@ def test_each_try_is_written_down(doing: Doing, settings: Settings) -> None:
     first, last = runs[0], runs[-1]
     assert (first.error, first.error_code, first.detail) == ("The disk was slow.", "slow", "words")
     assert (first.stage, first.progress, last.error) == ("Encoding", 0.3, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tells", "learned"),
+    [("made", True, 1), ("made", False, 0), ("nothing to do", True, 0)],
+)
+def test_only_work_that_was_done_teaches_how_long_it_takes(
+    doing: Doing, settings: Settings, outcome: str, tells: bool, learned: int
+) -> None:
+    def work(job: Job, context: Context) -> Outcome:
+        context.tells_duration = tells
+        return (lambda: None) if outcome == "made" else None
+
+    Job.update(work=12.5).where(Job.id == doing(work).id).execute()
+    assert run_one(settings, "quick").state is JobState.COMPLETED
+    samples = list(JobSample.select())
+    assert [(s.kind, s.profile, s.work) for s in samples] == [("poster", "", 12.5)] * learned
 
 
 @pytest.mark.parametrize(
