@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 CHILD = Path(__file__).with_name("child.py")
 # Address space: Python and PyAV map 300 MiB before they read a byte.
 MEMORY_BYTES = 1024 * MIB
-PATIENCE_S = 10.0
+# Of the processor's time. Beside encodes a look has to wait for its turn.
+PATIENCE_S, PATIENCE_IN_A_CROWD = 10.0, 4
 # Its own alarm ends the child when it looks too long for what is only good to know; what it said
 # before holds. Behind bubblewrap a signal is a code.
 ENDS = (0, -signal.SIGALRM, 128 + signal.SIGALRM)
@@ -35,7 +36,8 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
     """
     here_bytes = file.stat().st_size
     size_bytes = here_bytes if size_bytes is None else size_bytes
-    timeout_s = PATIENCE_S + here_bytes / READ_BYTES_PER_S
+    cpu_s = PATIENCE_S + here_bytes / READ_BYTES_PER_S
+    timeout_s = cpu_s * PATIENCE_IN_A_CROWD
     command = Command(
         argv=(
             *(sys.executable, "-I", str(CHILD), str(file)),
@@ -43,7 +45,7 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
         ),
         folder=context.folder,
         reads=(file, CHILD, *sandbox.python_reads()),
-        limits=Limits(memory_bytes=MEMORY_BYTES, cpu_s=int(timeout_s) + 5, file_bytes=0),
+        limits=Limits(memory_bytes=MEMORY_BYTES, cpu_s=int(cpu_s), file_bytes=0),
     )
 
     def check() -> None:
