@@ -12,6 +12,7 @@ from PIL import Image
 from appliance.models import Job, Rendition
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import asking
+from tasks.poster.score import POOR, look_at
 from tasks.probe.facts import Probe
 from tasks.storyboard import task
 from tasks.storyboard.board import MAX_TILES, Board, Way, moments, plan_board
@@ -182,3 +183,19 @@ def test_what_is_no_film_fails_the_storyboard_alone(
     assert failed.state is RenditionState.FAILED
     assert failed.error == "No pictures could be taken from the video for its storyboard."
     assert again(video).state is VideoState.READY
+
+
+def test_pictures_of_an_hdr_film_are_neither_black_nor_pale(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    hdr = media.clip(
+        "hdr-pictures.mp4", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le",
+        "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
+        sound=None, seconds=1,
+    )  # fmt: skip
+    video = bring_in(settings, hdr)
+    assert run_only(settings, "storyboard").state is JobState.COMPLETED
+    assert again(video).facts["video"]["transfer"] == "pq"
+    with Image.open(layout.rendition(video.public_id, "storyboard")) as picture:
+        look = look_at(picture.convert("RGB"))
+    assert 40 < look.brightness < 220 and look.score > POOR
