@@ -139,7 +139,8 @@ def cut_notes(probe: Probe, profile: Profile) -> Faults:
 
 
 def video_bps(video: VideoTrack, probe: Probe) -> float:
-    whole = probe.size_bytes * 8 / probe.duration_s if probe.duration_s else 0.0
+    # Of shorter films it says nothing: an encoder may fill its buffer first.
+    whole = probe.size_bytes * 8 / max(probe.duration_s, 1.0) if probe.duration_s else 0.0
     # Some headers name the most that the format allows.
     return min(video.bit_rate, whole) if video.bit_rate and whole else video.bit_rate or whole
 
