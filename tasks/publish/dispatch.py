@@ -249,6 +249,15 @@ def media_of(video: Video, platform: str) -> Rendition | str | None:
     return found
 
 
+def what_went_out(target: PostTarget) -> str:
+    """For the target of a post that is out: which file it was, unless it was the usual one."""
+    if target.rendition is None:
+        return "The original went out: no rendition could be made of it"
+    if target.rendition.profile == SOCIAL.name:
+        return ""
+    return f"“{PROFILES[target.rendition.profile].label}” went out"
+
+
 def wait_for_video(target: PostTarget) -> None:
     """The time has come, but the video isn't ready: hurry it; `rendition_settled` goes on.
 

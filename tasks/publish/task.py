@@ -426,7 +426,9 @@ def _apply(target: PostTarget, verdict: Verdict, context: Context) -> None:
     }
     if verdict.forget:
         columns["checkpoint"] = {}
+    stage = verdict.stage
     if verdict.state is TargetState.PUBLISHED:
+        stage = stage or dispatch.what_went_out(target)
         columns |= {
             "remote_id": verdict.remote_id,
             "url": verdict.url,
@@ -434,9 +436,9 @@ def _apply(target: PostTarget, verdict: Verdict, context: Context) -> None:
         }
         Account.update(last_used_at=now()).where(Account.id == target.account_id).execute()
     if verdict.state is target.state:
-        posts.note_target(target, verdict.stage, **columns)
+        posts.note_target(target, stage, **columns)
     else:
-        posts.move_target(target, verdict.state, stage=verdict.stage, **columns)
+        posts.move_target(target, verdict.state, stage=stage, **columns)
     ended = verdict.state in (TargetState.PUBLISHED, TargetState.FAILED, TargetState.CANCELLED)
     if ended and target.public_link is not None:
         # The platform has finished with the file.

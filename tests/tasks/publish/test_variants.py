@@ -60,6 +60,14 @@ def put(box: Poster, video: Video, profile: str, file: Path, **columns: Any) -> 
     return Rendition.get(Rendition.video == video, Rendition.profile == profile)
 
 
+def unready(box: Poster, **columns: Any) -> Video:
+    """Its social rendition isn't made yet; no sweep of the worker takes it for forgotten."""
+    with connected():
+        video = box.video(**columns)
+        Rendition.update(state=RenditionState.PENDING).where(Rendition.video == video).execute()
+    return video
+
+
 def put_original(box: Poster, video: Video) -> bytes:
     original = box.layout.original(video.public_id)
     original.parent.mkdir(parents=True, exist_ok=True)
@@ -99,13 +107,14 @@ def test_a_variant_is_made_when_a_post_needs_it_and_then_goes_out(box: Poster) -
     with connected():
         (target,) = posts.latest_targets(post)
         assert target.rendition.profile == "instagram"
+        assert target.stage == "“Instagram, under 300 MB” went out"
     (said,) = {detail for detail in details(post) if detail}
     assert "500 MB are too many" in said
 
 
 def test_the_social_rendition_is_looked_at_when_it_is_there(box: Poster) -> None:
     """How large an encode becomes isn't known before: the post waits for it, then for another."""
-    video = box.video(ready=False, facts=replace(LARGE, **changed(codec="vp9")).to_dict())
+    video = unready(box, facts=replace(LARGE, **changed(codec="vp9")).to_dict())
     with connected():
         put_original(box, video)
     post = box.post(video)
@@ -124,7 +133,7 @@ def test_what_no_rendition_can_be_made_to_fit_fails_at_once(box: Poster) -> None
 
 
 def test_the_original_goes_out_where_the_place_accepts_it(box: Poster) -> None:
-    video = box.video(ready=False, facts=FITS.to_dict(), size_bytes=5)
+    video = unready(box, facts=FITS.to_dict(), size_bytes=5)
     with connected():
         original = put_original(box, video)
         post = box.post(video)
@@ -133,7 +142,8 @@ def test_the_original_goes_out_where_the_place_accepts_it(box: Poster) -> None:
         ).execute()
         Video.update(state=VideoState.FAILED).where(Video.id == video.id).execute()
         dispatch.rendition_settled(Rendition.get(Rendition.video == video))
-    box.wait(post, "completed")
+    (target,) = box.wait(post, "completed")
+    assert "original went out" in target.stage
     (received,) = box.received()
     assert box.practice.store.file(received.id).read_bytes() == original
     (said,) = {detail for detail in details(post) if detail}
@@ -142,7 +152,7 @@ def test_the_original_goes_out_where_the_place_accepts_it(box: Poster) -> None:
 
 def test_an_original_that_the_place_refuses_does_not_go_out(box: Poster) -> None:
     refused = replace(FITS, **changed(codec="vp9"))
-    video = box.video(ready=False, facts=refused.to_dict())
+    video = unready(box, facts=refused.to_dict())
     with connected():
         put_original(box, video)
         post = box.post(video)
@@ -160,5 +170,6 @@ def test_a_stale_rendition_goes_out(box: Poster) -> None:
     video = box.video(facts=FITS.to_dict())
     with connected():
         Rendition.update(recipe="of long ago").where(Rendition.video == video).execute()
-    box.wait(box.post(video), "completed")
+    (target,) = box.wait(box.post(video), "completed")
     assert len(box.received()) == 1
+    assert target.stage == ""  # the usual one
