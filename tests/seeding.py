@@ -95,7 +95,11 @@ def seed(settings: Settings, *, further: int = 20) -> Seeded:
         made = Seeded(owner, viewer)
         for process in ("web", "worker-media", "worker-quick", "worker-delivery"):
             Heartbeat.create(
-                process=process, pid=1, boot_id=boot_id(), beat_boottime_s=boottime_s() + 3600
+                process=process,
+                pid=1,
+                boot_id=boot_id(),
+                beat_boottime_s=boottime_s() + 3600,
+                info={"cores": 8.0, "memory_mib": 12_000} if process == "worker-media" else {},
             )
         for number in range(further):
             _ready(layout, grace, f"Workshop, part {further - number}", number, hours=80 - number)
