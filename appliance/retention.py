@@ -2,7 +2,7 @@
 
 ``keep``: they stay. ``delete``: so many days after a video is ready its original goes, and what
 was made of it stays. ``smaller``: the same, but only where the version for posting takes less room
-and shows no less (docs/decisions/0016). tasks/retention.py says which originals a policy spares.
+and shows no less (docs/decisions/0017). tasks/retention.py says which originals a policy spares.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a rendition may be the only copy of its video. Pure; docs/decisions/0016 says why so."""
+"""Whether a rendition may be the only copy of its video. Pure; docs/decisions/0017 says why so."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from appliance import jobs
 from appliance.states import JobState, RenditionState, VideoState
 from tasks.profiles import SOCIAL
+from tasks.renditions import AHEAD
 from web import words
 from web.words import Badge, _
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from appliance.job_history import Range
 
 # The later in this order, the more of the wait it is.
-KINDS = ("probe", "poster", "remux", "encode")
+KINDS = ("probe", "poster", "remux", "encode", AHEAD)
 # A video is ready when this version of it is; other versions are no part of the wait.
 _DECIDES = ("", SOCIAL.name)
 
@@ -50,6 +51,15 @@ def work_ahead(work: Sequence[Work]) -> Work | None:
     """The job that says most about the wait for being ready: what runs and takes longest, else
     what waits."""
     return foremost([job for job in work if job.kind in KINDS and job.profile in _DECIDES])
+
+
+def while_it_uploads(work: Sequence[Work]) -> Progress | None:
+    """An encode of what has come so far; None: there is none, or it waits."""
+    found = next((job for job in work if job.kind == AHEAD), None)
+    if found is None or found.state is not JobState.RUNNING or not found.stage:
+        return None
+    return Progress(found.progress, _("{what}, {percent}", what=_(found.stage),
+                                      percent=words.percent(found.progress)))  # fmt: skip
 
 
 def foremost(work: Sequence[Work]) -> Work | None:

@@ -45,7 +45,7 @@ from web.progress import Progress, Work
 from web.words import Badge, _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from appliance.job_history import Forecast
     from storage.layout import Layout
@@ -170,7 +170,7 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
                 sender=_sender(video, links),
                 tags=tagged.get(video.id, []),
                 private=video.visibility == "private",
-                outlook=words.outlook(looks.get(video.id))
+                outlook=_outlook(looks.get(video.id), work[video.id])
                 if video.state is VideoState.UPLOADING
                 else "",
                 problem=(video.error or "") if video.state is VideoState.FAILED else "",
@@ -190,6 +190,11 @@ def _sender(video: Video, links: dict[int, GuestLink]) -> Sender | None:
         return None
     link = links.get(video.guest_link_id or 0)
     return Sender(video.guest_name, link.public_id if link else "", link.title if link else "")
+
+
+def _outlook(look: Mapping[str, Any] | None, work: list[Work]) -> str:
+    encoding = progress.while_it_uploads(work)
+    return words.outlook(look) if encoding is None else f"{encoding.words}."
 
 
 def _last_ends(video_ids: Iterable[int]) -> dict[int, Job]:

@@ -108,7 +108,7 @@ def load(
         playing=playing.of(video, renditions if in_place else [], play) if in_place else NOTHING,
         original=f"{media}/original?download=1" if original_here and in_place else "",
         phases=_phases(video, social, work, last, part=progress_of(layout, [video]))
-        + _outlook(video, looks_of([video]).get(video.id)),
+        + _outlook(video, looks_of([video]).get(video.id), work),
         versions=version_rows.load(video, renditions, work, may_change=changes)
         if video.received_at is not None and in_place
         else version_rows.NONE,
@@ -188,7 +188,7 @@ def _phases(
     return phases
 
 
-def _outlook(video: Video, look: dict[str, Any] | None) -> list[Phase]:
+def _outlook(video: Video, look: dict[str, Any] | None, work: list[Work]) -> list[Phase]:
     """What comes after the upload, as far as its first bytes tell."""
     if look is None or video.state is not VideoState.UPLOADING or not look["sentence"]:
         return []
@@ -199,9 +199,13 @@ def _outlook(video: Video, look: dict[str, Any] | None) -> list[Phase]:
     codecs = [{"codec": facts[name]} for name in ("codec", "audio_codec") if name in facts]
     codec = codecs_of(dict(zip(("video", "audio"), codecs, strict=False)))
     seen = describe(facts.get("width"), facts.get("height"), 0, codec)
+    name = _("Make it ready to post")
+    encoding = progress.while_it_uploads(work)
     return [
         Phase(_("Check the first bytes"), "ok", "check", seen),
-        Phase(_("Make it ready to post"), "neutral", "clock", says),
+        Phase(name, "neutral", "clock", says)
+        if encoding is None
+        else Phase(name, "info", "spinner", encoding.words, encoding),
     ]
 
 

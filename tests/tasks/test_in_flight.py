@@ -15,7 +15,7 @@ import pytest
 
 from appliance import jobs
 from appliance.clock import now
-from appliance.models import Job, Method, Priority, Source, Upload, Video
+from appliance.models import Job, Method, Priority, Source, Upload, User, Video
 from appliance.states import JobState, RenditionState, UploadState, VideoState
 from storage import uploads
 from storage.uploads import Created, NewUpload, Store
@@ -253,6 +253,14 @@ def run_media(settings: Settings) -> None:
     runner.run_due("media", "test", settings, threading.Event())
 
 
+def shown(video: Video, layout: Layout) -> str:
+    """On the card of the library."""
+    from web.rows import load_cards
+
+    (card,) = load_cards(User.get(), layout, [video])
+    return card.outlook
+
+
 def is_clean(layout: Layout) -> bool:
     return list(layout.tmp.iterdir()) == [] and at_work_in(layout.tmp) == []
 
@@ -270,6 +278,7 @@ def test_a_growing_file_becomes_what_the_finished_one_would(
     with flying(sending, settings, layout):
         assert sending.video.state is VideoState.UPLOADING
         assert sending.job.stage == "Encoding while it uploads"
+        assert shown(sending.video, layout).startswith("Encoding while it uploads, ")
         sending.go_on(len(sending.content) * 9 // 10)
         sending.go_on()
         run_one(settings, "quick")

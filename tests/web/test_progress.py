@@ -34,6 +34,17 @@ def test_progress_of_a_video(
     assert progress.of_video(state, part, work) == expected
 
 
+def test_what_is_encoded_while_it_uploads_is_told() -> None:
+    job = Work("in_flight", JobState.RUNNING, "Encoding while it uploads", 0.34, None)
+    assert progress.while_it_uploads([PROBE, job]) == Progress(
+        0.34, "Encoding while it uploads, 34 %"
+    )
+    waiting = Work("in_flight", JobState.QUEUED, "Waiting for more of the file", 0.0, None)
+    assert progress.while_it_uploads([waiting]) is None
+    # When all of it is here, it is what makes the video ready.
+    assert progress.of_video(VideoState.PROCESSING, None, [PROBE, job]) == Progress(0.34, "34 %")
+
+
 @pytest.mark.parametrize(
     ("place", "text"),
     [

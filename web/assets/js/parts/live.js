@@ -135,6 +135,7 @@ function take(block) {
   for (const name of namesFor(type, event)) dispatch(name);
   // For the tray, which is no region that fetches itself.
   if (type === "upload.looked") document.dispatchEvent(new CustomEvent("upload:looked", { detail: event }));
+  if (event.kind === "in_flight") document.dispatchEvent(new CustomEvent("upload:encoded", { detail: event }));
   tell(type, event);
 }
 

@@ -49,6 +49,7 @@ export class UploadPanel extends HTMLElement {
       for (const { transfer } of this.#items) if (transfer.state === "offline") transfer.start();
     });
     document.addEventListener("upload:looked", ({ detail }) => this.#looked(detail));
+    document.addEventListener("upload:encoded", ({ detail }) => this.#encoded(detail));
     addEventListener("beforeunload", (event) => {
       const lost = ({ state, handle, stream }) => state === "sending" && !handle && !stream;
       if (this.#items.some(({ transfer }) => lost(transfer))) event.preventDefault();
@@ -404,7 +405,16 @@ export class UploadPanel extends HTMLElement {
   #looked({ video_id: video, verdict, sentence }) {
     const item = this.#items.find(({ transfer }) => transfer.video === video);
     if (!item || verdict === "refused") return;
-    item.transfer.outlook = sentence;
+    item.transfer.outlook = item.transfer.foreseen = sentence;
+    this.#changed(item);
+  }
+
+  /** The box encodes what has come so far, or has stopped doing so. */
+  #encoded({ video_id: video, state, stage }) {
+    const item = this.#items.find(({ transfer }) => transfer.video === video);
+    const words = state === "running" && stage ? `${stage}.` : item?.transfer.foreseen;
+    if (!item || !words || item.transfer.outlook === words) return;
+    item.transfer.outlook = words;
     this.#changed(item);
   }
 
