@@ -328,3 +328,16 @@ def test_a_poster_is_chosen(box: Box, ready: Any) -> None:
     shown = box.run("videos", "poster", video, "--file", str(media.still_picture()), "--wait")
     assert shown.strip().endswith(f"poster.webp?v={chosen['version'] + 1}")
     assert "lasts 2" in fails(box, "videos", "poster", video, "--at", "99").stderr
+
+
+def test_profiles_are_shown_and_changed(box: Box) -> None:
+    changed = json.loads(box.run("profiles", "set", "social", "crf=18", "preset=fast", "--json"))
+    assert changed["items"][0]["chosen"] == {"crf": 18, "preset": "fast"}
+    assert "18*" in box.run("profiles", "show")
+    assert "16 (best) to 32" in fails(box, "profiles", "set", "social", "crf=90").stderr
+    left = json.loads(box.run("profiles", "set", "social", "crf=", "--json"))
+    assert left["items"][0]["chosen"] == {"preset": "fast"}
+    assert (
+        json.loads(box.run("profiles", "set", "social", "--reset", "--json"))["items"][0]["chosen"]
+        == {}
+    )

@@ -31,8 +31,14 @@ function prepare(body) {
     const place = body.querySelector("[data-now]");
     place.replaceChildren(picture(video, 320));
     place.hidden = false;
-    body.querySelector("#poster-at").value = video.currentTime.toFixed(1);
-    body.querySelector("[data-moment]").textContent = `Use ${clock(video.currentTime)}, where the player is`;
+    const [input, button] = ["#poster-at", "[data-moment]"].map((name) => body.querySelector(name));
+    const plain = button.textContent;
+    input.value = video.currentTime.toFixed(1);
+    button.textContent = `Use ${clock(video.currentTime)}, where the player is`;
+    input.addEventListener("input", () => {
+      button.textContent = plain;
+      place.hidden = true; // it shows another moment
+    });
   }
   const own = body.querySelector("[data-own]");
   own.hidden = false;
