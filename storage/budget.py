@@ -132,14 +132,11 @@ def used_bytes() -> int:
 
 
 def _shared_bytes() -> int:
-    shared = (
-        Rendition.select(fn.SUM(Rendition.size_bytes))
-        .join(Video)
-        .where(
-            Rendition.state == RenditionState.READY,
-            Rendition.method == Method.LEAVE,
-            Video.original_removed_at.is_null(),
-        )
+    removed = Video.select(Video.id).where(Video.original_removed_at.is_null(False))
+    shared = Rendition.select(fn.SUM(Rendition.size_bytes)).where(
+        Rendition.state == RenditionState.READY,
+        Rendition.method == Method.LEAVE,
+        Rendition.video.not_in(removed),
     )
     return int(shared.scalar() or 0)
 

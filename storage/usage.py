@@ -173,24 +173,17 @@ def _renditions(in_place: Any) -> list[Part]:
     """For each profile. Of those that are the original itself, only the names count."""
     in_bin = Video.select(Video.id).where(~in_place)
     ready = (Rendition.state == RenditionState.READY) & Rendition.video.not_in(in_bin)
+    removed = Video.select(Video.id).where(Video.original_removed_at.is_null(False))
+    # All from one index: neither the videos' rows nor the renditions' are read.
+    shared = (Rendition.method == Method.LEAVE) & Rendition.video.not_in(removed)
+    own_bytes = fn.IIF(shared, 0, Rendition.size_bytes)
     rows: Any = (
-        Rendition.select(Rendition.profile, fn.COUNT(Rendition.id), fn.SUM(Rendition.size_bytes))
+        Rendition.select(Rendition.profile, fn.COUNT(Rendition.id), fn.SUM(own_bytes))
         .where(ready)
         .group_by(Rendition.profile)
         .tuples()
     )
-    leave: Any = (
-        Rendition.select(Rendition.profile, fn.SUM(Rendition.size_bytes))
-        .join(Video)
-        .where(ready, Rendition.method == Method.LEAVE, Video.original_removed_at.is_null())
-        .group_by(Rendition.profile)
-        .tuples()
-    )
-    shared = dict(leave)
-    return [
-        Part(profile, count, int(size_bytes or 0) - int(shared.get(profile) or 0))
-        for profile, count, size_bytes in rows
-    ]
+    return [Part(profile, count, int(size_bytes or 0)) for profile, count, size_bytes in rows]
 
 
 def _in_bin() -> Part:

@@ -150,8 +150,10 @@ def _sit_out(rendition: Rendition, context: Context) -> bool:
 
 
 def _stands_in(video: Video, made: Made) -> bool:
-    """Only of films; what was left alone is the original, and one copy of it is enough."""
+    """Whether it could be the only copy: of films, where it is smaller and shows no less."""
     if "probe" not in made.facts or video.facts is None:
+        return False
+    if made.file.stat().st_size >= video.size_bytes:
         return False
     return shows_no_less(Probe.from_dict(video.facts), Probe.from_dict(made.facts["probe"]))
 

@@ -87,24 +87,23 @@ def old_enough(policy: Policy, at: datetime, *, query: Any = None) -> ModelSelec
     """Those that the words of the policy mean, whatever spares them."""
     selected: ModelSelect[Video] = Video.select() if query is None else query
     limit = at - timedelta(days=policy.after_days)
-    kept = selected.join(
-        Rendition,
-        on=(Rendition.video == Video.id) & (Rendition.profile == SOCIAL.name),
-    ).where(
-        Video.state == VideoState.READY,
+    if policy.kind is Originals.KEEP:
+        return selected.where(Video.id == 0)
+    social = Rendition.select(Rendition.video).where(
+        Rendition.state == RenditionState.READY,
+        Rendition.profile == SOCIAL.name,
+        Rendition.method != Method.LEAVE,
+        Rendition.ready_at <= limit,
+    )
+    if policy.kind is Originals.SMALLER:
+        social = social.where(Rendition.stands_in)
+    return selected.where(
         Video.received_at.is_null(False),
         Video.original_removed_at.is_null(),
+        Video.state == VideoState.READY,
         Video.ready_at <= limit,
-        Rendition.state == RenditionState.READY,
-        Rendition.ready_at <= limit,
-        Rendition.method != Method.LEAVE,
-        Rendition.sha256.is_null(False),
+        Video.id.in_(social),
     )
-    if policy.kind is Originals.KEEP:
-        return kept.where(Video.id == 0)
-    if policy.kind is Originals.SMALLER:
-        return kept.where(Rendition.stands_in, Rendition.size_bytes < Video.size_bytes)
-    return kept
 
 
 def _is_current() -> Any:
@@ -164,6 +163,8 @@ def _remove_one(video_id: int, policy: Policy, context: Context) -> int | None:
         if video is None:
             return None  # something began with it meanwhile
         social = Rendition.get(Rendition.video == video, Rendition.profile == SOCIAL.name)
+    if social.sha256 is None:
+        return None  # nothing says what it should be
     path = context.layout.rendition(video.public_id, SOCIAL.name)
     # What would be the only copy is read in full: a disk that has changed it must not win.
     try:
@@ -182,8 +183,11 @@ def _remove_one(video_id: int, policy: Policy, context: Context) -> int | None:
     removed = [False]
 
     def write() -> None:
-        same = Rendition.sha256 == social.sha256
-        removed[0] = removable(policy, now()).where(Video.id == video_id, same).exists()
+        same = Rendition.select().where(
+            Rendition.id == social.id, Rendition.sha256 == social.sha256
+        )
+        still = removable(policy, now()).where(Video.id == video_id)
+        removed[0] = same.exists() and still.exists()
         if removed[0]:
             note_removed(video, policy)
 

@@ -136,6 +136,8 @@ def load(
     chosen = policy_of(settings)
     days = chosen.policy.after_days if after_days is None else after_days
     visible = access.visible_videos(user)
+    counted = {kind: count(Policy(kind, days)) for kind in Originals}
+    holds = counted[chosen.policy.kind] if chosen.policy.after_days == days else None
     return StorageShape(
         total_bytes=stock.total_bytes,
         free_bytes=stock.room.free,
@@ -149,9 +151,9 @@ def load(
         parts=[_part(part) for part in stock.parts],
         orphans=stock.orphans.files,
         orphans_bytes=stock.orphans.size_bytes,
-        policy=count(chosen.policy),
+        policy=holds or count(chosen.policy),
         policy_fixed=chosen.fixed,
-        policies=[count(Policy(kind, days)) for kind in Originals],
+        policies=list(counted.values()),
         trash_days=settings.trash_days,
         damaged=damaged(user),
         looked_at=stock.looked_at,

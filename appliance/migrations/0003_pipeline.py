@@ -11,8 +11,6 @@ STATEMENTS = (
     'ALTER TABLE "rendition" ADD COLUMN "stands_in" INTEGER',
     # Sums of sizes are read from these alone.
     'DROP INDEX "rendition_state"',
-    'CREATE INDEX "rendition_state_profile_method_size_bytes"'
-    ' ON "rendition" ("state", "profile", "method", "size_bytes")',
     'ALTER TABLE "job" ADD COLUMN "room_bytes" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "cores" REAL NOT NULL DEFAULT 0',
     'ALTER TABLE "job" ADD COLUMN "memory_mib" INTEGER NOT NULL DEFAULT 0',
@@ -25,8 +23,10 @@ STATEMENTS = (
     'ALTER TABLE "video" ADD COLUMN "poster_at_s" REAL',
     'ALTER TABLE "video" ADD COLUMN "keep_original" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "video" ADD COLUMN "original_removed_at" TEXT',
-    'CREATE INDEX "video_received_at_original_removed_at_state_size_bytes"'
-    ' ON "video" ("received_at", "original_removed_at", "state", "size_bytes")',
+    'CREATE INDEX "video_room" ON "video" ("received_at", "original_removed_at", "state",'
+    ' "ready_at", "keep_original", "size_bytes")',
+    'CREATE INDEX "rendition_room" ON "rendition" ("state", "profile", "method", "recipe",'
+    ' "size_bytes", "ready_at", "stands_in", "video_id")',
     # The library: its counts, and its orders.
     'DROP INDEX "video_state"',
     'CREATE INDEX "video_state_visibility_owner_id" ON "video" ("state", "visibility", "owner_id")',

@@ -90,13 +90,24 @@ class Video(Row):
 
     class Meta:
         indexes = (
-            # All that the sums of the Storage page read, so that they needn't touch the rows.
-            (("received_at", "original_removed_at", "state", "size_bytes"), False),
-            # And the counts of the library.
+            # The counts of the library.
             (("state", "visibility", "owner"), False),
         )
 
 
+# All that the sums of the Storage page and the policy for originals read: at a hundred thousand
+# videos they must not touch the rows, which hold what was found in the files.
+Video.add_index(
+    Video.index(
+        Video.received_at,
+        Video.original_removed_at,
+        Video.state,
+        Video.ready_at,
+        Video.keep_original,
+        Video.size_bytes,
+        name="video_room",
+    )
+)
 # The orders of the library.
 Video.add_index(SQL('CREATE INDEX "video_title_lower" ON "video" (LOWER("title"), "id" DESC)'))
 Video.add_index(SQL('CREATE INDEX "video_duration" ON "video" (IFNULL("duration_s", 0.0), "id")'))
@@ -181,7 +192,8 @@ class Rendition(Row):
     facts = JsonField(null=True)  # probe of the result, and how long it took
     size_bytes = BigIntegerField(default=0)
     sha256 = CharField(null=True)
-    # Shows all that the original shows, as far as can be measured; None: not compared yet.
+    # Could be the only copy: smaller than the original, and shows no less, as far as can be
+    # measured; None: not compared yet.
     stands_in = BooleanField(null=True)
     error = TextField(null=True)
     error_detail = TextField(null=True)
@@ -192,9 +204,23 @@ class Rendition(Row):
     class Meta:
         indexes = (
             (("video", "profile"), True),
-            (("state", "profile", "method", "size_bytes"), False),
             (("profile", "recipe"), False),
         )
+
+
+Rendition.add_index(
+    Rendition.index(
+        Rendition.state,
+        Rendition.profile,
+        Rendition.method,
+        Rendition.recipe,
+        Rendition.size_bytes,
+        Rendition.ready_at,
+        Rendition.stands_in,
+        Rendition.video,
+        name="rendition_room",
+    )
+)
 
 
 class Damage(Row):
