@@ -25,6 +25,7 @@ from storage.uploads.first_looks import LOOK_AT
 from tasks.early_look import estimate
 from tasks.early_look.verdict import KIND_BYTES, Beginning, Kind, Verdict, decide
 from tasks.probe import child
+from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS, Probe, parse
 from tasks.probe.judge import Limits, Refusal, judge
 from tasks.profiles import SOCIAL
@@ -190,7 +191,7 @@ def probed(content: bytes, length: int | None, max_pixels: int = LIMITS.max_pixe
     path = media.folder() / "early-beginning"
     path.write_bytes(content)
     said = io.StringIO()
-    arguments, sys.argv = sys.argv, ["child", str(path), FORMATS, str(max_pixels)]
+    arguments, sys.argv = sys.argv, ["child", str(path), FORMATS, DECODERS, str(max_pixels)]
     try:
         with redirect_stdout(said):
             child.main()
