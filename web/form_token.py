@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
 FIELD = "_csrf_token"
 HEADER = "x-csrf-token"
 _URL_ENCODED = "application/x-www-form-urlencoded"
+
+
+# Each request is a task of its own, so nobody sees another's.
+_of_this_request: ContextVar[str] = ContextVar("csrf_token", default="")
+
+
+def of_this_request() -> str:
+    """The token for the forms of the page that is being made; "" outside of a request."""
+    return _of_this_request.get()
 
 
 def make(key: bytes) -> str:
@@ -57,7 +67,7 @@ class FormToken:
         sent = request.cookies.get(self.cookie, "")
         known = is_ours(sent, self.key)
         token = sent if known else make(self.key)
-        scope["csrf_token"] = token
+        _of_this_request.set(token)
         scope["csrf_cookie"] = sent if known else None
 
         async def send_with_cookie(message: Message) -> None:

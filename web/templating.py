@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from appliance import __version__, night
 from appliance.clock import now
-from web import words
+from web import form_token, words
 from web.auth import principal_or_none
 from web.rows import Viewer
 
@@ -38,7 +38,7 @@ MANIFEST = STATIC / "manifest.json"
 
 def template_config(settings: Settings) -> TemplateConfig[JinjaTemplateEngine]:
     engine = JinjaTemplateEngine.from_environment(make_environment(settings))
-    engine.engine.globals["csrf_token"] = _csrf_token  # ours: web/form_token.py
+    engine.engine.globals["csrf_token"] = form_token.of_this_request  # not Litestar's
     return TemplateConfig(instance=engine)
 
 
@@ -114,11 +114,6 @@ def _viewer(context: Context) -> Viewer | None:
 def _live_from(context: Context) -> int:
     """The last event that the page may have seen: its stream goes on from there."""
     return int(context["request"].scope.get("live_from", 0))
-
-
-@pass_context
-def _csrf_token(context: Context) -> str:
-    return str(context["request"].scope.get("csrf_token", ""))
 
 
 def _zone(context: Context) -> str:
