@@ -84,7 +84,8 @@ def test_form_and_page_warn(box: tuple[str, Any]) -> None:
         account = Account.get(Account.platform == "practice")
     with browser(url, user) as client:
         here = f"/videos/{video.public_id}/post"
-        assert WON_T not in unescape(client.get(here).text)  # Now, as it stands: no time was promised
+        # "Now", as it stands: no time was promised.
+        assert WON_T not in unescape(client.get(here).text)
         at = (now() + timedelta(minutes=10)).astimezone(ZoneInfo(user.time_zone))
         fields = {
             "_csrf_token": form_token(client),
