@@ -119,8 +119,9 @@ def is_background(job: Job) -> bool:
 
 def should_make_way(job: Job, machine: Machine, *, night: bool) -> bool:
     """Whether ``job``, which runs here, should end now for something that people wait for."""
-    fresh = Job.get_by_id(job.id)  # it may have been lifted since it was claimed
-    if not is_background(fresh) or fresh.cores <= 0:
+    fresh = Job.get_or_none(Job.id == job.id)  # it may have been lifted since it was claimed
+    # Gone with its video: an upload that was cancelled while it was encoded.
+    if fresh is None or not is_background(fresh) or fresh.cores <= 0:
         return False
     waiting = list(due_jobs(job.queue, night=night).where(Job.cores > 0).limit(1))
     if not waiting:

@@ -232,6 +232,9 @@ class _Trial:
         self.settings, self.folder, self.check = settings, folder, check
         self.ffmpeg = find_ffmpeg(settings)
 
+    def moved(self) -> None:
+        """A second needs no watch; its patience ends it."""
+
     def prove(self, name: str, device: str) -> Proof:
         try:
             made = self.encode(encoder_of(name, device))
