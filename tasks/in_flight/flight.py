@@ -99,6 +99,8 @@ class Flight:
         assert self.profile.targets is not None
         with database.connection_context():
             encoder = choose(self.context.settings)
+        # ffmpeg says nothing while it waits for bytes.
+        self.context.report(COMING, 0.0)
         began_s = time.monotonic()
         try:
             file = run.make(

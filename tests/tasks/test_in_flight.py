@@ -238,7 +238,7 @@ def flying(sending: Sending, settings: Settings, layout: Layout) -> Iterator[thr
     """The job runs, and ffmpeg has had bytes."""
     thread = threading.Thread(target=lambda: run_media(settings))
     thread.start()
-    wait_until("it encodes", lambda: Job.get_by_id(sending.job.id).progress > 0)
+    wait_until("it encodes", lambda: list(layout.tmp.glob("*/made.mp4")), seconds=60)
     assert at_work_in(layout.tmp)
     try:
         yield thread
@@ -431,7 +431,7 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
 ) -> None:
     sending = Sending(store, index_first(), 5 * MIB // 4)
     with worker(settings, "media") as process:
-        wait_until("it encodes", lambda: at_work_in(layout.tmp))
+        wait_until("it encodes", lambda: at_work_in(layout.tmp), seconds=60)
         process.kill()
         process.wait()
     wait_until("nothing outlives it", lambda: at_work_in(layout.tmp) == [])
