@@ -7,6 +7,7 @@ only says how. A repeated job finds what was finished and skips it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.context import Context, Outcome, Write
     from tasks.profiles import Profile
 
+log = logging.getLogger(__name__)
 
 # A post with the old file is going out: it must not change under the platform's fetcher.
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
@@ -169,13 +171,19 @@ def _missing(video: Video) -> JobFailed:
 
 
 def _reuse(video: Video, twin: Rendition, context: Context) -> Made | None:
-    """Take what was made of the same bytes for another video; None when its file has gone."""
+    """Take what was made of the same bytes for another video; None when its file has gone, or
+    isn't what was made: it may be the very file that is to be mended, by another name.
+    """
     with database.connection_context():
         other = Video.get_by_id(twin.video_id)
     made = context.folder / "twin"
     try:
         link_or_copy(context.layout.rendition(other.public_id, twin.profile), made)
     except OSError:
+        return None
+    if twin.sha256 is not None and digest_of(made, context) != twin.sha256:
+        log.error("%s of %s has changed on the disk: not used again", twin.profile, other.public_id)
+        made.unlink()
         return None
     return Made(made, twin.method, {**twin.facts, "reused": True}, twin.sha256)
 

@@ -373,6 +373,25 @@ def test_killed_anywhere_while_removing(box: Settings, layout: Layout) -> None:
     assert states == {(True, False), (True, True), (False, True)}
 
 
+def test_a_twin_that_has_changed_on_the_disk_is_not_used(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    """It may be the damaged file itself: twins are one file by two names."""
+    first, second = add_ready_video(layout), add_ready_video(layout)
+    Rendition.update(facts={}).execute()
+    jobs.create("remux", "remux")
+    job = jobs.claim("quick", "test", lease_s=60)
+    assert job is not None
+    context = Context(job, settings, threading.Event())
+    twin = renditions.find_twin(second, removal.profiles.current("social"))
+    assert twin is not None
+    file = layout.rendition(first.public_id, "social")
+    file.write_bytes(SOCIAL[:-1] + b"X")
+    assert making._reuse(second, twin, context) is None
+    file.write_bytes(SOCIAL)
+    assert making._reuse(second, twin, context) is not None
+
+
 def test_a_twin_outlives_the_original_of_the_other(db: None, layout: Layout) -> None:
     """Of the same bytes another video still has the version: it can be made from there."""
     gone = add_ready_video(layout, original_removed_at=now())
