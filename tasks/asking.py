@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from appliance import events, jobs
 from appliance.db import transaction
 from appliance.errors import Conflict, NotFound
-from appliance.models import Job, PostTarget, Priority, Rendition, Video
-from appliance.states import TARGET_ENDED, JobState, RenditionState
+from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition, Video
+from appliance.states import TARGET_ENDED, JobState, PostState, RenditionState, TargetState
 from storage.media import sync_folder
 from tasks import profiles, renditions
 from tasks.probe.facts import Probe
 from tasks.profiles import Profile
+from tasks.publish import dispatch
 from tasks.transcode.plan import too_long
 
 if TYPE_CHECKING:
@@ -82,11 +83,15 @@ def remove(video: Video, name: str, actor: User | None, layout: Layout) -> None:
         rendition = Rendition.get_or_none(Rendition.video == video, Rendition.profile == name)
         if rendition is None:
             raise NotFound("There is none of this video.")
-        waiting = PostTarget.select().where(
-            PostTarget.rendition == rendition, PostTarget.state.not_in(list(TARGET_ENDED))
-        )
-        if waiting.exists():
+        if _is_needed(video, rendition):
             raise Conflict("A post still needs it. Cancel the post first.", code="in_use")
+        ready = rendition.state is RenditionState.READY
+        if ready and not layout.original(video.public_id).exists():
+            raise Conflict(
+                "The original of this video is gone, so this could never be made again. To remove "
+                "all of the video, delete the video.",
+                code="original_missing",
+            )
         live = renditions.jobs_of(rendition)
         if any(job.state is JobState.RUNNING for job in live):
             raise Conflict("It is being made at this moment. Cancel that first.", code="running")
@@ -98,6 +103,25 @@ def remove(video: Video, name: str, actor: User | None, layout: Layout) -> None:
         rendition.delete_instance()
         renditions.tell(rendition, "removed", actor)
     _remove_file(video, name, layout)
+
+
+def _is_needed(video: Video, rendition: Rendition) -> bool:
+    """Whether a post goes out with it, or waits for it: the sweep would only make it anew."""
+    open_targets = (
+        PostTarget.select(PostTarget, Post, Account)
+        .join(Post)
+        .switch(PostTarget)
+        .join(Account)
+        .where(Post.video == video, PostTarget.state.not_in(list(TARGET_ENDED)))
+    )
+    for target in open_targets:
+        if target.rendition_id == rendition.id:
+            return True
+        if target.state is not TargetState.WAITING or target.post.state is PostState.DRAFT:
+            continue
+        if dispatch.choice_of(video, target.account.platform).profile == rendition.profile:
+            return True
+    return False
 
 
 def _remove_file(video: Video, name: str, layout: Layout) -> None:

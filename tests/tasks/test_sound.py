@@ -11,7 +11,7 @@ import pytest
 from appliance.clock import now
 from appliance.errors import Conflict, NotFound
 from appliance.models import Account, Job, Method, Post, PostTarget, Rendition, Video
-from appliance.states import JobState, RenditionState, TargetState
+from appliance.states import JobState, PostState, RenditionState, TargetState
 from appliance.vault import Vault
 from tasks import asking, renditions
 from tasks.audio.command import audio_command, is_copied
@@ -19,6 +19,7 @@ from tasks.probe.facts import AudioTrack
 from tasks.waveform.sound import MOST_PEAKS, read_sound, samples_for_peak, waveform_command
 from tests import media
 from tests.factories import make_video
+from tests.storing import add_ready_video, add_rendition
 from tests.tasks.doing import again, bring_in, run_one, run_only
 from tests.tasks.test_plan import FITS
 
@@ -180,6 +181,25 @@ def test_what_was_made_on_demand_can_be_taken_away(
         asking.remove(again(video), "audio", None, layout)
     with pytest.raises(Conflict, match="made of every video"):
         asking.remove(again(video), "waveform", None, layout)
+
+
+def test_what_could_not_be_made_again_or_is_waited_for_stays(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    video = add_ready_video(layout, facts=None)
+    Rendition.delete().execute()
+    add_rendition(layout, video, "reel", b"reel")
+    sealed = Vault(bytes(32)).encrypt({}, bound_to="account:1")
+    account = Account.create(platform="facebook_reels", name="x", remote_id="x", credentials=sealed)
+    post = Post.create(video=video, state=PostState.SCHEDULED)
+    target = PostTarget.create(post=post, account=account)  # it takes what is there, in time
+    with pytest.raises(Conflict, match="post still needs it"):
+        asking.remove(video, "reel", None, layout)
+    target.delete_instance()
+    layout.original(video.public_id).unlink()
+    with pytest.raises(Conflict, match="could never be made again"):
+        asking.remove(video, "reel", None, layout)
+    assert layout.rendition(video.public_id, "reel").exists()
 
 
 def test_nothing_is_made_of_what_is_gone(db: None, settings: Settings) -> None:
