@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import SQL
 
-from appliance import events, tags
+from appliance import access, events, tags
 from appliance.clock import now
 from appliance.db import transaction
-from appliance.errors import Conflict, InvalidInput, InvalidTransition
+from appliance.errors import Conflict, Forbidden, InvalidInput, InvalidTransition
 from appliance.models import Source, Video, Visibility
 from appliance.states import VideoState, move
 from appliance.text import clean_filename, clean_line, clean_text, title_from
@@ -159,7 +159,10 @@ def edit(
 
 
 def keep_original(video: Video, *, actor: User, keep: bool) -> None:
-    """Pin the original, or leave it to the policy again. Raises Conflict when it was removed."""
+    """Pin the original, or leave it to the policy again, which may remove it.
+
+    Raises Forbidden, and Conflict when it was removed.
+    """
     with transaction():
         fresh = Video.get_by_id(video.id)
         if keep and fresh.original_removed_at is not None:
@@ -167,6 +170,8 @@ def keep_original(video: Video, *, actor: User, keep: bool) -> None:
                 "The original of this video was removed already. Upload it again to keep it.",
                 code="original_removed",
             )
+        if fresh.keep_original and not keep and not access.may_delete(actor, fresh):
+            raise Forbidden("Only its owner and admins leave an original to the policy.")
         if fresh.keep_original != keep:
             Video.update(keep_original=keep).where(Video.id == video.id).execute()
             tell(video, "video.original_kept" if keep else "video.original_left", actor_id=actor.id)

@@ -85,6 +85,7 @@ class Versions:
     original_removed_at: datetime | None
     keeps_original: bool
     may_change: bool
+    may_unpin: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -100,8 +101,10 @@ def load(
     work: Sequence[Work],
     *,
     may_change: bool,
+    may_unpin: bool = False,
 ) -> Versions:
-    """All versions of a video whose file is here, with their jobs."""
+    """All versions of a video whose file is here, with their jobs. ``may_unpin``: may leave the
+    original to the policy, which may remove it."""
     of_profile: defaultdict[str, list[Work]] = defaultdict(list)
     for job in work:
         of_profile[job.profile].append(job)
@@ -125,6 +128,7 @@ def load(
         original_removed_at=video.original_removed_at,
         keeps_original=video.keep_original,
         may_change=may_change,
+        may_unpin=may_unpin,
     )
 
 
@@ -299,7 +303,11 @@ def rate(bits_per_s: float) -> str:
 def _making(facts: dict[str, Any]) -> list[tuple[str, str]]:
     found = []
     if facts.get("encoder"):
-        found.append((_("Encoder"), str(facts["encoder"])))
+        encoder = str(facts["encoder"])
+        if facts.get("fell_back_from"):
+            encoder = _("{encoder}, because {other} failed", encoder=encoder,
+                        other=str(facts["fell_back_from"]))  # fmt: skip
+        found.append((_("Encoder"), encoder))
     if (facts.get("passes") or 1) > 1:
         found.append((_("Passes"), str(facts["passes"])))
     return found

@@ -109,7 +109,13 @@ def load(
         original=f"{media}/original?download=1" if original_here and in_place else "",
         phases=_phases(video, social, work, last, part=progress_of(layout, [video]))
         + _outlook(video, looks_of([video]).get(video.id), work),
-        versions=version_rows.load(video, renditions, work, may_change=changes)
+        versions=version_rows.load(
+            video,
+            renditions,
+            work,
+            may_change=changes,
+            may_unpin=access.may_delete(user, video),
+        )
         if video.received_at is not None and in_place
         else version_rows.NONE,
         posts=load_posts(user, posts, zone=zone),

@@ -172,6 +172,25 @@ def test_a_video_is_pinned_by_the_api(one_server: Served, box: Layout) -> None:
     assert Event.select().where(Event.type == "video.original_kept").count() == 1
 
 
+def test_who_may_not_delete_may_not_unpin(one_server: Served, box: Layout) -> None:
+    owner, editor = add_user(), add_user("ed@example.org", Role.EDITOR)
+    video = add_ready_video(box, owner)
+    address = f"/videos/{video.public_id}"
+    with browser(one_server.url, editor) as client:
+        assert send_form(client, f"{address}/keep-original", keep="yes").status_code == 303
+        assert "Let the policy decide" not in page(client, address)
+        assert send_form(client, f"{address}/keep-original", keep="no").status_code == 403
+    with script(one_server.url, editor) as client:
+        told = client.patch(f"/api/v1{address}", json={"keep_original": False, "title": "Other"})
+        assert told.status_code == 403
+    assert Video.get_by_id(video.id).keep_original
+    assert Video.get_by_id(video.id).title != "Other"
+    with browser(one_server.url, owner) as client:
+        assert "Let the policy decide" in page(client, address)
+        assert send_form(client, f"{address}/keep-original", keep="no").status_code == 303
+    assert not Video.get_by_id(video.id).keep_original
+
+
 # The bin, for good
 
 

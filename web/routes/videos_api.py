@@ -158,6 +158,8 @@ def change_video(
         video = access.get_video(user, video_id)
         if data.visibility not in (None, video.visibility) and not access.may_delete(user, video):
             raise Forbidden("Only its owner and admins change who sees a video.")
+        if data.keep_original is not None:
+            videos.keep_original(video, actor=user, keep=data.keep_original)
         videos.edit(
             video,
             actor=user,
@@ -166,8 +168,6 @@ def change_video(
             visibility=data.visibility,
             tag_names=data.tags,
         )
-        if data.keep_original is not None:
-            videos.keep_original(video, actor=user, keep=data.keep_original)
         if data.social_ready_status is not None:
             pipeline.retry_video(video, user)
         return _one(request, video_id)
