@@ -20,7 +20,7 @@ from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, InvalidTransition
 from appliance.job_log import Ending
-from appliance.models import Job, Priority
+from appliance.models import LIVE, Job, Priority
 from appliance.states import JOB_ENDED, JobState, move
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ KINDS: dict[str, Kind] = {
     "audio": Kind("media", Priority.LOW, "Take the sound out"),
     "remake": Kind("quick", Priority.LOW, "Put in line what is made anew"),
     "publish": Kind("delivery", Priority.HIGH, "Post"),
+    "empty_bin": Kind("delivery", Priority.LOW, "Remove what was in the bin for long enough"),
     "retain": Kind("delivery", Priority.LOW, "Remove originals by the policy"),
     "tidy": Kind("delivery", Priority.LOW, "Compare all files with their rows"),
     "verify": Kind("delivery", Priority.LOW, "Read and verify all files"),
@@ -130,7 +131,7 @@ def create(
     spec = KINDS[kind]
     wanted = spec.priority if priority is None else priority
     with transaction():
-        live = Job.get_or_none(Job.key == key, Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        live = Job.get_or_none(Job.key == key, LIVE)
         if live is not None:
             lift(live, wanted, only_at_night=only_at_night)
             return live
@@ -167,8 +168,7 @@ def lift(job: Job, priority: Priority, *, only_at_night: bool = False) -> None:
         if not only_at_night:
             gains |= Job.only_at_night
             columns["only_at_night"] = False
-        live = Job.state.in_([JobState.QUEUED, JobState.RUNNING])
-        Job.update(**columns).where(Job.id == job.id, live, gains).execute()
+        Job.update(**columns).where(Job.id == job.id, LIVE, gains).execute()
         _ring_after_commit(job.queue, int(priority))
 
 
@@ -255,8 +255,16 @@ def require_held(job: Job) -> None:
         raise LeaseLost("Another worker has taken this job over.")
 
 
+def begin_anew(job: Job) -> None:
+    """Another way to the same end begins: how far the first had come says nothing of it."""
+    with transaction():
+        require_held(job)
+        Job.update(progress=0.0, eta_s=None).where(Job.id == job.id).execute()
+    job.progress, job.eta_s = 0.0, None
+
+
 def report(job: Job, *, stage: str, progress: float, eta_s: float | None = None) -> None:
-    """Say how far it is (0 to 1); callers throttle. Raises LeaseLost."""
+    """Say how far it is (0 to 1), never less than before; callers throttle. Raises LeaseLost."""
     with transaction():
         changed = (
             Job.update(stage=stage, progress=fn.MAX(Job.progress, min(1.0, progress)), eta_s=eta_s)
@@ -411,8 +419,7 @@ def retry(job: Job) -> None:
     if job.state not in (JobState.FAILED, JobState.CANCELLED):
         raise InvalidTransition("This job has not failed; there is nothing to try again.")
     with transaction():
-        live = Job.key == job.key, Job.state.in_([JobState.QUEUED, JobState.RUNNING])
-        if Job.select().where(*live).exists():
+        if Job.select().where(Job.key == job.key, LIVE).exists():
             raise InvalidTransition("The same work is under way already, as another job.")
         if not move(Job, job.id, job.state, JobState.QUEUED, **fresh):
             raise InvalidTransition("This job is not at rest any more; look again.")
@@ -439,26 +446,17 @@ def take_back(job: Job) -> bool:
     return True
 
 
-def ring_due(*, night: bool = True) -> dict[str, int]:
-    """Ring for all queued jobs that are due; how many for each queue.
+def ring_due(*, night: bool = True) -> list[str]:
+    """Ring for all queues in which something is due; their names.
 
-    ``night``: whether those that wait for the night are due.
+    ``night``: whether what waits for the night is due.
     """
-    waiting = (
-        Job.select(Job.queue, fn.COUNT(Job.id).alias("n"), fn.MAX(Job.priority).alias("top"))
-        .where(
-            Job.state == JobState.QUEUED,
-            Job.run_after.is_null() | (Job.run_after <= now()),
-            *(() if night else (~Job.only_at_night,)),
-        )
-        .group_by(Job.queue)
-        .tuples()
-    )
-    rung = {}
-    rows: list[Any] = list(waiting)
-    for queue, count, top in rows:
-        ring(queue, int(top))
-        rung[str(queue)] = int(count)
+    rung = []
+    for queue in QUEUES:
+        best = scheduling.due_jobs(queue, night=night).select(Job.priority).limit(1).scalar()
+        if best is not None:
+            ring(queue, int(best))
+            rung.append(queue)
     return rung
 
 

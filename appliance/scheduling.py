@@ -14,9 +14,11 @@ from peewee import fn
 from appliance.capacity import Due, Machine, Running, choose, fits, makes_way
 from appliance.clock import boot_id, now
 from appliance.job_log import Ending
-from appliance.models import Heartbeat, Job, JobRun, Priority
+from appliance.models import QUEUED, Heartbeat, Job, JobRun, Priority
 from appliance.states import JobState
 
+# Hours of reading files that nobody waits for: one at a time, so that posts never wait for it.
+HOUSEKEEPING = ("empty_bin", "retain", "tidy", "verify")
 # Behind so many that don't fit nobody looks for one that does.
 _LOOKED_AT = 100
 
@@ -45,7 +47,7 @@ def load() -> Load | None:
         return None
     machine = Machine(float(beat.info["cores"]), int(beat.info["memory_mib"]))
     running = running_here()
-    line = Job.queue == "media", Job.state == JobState.QUEUED
+    line = Job.queue == "media", QUEUED
     return Load(
         machine=machine,
         running=len(running),
@@ -60,11 +62,17 @@ def due_jobs(queue: str, *, night: bool) -> Any:
     """Query: queued jobs that may begin by the clock, the best first. ``night``: it is night."""
     conditions = [
         Job.queue == queue,
-        Job.state == JobState.QUEUED,
+        QUEUED,
         Job.run_after.is_null() | (Job.run_after <= now()),
     ]
     if not night:
         conditions.append(~Job.only_at_night)
+    if queue == "delivery":
+        other = Job.alias()
+        under_way = other.select().where(
+            other.state == JobState.RUNNING, other.kind.in_(HOUSEKEEPING)
+        )
+        conditions.append(Job.kind.not_in(HOUSEKEEPING) | ~fn.EXISTS(under_way))
     return Job.select().where(*conditions).order_by(Job.priority.desc(), Job.id)
 
 

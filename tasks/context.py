@@ -216,6 +216,21 @@ class Context:
             # Busy or full: no reason to give up an encode that goes well.
             log.warning("progress of %s was not written: %s", self.job.public_id, exc)
 
+    def begin_anew(self) -> None:
+        """Another way to the same end begins, after one that led nowhere: from the start again.
+
+        Raises what ``check`` raises.
+        """
+        self.check()
+        if self.job.progress <= 0:
+            return
+        self._stage = ""
+        try:
+            with database.connection_context():
+                jobs.begin_anew(self.job)
+        except peewee.OperationalError as exc:
+            log.warning("progress of %s was not written: %s", self.job.public_id, exc)
+
     def clean_up(self) -> None:
         if "folder" in self.__dict__:
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -7,7 +7,8 @@ STATEMENTS = (
     'ALTER TABLE "rendition" ADD COLUMN "recipe" VARCHAR(255) NOT NULL DEFAULT \'\'',
     'UPDATE "rendition" SET "recipe" = CAST("profile_version" AS TEXT)',
     'ALTER TABLE "rendition" DROP COLUMN "profile_version"',
-    'CREATE INDEX "rendition_profile_recipe" ON "rendition" ("profile", "recipe")',
+    'CREATE INDEX "rendition_profile_recipe_state_video_id" ON "rendition" ("profile", "recipe",'
+    ' "state", "video_id")',
     'ALTER TABLE "rendition" ADD COLUMN "stands_in" INTEGER',
     # Sums of sizes are read from these alone.
     'DROP INDEX "rendition_state"',
@@ -27,6 +28,14 @@ STATEMENTS = (
     ' "ready_at", "keep_original", "size_bytes")',
     'CREATE INDEX "rendition_room" ON "rendition" ("state", "profile", "method", "recipe",'
     ' "size_bytes", "ready_at", "stands_in", "video_id")',
+    'CREATE INDEX "video_unlike_sent" ON "video" ("state")'
+    ' WHERE "sha256" != LOWER("sent_sha256")',
+    # The ledger: its lines, and its counts.
+    'DROP INDEX "job_queue_state_priority"',
+    'CREATE INDEX "job_line" ON "job" ("queue", "priority" DESC, "id", "run_after",'
+    """ "only_at_night") WHERE "state" = 'queued'""",
+    'CREATE INDEX "job_state_finished_at_kind_error_code_video_id" ON "job" ("state",'
+    ' "finished_at", "kind", "error_code", "video_id")',
     # The library: its counts, and its orders.
     'DROP INDEX "video_state"',
     'CREATE INDEX "video_state_visibility_owner_id" ON "video" ("state", "visibility", "owner_id")',

@@ -25,6 +25,8 @@ from appliance.models.people import (
 )
 from appliance.models.posting import Account, Attempt, IdempotencyKey, Post, PostTarget
 from appliance.models.work import (
+    LIVE,
+    QUEUED,
     Event,
     Heartbeat,
     Job,
@@ -64,6 +66,8 @@ ALL = (
 )
 
 __all__ = [
+    "LIVE",
+    "QUEUED",
     "ALL",
     "Account",
     "ApiToken",

@@ -108,6 +108,13 @@ Video.add_index(
         name="video_room",
     )
 )
+# What arrived otherwise than it was sent: hardly ever anything.
+Video.add_index(
+    SQL(
+        'CREATE INDEX "video_unlike_sent" ON "video" ("state")'
+        ' WHERE "sha256" != LOWER("sent_sha256")'
+    )
+)
 # The orders of the library.
 Video.add_index(SQL('CREATE INDEX "video_title_lower" ON "video" (LOWER("title"), "id" DESC)'))
 Video.add_index(SQL('CREATE INDEX "video_duration" ON "video" (IFNULL("duration_s", 0.0), "id")'))
@@ -204,7 +211,8 @@ class Rendition(Row):
     class Meta:
         indexes = (
             (("video", "profile"), True),
-            (("profile", "recipe"), False),
+            # What was made by other recipes than today's, without the rows.
+            (("profile", "recipe", "state", "video"), False),
         )
 
 

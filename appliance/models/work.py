@@ -62,7 +62,7 @@ class Job(Row):
     lease_boot = CharField(null=True)
     cancel_requested = BooleanField(default=False)
     stage = CharField(default="")
-    progress = FloatField(default=0.0)  # 0 to 1, never backwards within an attempt
+    progress = FloatField(default=0.0)  # 0 to 1, never backwards on one way to the end
     eta_s = FloatField(null=True)
     error = TextField(null=True)
     error_code = CharField(null=True)
@@ -76,13 +76,27 @@ class Job(Row):
     target_id: int | None
 
     class Meta:
-        indexes = ((("queue", "state", "priority"), False),)
+        indexes = (
+            # What runs, and the numbers of the Jobs page, without the rows.
+            (("state", "finished_at", "kind", "error_code", "video"), False),
+        )
 
+
+# Word for word as in the partial indexes: SQLite doesn't look into parameters for them.
+QUEUED = Job.state == SQL("'queued'")
+LIVE = Job.state.in_([SQL("'queued'"), SQL("'running'")])
 
 # At most one live job for a key: what makes "triggered twice" harmless.
 Job.add_index(
     Job.index(Job.key, unique=True, name="job_live_key").where(
         SQL("state IN ('queued', 'running')")
+    )
+)
+# The lines, each in the order in which it is worked off.
+Job.add_index(
+    SQL(
+        'CREATE INDEX "job_line" ON "job" ("queue", "priority" DESC, "id", "run_after",'
+        ' "only_at_night") WHERE "state" = \'queued\''
     )
 )
 

@@ -19,6 +19,7 @@ from appliance.jobs import LeaseLost
 from appliance.models import Event, Job, Priority
 from appliance.states import JobState
 from tests.factories import make_video
+from tests.plans import looking_at_plans
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -399,7 +400,7 @@ def test_what_is_due_is_rung_for_again(bells: list[tuple[str, int]]) -> None:
     jobs.create("encode", "c")
     jobs.create("publish", "d", run_after=now() + timedelta(hours=1))
     bells.clear()
-    assert jobs.ring_due() == {"quick": 2, "media": 1}
+    assert jobs.ring_due() == ["media", "quick"]
     assert sorted(bells) == [("media", Priority.NORMAL), ("quick", Priority.HIGH)]
 
 
@@ -421,3 +422,30 @@ def test_a_claim_waits_for_another_writer_instead_of_failing(settings: Any) -> N
         other.execute("BEGIN IMMEDIATE")
         threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
         assert claim().key == "probe:1"
+
+
+def test_no_move_of_a_job_reads_the_whole_ledger() -> None:
+    with looking_at_plans() as steps:
+        jobs.create("probe", "a")
+        jobs.create("probe", "a", priority=Priority.HIGH)
+        jobs.ring_due()
+        jobs.ring_due(night=False)
+        jobs.complete(claim())
+        jobs.expired()
+    assert any("job_live_key" in step for step in steps)
+    assert any("job_line" in step for step in steps)
+    assert not [step for step in steps if "SCAN" in step]
+
+
+def test_progress_goes_back_only_when_another_way_begins() -> None:
+    jobs.create("probe", "a")
+    job = claim()
+    jobs.report(job, stage="Encoding", progress=0.95)
+    jobs.report(job, stage="Encoding", progress=0.1)
+    assert Job.get().progress == 0.95
+    jobs.begin_anew(job)
+    jobs.report(job, stage="Encoding", progress=0.1)
+    assert (Job.get().progress, job.progress) == (0.1, 0.1)
+    Job.update(fence=Job.fence + 1).execute()
+    with pytest.raises(LeaseLost):
+        jobs.begin_anew(job)

@@ -245,11 +245,11 @@ def test_by_day_what_waits_for_the_night_is_neither_claimed_nor_rung_for(
     rung: list[str] = []
     monkeypatch.setattr(jobs, "ring", lambda name, priority: rung.append(name))
     assert claim(by_night=False) is None
-    assert jobs.ring_due(night=False) == {}
+    assert jobs.ring_due(night=False) == []
     assert rung == []
     other = queue(1)
     assert claim(by_night=False) == other.id
-    assert jobs.ring_due(night=True) == {"media": 1}
+    assert jobs.ring_due(night=True) == ["media"]
     assert claim(by_night=True) == later.id
 
 
