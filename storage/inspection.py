@@ -57,13 +57,32 @@ def kept_files(video: Video, renditions: list[Rendition]) -> list[Kept]:
     """What its rows say that there is on disk."""
     found = []
     if video.received_at is not None and video.original_removed_at is None:
-        found.append(Kept(ORIGINAL, ORIGINAL, video.size_bytes, video.sha256))
+        found.append(kept_original(video))
     found += [
-        Kept(row.profile, RENDITION_FILES[row.profile].name, row.size_bytes, row.sha256)
+        kept_version(row)
         for row in renditions
         if row.state is RenditionState.READY and row.profile in RENDITION_FILES
     ]
     return found
+
+
+def kept_original(video: Video) -> Kept:
+    return Kept(ORIGINAL, ORIGINAL, video.size_bytes, video.sha256)
+
+
+def kept_version(row: Rendition) -> Kept:
+    """As it was when it was ready last, whatever state it is in."""
+    return Kept(row.profile, RENDITION_FILES[row.profile].name, row.size_bytes, row.sha256)
+
+
+def is_as_kept(path: Path, kept: Kept, check: Callable[[], None]) -> bool:
+    """Whether a file is there with the size and, where that is known, the digest of its row."""
+    try:
+        if path.stat().st_size != kept.size_bytes:
+            return False
+        return kept.sha256 is None or digest(path, check) == kept.sha256.lower()
+    except FileNotFoundError:
+        return False
 
 
 def compare(kept: list[Kept], here: Mapping[str, int]) -> tuple[dict[str, str], list[str]]:

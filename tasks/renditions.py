@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from peewee import fn
+
 from appliance import jobs, night, videos
 from appliance.db import transaction
 from appliance.errors import Conflict
-from appliance.models import Job, Method, PostTarget, Priority, Rendition, Video
+from appliance.models import Damage, Job, Method, PostTarget, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, TargetState, VideoState, move
 from tasks import profiles
 from tasks.capacity import cost_of, work_of
@@ -214,11 +216,13 @@ def make_job(
 
 
 def find_twin(video: Video, profile: Profile) -> Rendition | None:
-    """The finished rendition of another video with the very same bytes; None: there is none."""
+    """The finished rendition of another video with the very same bytes, as far as is known
+    undamaged; None: there is none."""
     if video.sha256 is None:
         return None
+    damaged = Damage.select().where(Damage.video == Video.id, Damage.name == profile.name)
     twin: Rendition | None = (
-        Rendition.select()
+        Rendition.select(Rendition, Video)
         .join(Video)
         .where(
             Video.sha256 == video.sha256,
@@ -227,6 +231,7 @@ def find_twin(video: Video, profile: Profile) -> Rendition | None:
             Rendition.profile == profile.name,
             Rendition.recipe == profile.recipe,
             Rendition.state == RenditionState.READY,
+            ~fn.EXISTS(damaged),
         )
         .first()
     )

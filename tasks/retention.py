@@ -37,6 +37,7 @@ from storage.inspection import CONTENT, MISSING, Wrong
 from tasks import damage, profiles
 from tasks.profiles import SOCIAL
 from tasks.renditions import LIVE
+from tasks.turns import Turn, make_room
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -140,20 +141,23 @@ def is_due(settings: Settings) -> bool:
 
 
 def retain(job: Job, context: Context) -> Outcome:
-    """The job: remove what the policy removes, one after another."""
-    done = Freed()
+    """The job: remove what the policy removes, one after another; goes on in its next turn."""
+    done, turn = Freed(), Turn()
     with database.connection_context():
         finish_removals(context.layout)
         policy = policy_of(context.settings).policy
         wanted = [row.id for row in removable(policy, now(), query=Video.select(Video.id))]
-    for number, video_id in enumerate(wanted):
-        context.report("Removing originals", number / len(wanted))
+    for number, video_id in enumerate(wanted, 1):
+        context.report("Removing originals", (number - 1) / len(wanted))
         size_bytes = _remove_one(video_id, policy, context)
         if size_bytes is not None:
             done = Freed(done.count + 1, done.size_bytes + size_bytes)
+        if turn.is_over:
+            break
     if done.count:
         log.info("the policy removed %s originals, %s bytes", done.count, done.size_bytes)
-    return None
+    is_done = not wanted or number == len(wanted)
+    return None if is_done else make_room()
 
 
 def _remove_one(video_id: int, policy: Policy, context: Context) -> int | None:

@@ -71,6 +71,7 @@ HANDLERS = {
     "audio": "tasks.audio.task:take_sound",
     "remake": "tasks.remaking:make_jobs",
     "publish": "tasks.publish.task:publish",
+    "empty_bin": "tasks.trash:empty_old",
     "retain": "tasks.retention:retain",
     "tidy": "tasks.tidy:tidy",
     "verify": "tasks.tidy:verify",

@@ -116,7 +116,7 @@ def sweep(settings: Settings) -> None:
         lambda: pipeline.sweep(settings),
         dispatch.sweep,
         lambda: media.settle_trash(layout),
-        lambda: trash.empty_old(settings, layout),
+        lambda: trash.start_emptying(settings, layout),
         lambda: ballast.take_on(settings, layout),
         lambda: tidy.start_due(settings),
         lambda: tidy.note_how_full(settings, layout),

@@ -7,7 +7,6 @@ What a row names and isn't there is written down as a damage (tasks/damage.py).
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
@@ -16,19 +15,18 @@ from typing import TYPE_CHECKING, Any
 from appliance import jobs
 from appliance.clock import now
 from appliance.db import database, transaction
-from appliance.models import Priority, Rendition, Setting, Video
+from appliance.models import Job, Priority, Rendition, Setting, Video
 from storage import inspection, orphans, usage
 from storage.budget import used_bytes
 from storage.inspection import CONTENT, MISSING, Wrong
 from storage.orphans import Amount
 from storage.usage import LOOKED, looked_before
 from tasks import damage, retention
-from tasks.context import PutBack
+from tasks.turns import Turn, make_room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from appliance.models import Job
     from appliance.settings import Settings
     from storage.layout import Layout
     from tasks.context import Context, Outcome
@@ -39,8 +37,6 @@ VERIFIED = "storage_verified"
 _ASKED = "storage_asked"
 _EVERY = {"tidy": timedelta(days=1), "retain": timedelta(hours=1)}
 _AT_ONCE = 200
-# Then whatever waits in the same queue goes first.
-_READ_S = 60.0
 
 
 def start_due(settings: Settings) -> None:
@@ -90,12 +86,13 @@ def note_how_full(settings: Settings, layout: Layout) -> None:
 
 
 def tidy(job: Job, context: Context) -> Outcome:
-    """The job: look at all files, in both directions."""
+    """The job: look at all files, in both directions; goes on where its last turn ended."""
+    turn = Turn()
     with database.connection_context():
         retention.finish_removals(context.layout)
         most = Video.select(Video.id).order_by(Video.id.desc()).limit(1).scalar() or 1
-    last: int | None = 0
-    other_bytes = other_files = 0
+    last: int | None = job.payload.get("last", 0)
+    other_bytes, other_files = job.payload.get("other_bytes", 0), job.payload.get("other_files", 0)
     while last is not None:
         context.report("Comparing files with what should be there", 0.9 * last / most)
         with database.connection_context():
@@ -104,6 +101,10 @@ def tidy(job: Job, context: Context) -> Outcome:
         other_bytes += portion.other_bytes
         other_files += portion.other_files
         last = portion.last
+        if turn.is_over and last is not None:
+            at = {"last": last, "other_bytes": other_bytes, "other_files": other_files}
+            context.record(partial(_remember, job, at))
+            return make_room()
     with database.connection_context():
         context.report("Looking for files of nobody", 0.95)
         for path in orphans.find_orphans(context.layout, context.check):
@@ -120,13 +121,19 @@ def tidy(job: Job, context: Context) -> Outcome:
     return lambda: _write(LOOKED, found)
 
 
+def _remember(job: Job, at: dict[str, Any]) -> None:
+    Job.update(payload=at).where(Job.id == job.id).execute()
+
+
 def _record(portion: inspection.Portion, context: Context) -> None:
     """In transactions: what is put in its place this moment gets its row in the same one."""
     for wrong in portion.wrong:
         context.record(partial(_note, wrong, context))
+    # Before strays: what somebody has put back is one until its row is in use again.
+    for mended in damage.find_mended(context.layout, portion.videos, context.check):
+        context.record(partial(damage.settle, context.layout, mended))
     for path in portion.strays:
         context.record(partial(_set_aside_stray, path, context))
-    context.record(partial(damage.settle, portion.videos, portion.wrong))
 
 
 def _note(wrong: Wrong, context: Context) -> None:
@@ -160,7 +167,7 @@ def forget_aside(layout: Layout) -> Amount:
 
 def verify(job: Job, context: Context) -> Outcome:
     """The job: read each file and compare it with its digest; goes on where it was stopped."""
-    deadline_s = time.monotonic() + _READ_S
+    turn = Turn()
     while True:
         with database.connection_context():
             at = _begin()
@@ -178,8 +185,8 @@ def verify(job: Job, context: Context) -> Outcome:
             "wrong": at["wrong"] + len(wrong),
         }
         context.record(partial(_record_reading, {**at, **done}, wrong, context))
-        if time.monotonic() > deadline_s:
-            return PutBack()
+        if turn.is_over:
+            return make_room()
 
 
 def _record_reading(at: dict[str, Any], wrong: list[Wrong], context: Context) -> None:

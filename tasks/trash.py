@@ -14,25 +14,34 @@ from typing import TYPE_CHECKING
 
 import peewee
 
-from appliance import access, events, videos
+from appliance import access, events, jobs, videos
 from appliance.clock import now
-from appliance.db import transaction
+from appliance.db import database, transaction
 from appliance.errors import Conflict, Forbidden
 from appliance.models import Role, Video
 from appliance.states import VideoState
+from storage import ballast
 from storage.ballast import although_full, is_full_for
-from storage.media import move_from_trash, move_to_trash, remove_video_files
+from storage.media import free_bytes, move_from_trash, move_to_trash, remove_video_files
 from tasks import pipeline, tidy
 from tasks.publish import dispatch
+from tasks.turns import Turn, make_room
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from appliance.models import User
+    from peewee import ModelSelect
+
+    from appliance.models import Job, User
     from appliance.settings import Settings
     from storage.layout import Layout
+    from storage.orphans import Amount
+    from tasks.context import Context, Outcome
 
 log = logging.getLogger(__name__)
+
+# With less on the disk not even a job can be written down.
+_LEAST_BYTES = 1024**2
 
 
 def throw_away(video: Video, actor: User, layout: Layout) -> None:
@@ -79,18 +88,49 @@ def in_bin_of(actor: User) -> list[Video]:
 
 
 def empty(actor: User, layout: Layout) -> int:
-    """Remove all of it for good; how many videos. By admins also the files of nobody."""
-    gone = sum(_remove(video, actor, layout) for video in in_bin_of(actor))
-    if access.at_least(actor, Role.ADMIN):
-        although_full(layout, partial(tidy.forget_aside, layout))
+    """Remove all of it for good; how many videos."""
+    return sum(_remove(video, actor, layout) for video in in_bin_of(actor))
+
+
+def remove_set_aside(actor: User, layout: Layout) -> Amount:
+    """Remove the files of nobody that were set aside, for good. Raises Forbidden."""
+    access.require(actor, Role.ADMIN)
+    gone = although_full(layout, partial(tidy.forget_aside, layout))
+    events.audit(actor, "storage.set_aside_removed", files=gone.files, size_bytes=gone.size_bytes)
     return gone
 
 
-def empty_old(settings: Settings, layout: Layout) -> int:
-    """Remove for good what has been in the bin for ``trash_days``; how many."""
-    limit = now() - timedelta(days=settings.trash_days)
-    old = Video.select().where(Video.state == VideoState.TRASHED, Video.deleted_at < limit)
-    return sum(_remove(video, None, layout, before=limit) for video in list(old))
+def start_emptying(settings: Settings, layout: Layout) -> None:
+    """Have removed for good what has been in the bin for ``trash_days``, if there is any."""
+    if not _long_enough(settings).exists():
+        return
+    if free_bytes(layout.data) < _LEAST_BYTES:
+        ballast.drop(layout)  # the worker writes, too, before it removes anything
+    although_full(layout, partial(jobs.create, "empty_bin", "empty_bin"))
+
+
+def empty_old(job: Job, context: Context) -> Outcome:
+    """The job: remove for good what has been in the bin for long enough."""
+    turn = Turn()
+    with database.connection_context():
+        old = list(_long_enough(context.settings))
+    for number, video in enumerate(old):
+        if turn.is_over:
+            return make_room()
+        context.report("Removing what was in the bin", number / len(old))
+        with database.connection_context():
+            _remove(video, None, context.layout, before=_limit(context.settings))
+    return None
+
+
+def _long_enough(settings: Settings) -> ModelSelect[Video]:
+    return Video.select().where(
+        Video.state == VideoState.TRASHED, Video.deleted_at < _limit(settings)
+    )
+
+
+def _limit(settings: Settings) -> datetime:
+    return now() - timedelta(days=settings.trash_days)
 
 
 def _remove(

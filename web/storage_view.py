@@ -217,9 +217,16 @@ def damage_sentence(name: str, problem: str, *, mending: bool) -> str:
             what=what,
             wrong=wrong,
         )
+    if problem == "missing":
+        return _(
+            "{what} {wrong}, and there is no original to make it of. Put the file back from a "
+            "backup, or upload the video again.",
+            what=what,
+            wrong=wrong,
+        )
     return _(
-        "{what} {wrong}, and there is no original to make it of. Put the file back from a "
-        "backup, or upload the video again.",
+        "{what} {wrong}, and there is no original to make it of. It stays as it is, and may have "
+        "faults. Put the file back from a backup, or upload the video again.",
         what=what,
         wrong=wrong,
     )
