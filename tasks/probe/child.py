@@ -187,7 +187,8 @@ def describe(stream: Any) -> dict[str, Any]:
         "codec": context.codec.canonical_name,  # not the name of a decoder of it
         "profile": stream.profile or "",
         "bit_rate": getattr(stream, "bit_rate", None),
-        "duration_s": seconds(stream.duration, stream.time_base),
+        "duration_s": seconds(stream.duration, stream.time_base)
+        or in_seconds(str(stream.metadata.get("DURATION", ""))),
     }
     if stream.type == "video":
         about |= {
@@ -403,6 +404,15 @@ def pace(steps: list[float], tick_s: float) -> tuple[bool, float | None]:
 
 def seconds(value: int | None, base: Any) -> float | None:
     return float(value * base) if value is not None and base is not None else None
+
+
+def in_seconds(tag: str) -> float | None:
+    """ "00:01:02.5", the length of a track as Matroska notes it."""
+    try:
+        hours, minutes, rest = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+    except ValueError:
+        return None
 
 
 def as_bytes(side_data: Any) -> bytes:

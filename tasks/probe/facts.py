@@ -54,7 +54,8 @@ class VideoTrack:
 
     ``bit_rate`` in bits per second. ``transfer``: "pq" and "hlg" are HDR. ``field_order``: "top" or
     "bottom", the field that is shown first. ``dolby_vision``: its profile, 0 if that isn't known.
-    ``closed_gop`` None: no second keyframe was seen.
+    ``closed_gop`` None: no second keyframe was seen. ``duration_s``: of this track, by its header;
+    None: that doesn't say.
     """
 
     index: int
@@ -85,6 +86,7 @@ class VideoTrack:
     b_frames: bool = False
     closed_gop: bool | None = None
     dolby_vision: int | None = None
+    duration_s: float | None = None
 
     @property
     def hdr(self) -> bool:
@@ -98,6 +100,8 @@ class VideoTrack:
 
 @dataclass(frozen=True)
 class AudioTrack:
+    """``duration_s`` as with the picture."""
+
     index: int
     codec: str
     profile: str
@@ -107,6 +111,7 @@ class AudioTrack:
     first_s: float
     language: str = ""
     layout: str = ""  # "stereo", "5.1(side)"
+    duration_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -278,6 +283,7 @@ def _video(track: dict[str, Any], dolby_vision: int | None) -> VideoTrack:
         b_frames=bool(track.get("b_frames", False)),
         closed_gop=track.get("closed_gop"),
         dolby_vision=dolby_vision if dolby_vision else 0 if track.get("dolby_vision") else None,
+        duration_s=_finite(track.get("duration_s")) or None,
     )
 
 
@@ -292,6 +298,7 @@ def _audio(track: dict[str, Any]) -> AudioTrack:
         first_s=_finite(track.get("first_s", track.get("start_s"))),
         language=clean_line(str(track.get("language", "")), max_bytes=16),
         layout=str(track.get("layout", "")),
+        duration_s=_finite(track.get("duration_s")) or None,
     )
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # The names under which ffmpeg sees the files, in the job's folder.
 INPUT, OUTPUT = "original", "made.mp4"
+# Of what is decoded, so much may be broken: the beginning of a recording that was joined in the
+# middle, a scratch. More is a film of frozen pictures; ffmpeg ends with this code.
+MOST_BROKEN, TOO_BROKEN = 0.1, 69
 # A picture of 8192 × 4320 in floating point, as tone mapping needs it, has 405 MiB.
 MOST_AT_ONCE_BYTES = 1 << 30
 
@@ -60,7 +63,7 @@ def ffmpeg_command(
     seconds = max_duration_s if plan.cut_s is None else min(plan.cut_s, max_duration_s)
     return [
         *(ffmpeg, "-hide_banner", "-nostdin", "-nostats", "-loglevel", "warning", "-y"),
-        *("-progress", "pipe:1"),
+        *("-progress", "pipe:1", "-max_error_rate", f"{MOST_BROKEN:g}"),
         *(encoder.input_options() if plan.picture is not None else ()),
         *read_options(max_pixels=max_pixels),
         *("-i", f"file:{INPUT}"),

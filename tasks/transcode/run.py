@@ -10,7 +10,7 @@ from storage.media import link_or_copy
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
 from tasks.sandbox import MIB, Command, Limits
-from tasks.transcode.command import INPUT, OUTPUT, ffmpeg_command
+from tasks.transcode.command import INPUT, OUTPUT, TOO_BROKEN, ffmpeg_command
 from tasks.transcode.encoders import SOFTWARE
 
 if TYPE_CHECKING:
@@ -137,6 +137,14 @@ def failure(ended: sandbox.Ended) -> JobFailed:
             "The disk is full. Free some space, then press Retry.",
             permanent=False,
             code="storage_full",
+            detail=words,
+        )
+    if ended.code == TOO_BROKEN:
+        return JobFailed(
+            "Much of the file can't be decoded: it is damaged in the middle. Copy it again from "
+            "the camera or the program that made it, then upload that.",
+            permanent=True,
+            code="result_refused",
             detail=words,
         )
     if ended.code < 0 or ended.code > 128:

@@ -32,6 +32,8 @@ CHEAP = (Method.LEAVE, Method.REMUX)
 # containers without an index only estimate.
 _SLACK_S = 0.5
 _SLACK = {True: 0.02, False: 0.1}
+# However long the film is.
+_MOST_SLACK_S = {True: 2.0, False: 20.0}
 _MAKING_SHARE = 0.95
 # Ends of ffmpeg after which another way may still lead to the file.
 _NEXT_PATH = ("encode_failed", "encoder_crashed")
@@ -90,7 +92,7 @@ def _carry_out(
     making: Making, facts: Probe, chosen: Plan, context: Context
 ) -> tuple[Made | None, str]:
     """What came of the plan, and what is wrong with it: "" or the end of "The file …"."""
-    encoder = _choose_encoder(chosen, context)
+    encoder, refused = _choose_encoder(chosen, context), ""
     try:
         file = _run(making, facts, chosen, context, encoder)
     except JobFailed as exc:
@@ -99,7 +101,7 @@ def _carry_out(
         log.warning("%s of %s: %s", chosen.method, making.video.public_id, exc.detail)
         return None, "could not be made by copying the tracks"
     except _OtherEncoder:
-        encoder = SOFTWARE
+        encoder, refused = SOFTWARE, encoder.label
         file = _run(making, facts, chosen, context, encoder)
     result, fault = verify(file, facts, chosen, making.profile, context)
     if fault:
@@ -107,6 +109,8 @@ def _carry_out(
     about: dict[str, Any] = {"probe": result.to_dict(), "reasons": list(chosen.reasons)}
     if chosen.picture is not None:
         about |= {"encoder": encoder.label, "passes": chosen.passes}
+    if refused:
+        about["fell_back_from"] = refused
     digest = making.video.sha256 if chosen.method is Method.LEAVE else None
     return Made(file, chosen.method, about, digest), fault
 
@@ -139,6 +143,28 @@ def _run(making: Making, facts: Probe, chosen: Plan, context: Context, encoder: 
         raise _OtherEncoder from exc
 
 
+def length_fault(result: Probe, facts: Probe, seconds: float) -> str:
+    """What is missing of ``seconds`` of the source; "" or the end of "The file …". Pure.
+
+    The container's length is that of its longest track: where pictures end that can't be decoded,
+    the sound goes on. So each track is held to that of the source, as far as its header tells.
+    """
+    exact = facts.format.startswith(("mov,", "matroska,"))
+    slack_s = _SLACK_S + min(_SLACK[exact] * seconds, _MOST_SLACK_S[exact])
+    if abs(result.duration_s - seconds) > slack_s:
+        return f"lasts {result.duration_s:.1f} s instead of {seconds:.1f} s"
+    tracks = (("picture", result.video, facts.video), ("sound", result.audio, facts.audio))
+    for name, made, source in tracks:
+        if made is None or source is None:
+            continue
+        if made.duration_s is None or source.duration_s is None:
+            continue
+        wanted_s = min(source.duration_s, seconds)
+        if made.duration_s < wanted_s - slack_s:
+            return f"has {made.duration_s:.1f} s of {name} instead of {wanted_s:.1f} s"
+    return ""
+
+
 def verify(
     made: Path, facts: Probe, chosen: Plan, profile: Profile, context: Context
 ) -> tuple[Probe, str]:
@@ -149,13 +175,8 @@ def verify(
     result = look(made, context)
     if result.video is None or not result.video.decodes:
         return result, "can't be read"
-    exact = facts.format.startswith(("mov,", "matroska,"))
-    seconds = chosen.seconds(facts)
-    if abs(result.duration_s - seconds) > _SLACK_S + _SLACK[exact] * seconds:
-        return result, (
-            f"lasts {result.duration_s:.1f} s instead of {seconds:.1f} s: "
-            "the original is damaged in the middle"
-        )
+    if fault := length_fault(result, facts, chosen.seconds(facts)):
+        return result, f"{fault}: the original is damaged in the middle"
     try:
         left = plan(result, profile)
     except Impossible as exc:
