@@ -85,6 +85,8 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         going_out = renditions.is_going_out(rendition)
     # ``remake`` is only said of ready ones; when it is current again, that was done before a crash.
     current = rendition.state is RenditionState.READY and rendition.recipe == profile.recipe
+    if renditions.FORCE in job.payload:  # a person wants another than there is
+        current, twin = False, None
     if video.state is VideoState.TRASHED or current:
         return None
     if going_out:

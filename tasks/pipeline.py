@@ -334,14 +334,28 @@ def cancel_job(job: Job, actor: User | None) -> JobState:
 
 
 def stop_work(video: Video) -> None:
-    """Nobody waits for it any more: end what is queued and what runs. ``sweep`` begins again
-    with what is missing if the video comes back."""
+    """Nobody waits for it any more: end what is queued and what runs. ``go_on_after_return``
+    begins again with what is missing if the video comes back."""
     with transaction():
         for job in Job.select().where(
             Job.video == video, Job.kind != "publish", Job.state.in_(renditions.LIVE)
         ):
             if jobs.cancel(job) is JobState.CANCELLED:
                 settle_cancel(Job.get_by_id(job.id))
+
+
+def go_on_after_return(video: Video, settings: Settings) -> None:
+    """It is out of the bin again: begin anew what ``stop_work`` has ended. Repeatable."""
+    with transaction():
+        video = Video.get_by_id(video.id)
+        if not videos.is_as_sent(video):
+            return
+        if video.state in (VideoState.RECEIVED, VideoState.PROCESSING):
+            _go_on(video, settings)
+        elif video.state is VideoState.READY and video.facts is not None:
+            if video.poster_version == 0:
+                make_poster(video)
+            start_eager(video, settings)
 
 
 def retry_job(job: Job, actor: User | None) -> None:
@@ -397,7 +411,8 @@ def _refuse_unlike(video: Video) -> None:
 def retry_video(video: Video, actor: User | None) -> None:
     """Make it ready (again): from the look on if that failed, else the rendition, first in line.
 
-    A rendition that is ready is made anew. Raises Conflict when that is impossible.
+    A rendition that is ready is made anew; its file serves until then. Raises Conflict when that
+    is impossible.
     """
     with transaction():
         video = Video.get_by_id(video.id)
@@ -417,11 +432,14 @@ def retry_video(video: Video, actor: User | None) -> None:
             jobs.lift(job, Priority.HIGH)
             return
         rendition = renditions.row_for(video, SOCIAL)
-        if rendition.wanted < Priority.HIGH:
-            Rendition.update(wanted=int(Priority.HIGH)).where(
-                Rendition.id == rendition.id
-            ).execute()
-        renditions.restart(rendition, video, Priority.HIGH)
+        if rendition.state is RenditionState.READY:
+            renditions.remake(rendition, Priority.HIGH, although_current=True)
+        else:
+            if rendition.wanted < Priority.HIGH:
+                Rendition.update(wanted=int(Priority.HIGH)).where(
+                    Rendition.id == rendition.id
+                ).execute()
+            renditions.restart(rendition, video, Priority.HIGH)
         if video.poster_version == 0:
             make_poster(video)
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LIVE = [JobState.QUEUED, JobState.RUNNING]
 # The kind that encodes a file while it still arrives, for the social rendition.
 AHEAD = "in_flight"
+# In the payload of a job: make it anew although it is current, and not of a twin's file.
+FORCE = "although_current"
 # What may be kept for the night; previews, copies and pictures are made at once.
 ENCODES = ("encode", AHEAD)
 # All kinds of jobs whose end is a rendition.
@@ -65,17 +67,25 @@ def want_rendition(
         return Rendition.get_by_id(rendition.id)
 
 
-def remake(rendition: Rendition, priority: Priority, *, only_at_night: bool = False) -> Job:
+def remake(
+    rendition: Rendition,
+    priority: Priority,
+    *,
+    only_at_night: bool = False,
+    although_current: bool = False,
+) -> Job:
     """Make a ready one anew by the profile of today; the old file serves until then.
 
+    ``although_current``: of the original, even where it was made by the profile of today.
     Raises Conflict when there is nothing that it could be made of.
     """
     with transaction():
         video = Video.get_by_id(rendition.video_id)
         require_usable(video)
-        return start(
-            rendition, video, priority, payload={"remake": True}, only_at_night=only_at_night
-        )
+        if although_current and video.original_removed_at is not None:
+            raise Conflict(ORIGINAL_REMOVED, code="original_removed")
+        payload = {"remake": True} | ({FORCE: True} if although_current else {})
+        return start(rendition, video, priority, payload=payload, only_at_night=only_at_night)
 
 
 def require_usable(video: Video) -> None:

@@ -59,7 +59,7 @@ def _into_bin(video: Video, actor: User) -> None:
         pipeline.stop_work(video)
 
 
-def take_out(video: Video, actor: User, layout: Layout) -> None:
+def take_out(video: Video, actor: User, layout: Layout, settings: Settings) -> None:
     """Raises Forbidden, Conflict, InvalidTransition."""
     if not access.may_delete(actor, video):
         raise Forbidden("Only its owner and admins restore a video.")
@@ -68,7 +68,9 @@ def take_out(video: Video, actor: User, layout: Layout) -> None:
     # Files first: nobody may look for them where they aren't. After a crash in between, the
     # sweep puts them back into the bin (storage.media.settle_trash).
     move_from_trash(layout, video.public_id)
-    videos.restore(video, actor=actor)
+    with transaction():
+        videos.restore(video, actor=actor)
+        pipeline.go_on_after_return(video, settings)
 
 
 def remove_for_good(video: Video, actor: User, layout: Layout) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import av
 import pytest
 from PIL import Image
 
 from appliance import jobs, videos
+from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
 from appliance.models import Event, Job, Method, Priority, Video
@@ -18,9 +21,12 @@ from tasks import pipeline, renditions, runner
 from tasks.probe.facts import Edits, Probe
 from tasks.profiles import SOCIAL
 from tasks.transcode.plan import plan
+from tasks.transcode.task import length_fault
 from tests import media
 from tests.factories import make_user
 from tests.tasks.doing import again, bring_in, job_of, rendition_of, run_all, run_one
+from tests.tasks.test_plan import FITS
+from tests.tasks.test_plan import video as changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,6 +168,64 @@ def test_what_is_damaged_inside_fails_and_keeps_its_poster(
     assert not layout.rendition(video.public_id, "social").exists()
 
 
+def with_holes(begin_s: float, end_s: float = 99.0) -> Path:
+    """Pictures that have to be encoded, some of them zeroes; length, index and sound are whole."""
+    source = media.clip(
+        "holes.mp4", *media.H264, *media.AAC, seconds=5,
+        source="testsrc2=s={size}:r={fps}:d={seconds},setsar=64/63",
+    )  # fmt: skip
+    content = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        for packet in container.demux(video=0):
+            if packet.pos is None or packet.pts is None or packet.time_base is None:
+                continue
+            if begin_s <= packet.pts * packet.time_base < end_s:
+                content[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    return media.written(f"holes-{begin_s:g}-{end_s:g}.mp4", bytes(content))
+
+
+@pytest.mark.parametrize("holes", [(2.0, 99.0), (1.5, 3.5)], ids=["to the end", "in the middle"])
+def test_pictures_that_are_missing_below_whole_sound_are_noticed(
+    holes: tuple[float, float], db: None, settings: Settings
+) -> None:
+    video = bring_in(settings, with_holes(*holes))
+    run_all(settings)
+    assert rendition_of(video).state is RenditionState.FAILED
+    assert "damaged in the middle" in (again(video).error or "")
+
+
+def test_a_scratch_is_borne(db: None, settings: Settings) -> None:
+    video = bring_in(settings, with_holes(2.0, 2.2))
+    run_all(settings)
+    assert again(video).state is VideoState.READY
+
+
+@pytest.mark.parametrize(
+    ("made_s", "picture_s", "source_s", "words"),
+    [
+        (20.0, 20.0, 20.0, ""),
+        (20.0, 8.0, 20.0, "has 8.0 s of picture instead of 20.0 s"),
+        (20.0, 8.0, 8.1, ""),  # as in the source
+        (20.0, 8.0, None, ""),  # which doesn't say
+        (20.0, None, 20.0, ""),
+        (19.2, 19.2, 20.0, ""),
+        (18.9, 18.9, 20.0, "lasts 18.9 s instead of 20.0 s"),
+    ],
+)
+def test_each_track_is_held_to_its_source(
+    made_s: float, picture_s: float | None, source_s: float | None, words: str
+) -> None:
+    made = replace(FITS, duration_s=made_s, **changed(duration_s=picture_s))
+    source = replace(FITS, duration_s=20.0, **changed(duration_s=source_s))
+    assert length_fault(made, source, 20.0) == words
+
+
+def test_of_an_hour_no_more_than_seconds_may_be_missing() -> None:
+    hour = replace(FITS, duration_s=3600.0)
+    assert length_fault(replace(FITS, duration_s=3590.0), hour, 3600.0)
+    assert not length_fault(replace(FITS, duration_s=3598.0), hour, 3600.0)
+
+
 def test_same_bytes_are_found_not_made_again(db: None, settings: Settings, layout: Layout) -> None:
     first = bring_in(settings, media.webm_vp9())
     run_all(settings)
@@ -257,10 +321,40 @@ def test_retry_makes_a_ready_rendition_anew(db: None, settings: Settings) -> Non
     run_all(settings)
     first = rendition_of(video).ready_at
     pipeline.retry_video(again(video), None)
-    assert rendition_of(video).state is RenditionState.PENDING
+    assert rendition_of(video).state is RenditionState.READY  # its file serves until then
+    assert job_of(video, "remux").priority == Priority.HIGH
     run_all(settings)
     assert rendition_of(video).state is RenditionState.READY
     assert rendition_of(video).ready_at > first
+
+
+def test_a_retry_that_comes_to_nothing_leaves_the_ready_file(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    video = bring_in(settings, media.index_last())
+    run_all(settings)
+    before = rendition_of(video)
+    pipeline.retry_video(again(video), None)
+    pipeline.cancel_job(job_of(video, "remux"), None)
+    layout.original(video.public_id).write_bytes(b"broken since")
+    pipeline.retry_video(again(video), None)
+    run_all(settings)
+    assert job_of(video, "encode").state is JobState.FAILED
+    assert again(video).state is VideoState.READY
+    after = rendition_of(video)
+    assert (after.state, after.ready_at) == (RenditionState.READY, before.ready_at)
+    assert layout.rendition(video.public_id, "social").stat().st_size == before.size_bytes
+
+
+def test_a_retry_without_the_original_is_refused_although_there_is_a_twin(
+    db: None, settings: Settings
+) -> None:
+    video, _ = (bring_in(settings, media.index_last()) for _ in range(2))
+    run_all(settings)
+    Video.update(original_removed_at=now()).where(Video.id == video.id).execute()
+    with pytest.raises(Conflict, match="was removed to save space"):
+        pipeline.retry_video(again(video), None)
+    assert rendition_of(video).state is RenditionState.READY
 
 
 def test_retry_after_a_failed_look_looks_again(

@@ -12,7 +12,7 @@ from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, Us
 from appliance.states import JobState, RenditionState, TargetState, VideoState
 from appliance.vault import open_vault
 from storage.media import settle_trash
-from tasks import pipeline, trash
+from tasks import asking, pipeline, trash
 from tasks.publish import dispatch
 from tests import media
 from tests.factories import make_user, make_video
@@ -30,21 +30,23 @@ def with_original(layout: Layout, **columns: object) -> Video:
     return video
 
 
-def test_undo_brings_back_state_and_files(db: None, layout: Layout) -> None:
+def test_undo_brings_back_state_and_files(db: None, layout: Layout, settings: Settings) -> None:
     video = with_original(layout, state=VideoState.READY)
     trash.throw_away(video, video.owner, layout)
     assert not layout.video(video.public_id).exists()
-    trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+    trash.take_out(Video.get_by_id(video.id), video.owner, layout, settings)
     assert Video.get_by_id(video.id).state is VideoState.READY
     assert layout.original(video.public_id).read_bytes() == b"original"
 
 
-def test_what_a_late_job_made_is_kept_with_the_rest(db: None, layout: Layout) -> None:
+def test_what_a_late_job_made_is_kept_with_the_rest(
+    db: None, layout: Layout, settings: Settings
+) -> None:
     video = with_original(layout, state=VideoState.PROCESSING)
     trash.throw_away(video, video.owner, layout)
     layout.video(video.public_id).mkdir()
     layout.rendition(video.public_id, "social").write_bytes(b"rendition")
-    trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+    trash.take_out(Video.get_by_id(video.id), video.owner, layout, settings)
     assert layout.original(video.public_id).read_bytes() == b"original"
     assert layout.rendition(video.public_id, "social").read_bytes() == b"rendition"
     assert not layout.trashed(video.public_id).exists()
@@ -69,11 +71,13 @@ def test_only_owner_and_admins_delete(db: None, layout: Layout) -> None:
     trash.throw_away(video, make_user("admin@example.org", Role.ADMIN), layout)
 
 
-def test_video_that_never_arrived_has_nothing_to_restore(db: None, layout: Layout) -> None:
+def test_video_that_never_arrived_has_nothing_to_restore(
+    db: None, layout: Layout, settings: Settings
+) -> None:
     video = make_video(make_user(), state=VideoState.UPLOADING)
     trash.throw_away(video, video.owner, layout)
     with pytest.raises(Conflict):
-        trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+        trash.take_out(Video.get_by_id(video.id), video.owner, layout, settings)
 
 
 def encoding(layout: Layout) -> tuple[Video, Rendition, Job]:
@@ -93,8 +97,9 @@ def test_queued_work_of_a_deleted_video_ends_and_begins_again_after_undo(
     trash.throw_away(again(video), video.owner or make_user(role=Role.ADMIN), layout)
     assert job_of(video, "encode").state is JobState.CANCELLED
     assert rendition_of(video).state is RenditionState.PENDING
-    trash.take_out(again(video), video.owner or User.get(), layout)
-    assert pipeline.sweep(settings) == 1
+    trash.take_out(again(video), video.owner or User.get(), layout, settings)
+    assert pipeline.sweep(settings) == 0
+    assert job_of(video, "encode").state is JobState.QUEUED
     run_all(settings)
     assert again(video).state is VideoState.READY
 
@@ -111,6 +116,25 @@ def test_running_work_of_a_deleted_video_is_told_to_stop(db: None, layout: Layou
     assert Video.get_by_id(video.id).state is VideoState.TRASHED
 
 
+def test_undo_of_a_ready_video_makes_what_was_still_missing(
+    db: None, layout: Layout, settings: Settings
+) -> None:
+    video = bring_in(settings, media.h264_aac(), owner=make_user())
+    run_one(settings, "quick")
+    asking.ask(again(video), "vertical", None)
+    missing = {"storyboard", "waveform", "vertical"}
+    Rendition.update(state=RenditionState.READY).where(
+        Rendition.video == video, Rendition.profile.not_in(missing)
+    ).execute()
+    Video.update(state=VideoState.READY, poster_version=1).where(Video.id == video.id).execute()
+    trash.throw_away(again(video), video.owner, layout)
+    assert not Job.select().where(Job.state == JobState.QUEUED).exists()
+
+    trash.take_out(again(video), video.owner, layout, settings)
+    live = Job.select().where(Job.video == video, Job.state == JobState.QUEUED)
+    assert {job.rendition.profile for job in live} == missing
+
+
 def test_a_post_that_waits_for_a_deleted_video_says_so_at_once_and_can_be_retried(
     db: None, layout: Layout, settings: Settings
 ) -> None:
@@ -122,6 +146,6 @@ def test_a_post_that_waits_for_a_deleted_video_says_so_at_once_and_can_be_retrie
     target = PostTarget.get(PostTarget.post == post)
     assert (target.state, target.error_code) == (TargetState.FAILED, "no_video")
     assert "Restore it" in target.error
-    trash.take_out(Video.get_by_id(video.id), video.owner, layout)
+    trash.take_out(Video.get_by_id(video.id), video.owner, layout, settings)
     dispatch.retry_failed(Post.get_by_id(post.id), actor=video.owner)
     assert PostTarget.get_by_id(target.id).state is TargetState.WAITING

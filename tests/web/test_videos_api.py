@@ -285,6 +285,19 @@ def test_retry_makes_a_failed_rendition_wait_again(box: Box, how: str) -> None:
     assert len(kinds) == 1
 
 
+def test_a_ready_rendition_stays_ready_while_it_is_made_again(box: Box) -> None:
+    video = box.video(facts=FITS.to_dict(), received_at=now(), poster_version=1)
+    box.rendition(video, state=RenditionState.READY)
+    path = f"/api/v1/videos/{video.public_id}"
+    for _ in range(2):
+        answer = box["editor"].patch(path, json={"social_ready_status": "pending"})
+        assert answer.status_code == 200
+        assert answer.json()["social_ready_status"] == "ready"
+    with database.connection_context():
+        (job,) = Job.select().where(Job.rendition.is_null(False))
+        assert job.priority == 90 and job.payload["although_current"] is True
+
+
 def test_retry_of_what_never_arrived_is_a_conflict(box: Box) -> None:
     video = box.video(state=VideoState.UPLOADING)
     answer = box["editor"].post(f"/api/v1/videos/{video.public_id}/retry")

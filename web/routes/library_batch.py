@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from litestar import Request, post
@@ -23,9 +23,6 @@ from web.auth import needs, principal
 from web.forms import FormData, several, text
 from web.words import _
 
-if TYPE_CHECKING:
-    from storage.layout import Layout
-
 # More than this at once is a job for the command line.
 MOST = 500
 
@@ -34,7 +31,7 @@ MOST = 500
 class Doing:
     """``do``: False when there was nothing to do. ``one`` and ``many``: what was done, in words."""
 
-    do: Callable[[User, Video, Layout, str], bool]
+    do: Callable[[User, Video, State, str], bool]
     one: str
     many: str
     from_bin: bool = False
@@ -57,17 +54,17 @@ def _remake(user: User, video: Video, *, at_night: bool) -> bool:
     return remaking.remake_many(user, videos=[video.public_id], only_at_night=at_night) > 0
 
 
-def _throw_away(user: User, video: Video, layout: Layout, tag: str) -> bool:
-    trash.throw_away(video, user, layout)
+def _throw_away(user: User, video: Video, state: State, tag: str) -> bool:
+    trash.throw_away(video, user, state.layout)
     return True
 
 
-def _take_out(user: User, video: Video, layout: Layout, tag: str) -> bool:
-    trash.take_out(video, user, layout)
+def _take_out(user: User, video: Video, state: State, tag: str) -> bool:
+    trash.take_out(video, user, state.layout, state.settings)
     return True
 
 
-def _add_tag(user: User, video: Video, layout: Layout, tag: str) -> bool:
+def _add_tag(user: User, video: Video, state: State, tag: str) -> bool:
     has = tags.of([video]).get(video.id, [])
     if tags.clean(tag) in has:
         return False
@@ -77,22 +74,22 @@ def _add_tag(user: User, video: Video, layout: Layout, tag: str) -> bool:
 
 DOINGS = {
     "make": Doing(
-        lambda user, video, layout, tag: _make(user, video, at_night=False),
+        lambda user, video, state, tag: _make(user, video, at_night=False),
         "1 video is being made ready.",
         "{n} videos are being made ready.",
     ),
     "make-night": Doing(
-        lambda user, video, layout, tag: _make(user, video, at_night=True),
+        lambda user, video, state, tag: _make(user, video, at_night=True),
         "1 video is made ready tonight.",
         "{n} videos are made ready tonight.",
     ),
     "remake": Doing(
-        lambda user, video, layout, tag: _remake(user, video, at_night=False),
+        lambda user, video, state, tag: _remake(user, video, at_night=False),
         "1 video is made anew. The old versions stay in use until then.",
         "{n} videos are made anew. The old versions stay in use until then.",
     ),
     "remake-night": Doing(
-        lambda user, video, layout, tag: _remake(user, video, at_night=True),
+        lambda user, video, state, tag: _remake(user, video, at_night=True),
         "1 video is made anew tonight. The old versions stay in use until then.",
         "{n} videos are made anew tonight. The old versions stay in use until then.",
     ),
@@ -122,13 +119,13 @@ def act_on_several(request: Request[Any, Any, State], data: FormData) -> Redirec
     tag = text(data, "tag")
     if text(data, "action") == "tag" and not tags.clean(tag):
         raise InvalidInput("Write the tag that the videos shall have.", field="tag")
-    user, layout = principal(request).user, request.app.state.layout
+    user, state = principal(request).user, request.app.state
     done, left_out, why = [], 0, ""
     with database.connection_context():
         for video_id in several(data, "ids")[:MOST]:
             try:
                 video = access.get_video(user, video_id, trashed=doing.from_bin)
-                if doing.do(user, video, layout, tag):
+                if doing.do(user, video, state, tag):
                     done.append(video_id)
                     continue
             except ApplianceError as exc:

@@ -116,7 +116,8 @@ def restore(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redir
     user = principal(request).user
     with database.connection_context():
         video = access.get_video(user, video_id, trashed=True)
-        trash.take_out(video, user, request.app.state.layout)
+        state = request.app.state
+        trash.take_out(video, user, state.layout, state.settings)
     return Redirect(f"/videos/{video_id}", status_code=303)
 
 

@@ -213,7 +213,8 @@ def restore_video(request: Request[None, None, State], video_id: FromPath[str]) 
     user = principal(request).user
     with database.connection_context():
         video = access.get_video(user, video_id, trashed=True)
-        trash.take_out(video, user, request.app.state.layout)
+        state = request.app.state
+        trash.take_out(video, user, state.layout, state.settings)
         return _one(request, video_id)
 
 
