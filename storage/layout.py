@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Layout:
     """Paths below ``data`` (absolute)."""
 
+    PROOF = "proof-"  # begins the names of folders in ``tmp`` in which encoders are tried
+
     def __init__(self, data: Path) -> None:
         self.data = data
         self.uploads = data / "uploads"

@@ -20,6 +20,7 @@ from appliance.clock import boot_id, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError
 from appliance.models import Setting
+from storage.layout import Layout
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
 from tasks.probe.look import look
@@ -183,7 +184,10 @@ def remember(settings: Settings, check: Callable[[], None]) -> Found:
 
 def try_all(settings: Settings, check: Callable[[], None]) -> Found:
     """Each kind of hardware: no encoder, no device, or one second with it."""
-    with tempfile.TemporaryDirectory(prefix="appliance-proof-") as folder:
+    layout = Layout(settings.data)
+    layout.make_folders()
+    # Not in /tmp: the unit of the sandbox shows what lies below `data`, and nothing else.
+    with tempfile.TemporaryDirectory(prefix=layout.PROOF, dir=layout.tmp) as folder:
         trial = _Trial(settings, Path(folder), check)
         listed = trial.run([str(trial.ffmpeg), "-hide_banner", "-encoders"]).output.decode()
         proofs, software = [], None

@@ -7,6 +7,7 @@ what NVENC was asked for: all but the card itself is as it would be.
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from appliance.clock import boot_id
 from appliance.models import Method, Setting
 from appliance.states import VideoState
+from storage.layout import Layout
 from tasks.profiles import SOCIAL
 from tasks.sandbox import MIB, Backend, Command, Limits
 from tasks.transcode import proof
@@ -24,10 +26,9 @@ from tasks.transcode.proof import Found, Made, Proof, decide, encoder_of
 from tests import media
 from tests.tasks.doing import again, bring_in, in_thread, rendition_of, run_all
 from tests.tasks.test_plan import FITS, audio, video
+from web import version_rows
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from appliance.settings import Settings
 
 NODE = "/dev/dri/renderD128"
@@ -252,7 +253,22 @@ def test_what_fails_later_is_done_by_the_processor(
     video = bring_in(card, media.webm_vp9())
     run_all(card)
     assert again(video).state is VideoState.READY
-    assert rendition_of(video).facts["encoder"] == SOFTWARE.label
+    made = rendition_of(video)
+    assert made.facts["encoder"] == SOFTWARE.label
+    assert made.facts["fell_back_from"] == "NVENC (NVIDIA)"
+    (said,) = [value for name, value in version_rows._making(made.facts) if name == "Encoder"]
+    assert said == "x264 (processor), because NVENC (NVIDIA) failed"
+
+
+def test_it_is_tried_where_the_sandbox_may_look(db: None, card: Settings) -> None:
+    """The unit of the sandbox shows what lies below `data`, and no /tmp."""
+    assert card.ffmpeg is not None
+    wrap(card.ffmpeg, "elsewhere", "pwd >&2; exit 1")
+    refused = remember(card).of("nvenc")
+    assert refused is not None and refused.why.startswith("it does not work here: ")
+    where = Path(refused.why.removeprefix("it does not work here: "))
+    assert where.parent == card.data / "tmp" and where.name.startswith(Layout.PROOF)
+    assert not where.exists()
 
 
 def test_what_makes_something_else_is_not_used(db: None, card: Settings) -> None:
