@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from appliance.models import Method
@@ -10,6 +11,7 @@ from tasks.transcode.plan import plan
 if TYPE_CHECKING:
     from tasks.probe.facts import Probe
     from tasks.profiles import Profile
+    from tasks.transcode.plan import Plan
 
 # Bits for each pixel that x264 spends at crf 21, rather more than less (measured on screen
 # recordings, talk and sports: 0.02 to 0.12).
@@ -30,7 +32,8 @@ def estimate_bytes(probe: Probe | None, profile: Profile) -> int:
         seconds = min(seconds, profile.max_duration_s)
     if profile.targets is None or probe.video is None:
         return int(seconds * _SMALL_BPS / 8) + _SMALL_BYTES
-    method = plan(probe, profile).method
+    chosen = plan(probe, profile)
+    method = chosen.method
     if method is Method.LEAVE:
         return 0
     if method in (Method.REMUX, Method.AUDIO):
@@ -42,4 +45,16 @@ def estimate_bytes(probe: Probe | None, profile: Profile) -> int:
     )
     picture_bps = min(targets.max_bps, pixels * min(probe.video.fps or 30, 60) * _BITS_PER_PIXEL)
     made = int(seconds * (picture_bps + targets.audio_bps) / 8)
-    return made if profile.max_bytes is None else min(made, profile.max_bytes)
+    if profile.max_bytes is not None:
+        made = min(made, profile.max_bytes)
+    return made + _pass_log_bytes(chosen, seconds)
+
+
+def _pass_log_bytes(chosen: Plan, seconds: float) -> int:
+    """What x264 notes in the first of two passes, beside the film until that is finished: a line
+    for each picture, and two bytes for each of its macroblocks. Source: x264, ratecontrol.c."""
+    if chosen.passes == 1 or chosen.picture is None:
+        return 0
+    picture = chosen.picture
+    blocks = -(-picture.width // 16) * -(-picture.height // 16)
+    return int(seconds * float(Fraction(picture.fps)) * (2 * blocks + 200))

@@ -9,7 +9,8 @@ import pytest
 
 from tasks.capacity import NOTHING, cost_of, work_of
 from tasks.probe.facts import Probe, VideoTrack
-from tasks.profiles import PREVIEW, SOCIAL, VERTICAL
+from tasks.profiles import INSTAGRAM, PREVIEW, SOCIAL, VERTICAL
+from tasks.room import estimate_bytes
 
 
 def film(width: int, height: int, *, pix_fmt: str = "yuv420p", fps: float = 30.0) -> Probe:
@@ -109,3 +110,11 @@ def test_work_of_copies_is_bytes_of_sound_seconds_and_of_the_unknown_none() -> N
     assert work_of("remux", SOCIAL, probe) == work_of("probe", None, probe) == 10_000_000
     assert work_of("poster", None, probe) == 60.0
     assert work_of("encode", SOCIAL, None) == 0.0
+
+
+def test_room_is_kept_for_what_the_first_of_two_passes_notes() -> None:
+    """x264 notes two bytes for each of the 8160 macroblocks of each picture."""
+    long = replace(film(1920, 1080), duration_s=600.0, size_bytes=10**9)
+    assert estimate_bytes(long, INSTAGRAM) > INSTAGRAM.max_bytes + 600 * 30 * 2 * 3600  # type: ignore[operator]  # it has a limit
+    short = replace(long, duration_s=60.0)
+    assert estimate_bytes(short, INSTAGRAM) == estimate_bytes(short, SOCIAL)
