@@ -22,7 +22,8 @@ _SHAPE_SLACK = 0.01
 class Acceptance:
     """What one place takes. ``as_of`` and ``source``: when that was read, and where.
 
-    Rates in bits per second, sizes in pixels. None: no rule. ``key`` names it in tables.
+    Rates in bits per second, sizes in pixels, ratios as width to height. None: no rule.
+    ``key`` names it in tables.
     """
 
     key: str
@@ -52,6 +53,8 @@ class Acceptance:
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     shape: tuple[int, int] | None = None
+    min_ratio: float | None = None
+    max_ratio: float | None = None
     min_width: int | None = None
     min_height: int | None = None
 
@@ -111,6 +114,8 @@ INSTAGRAM_REEL = Acceptance(
     max_bytes=300_000_000,
     min_duration_s=3.0,
     max_duration_s=900.0,
+    min_ratio=0.01,
+    max_ratio=10.0,
 )
 BROWSERS = Acceptance(
     key="browsers",
@@ -180,6 +185,9 @@ def shape_faults(probe: Probe, place: Acceptance) -> list[str]:
     found = []
     if place.shape is not None and not has_shape(width, height, place.shape):
         found.append(f"the picture isn't {place.shape[0]}:{place.shape[1]}")
+    ratio = width / height
+    if ratio < (place.min_ratio or 0) or ratio > (place.max_ratio or ratio):
+        found.append(f"{width} × {height} are too long a strip")
     if width < (place.min_width or 0) or height < (place.min_height or 0):
         found.append(f"{width} × {height} are too few pixels")
     return found

@@ -68,22 +68,16 @@ def choose(
     for name in fitting:
         if name in known and known[name].state is RenditionState.READY:
             return Choice(Use.RENDITION, name, _why_other(name, delivery, original, known))
+    for name in fitting:
+        if name not in known or known[name].state is not RenditionState.FAILED:
+            return Choice(Use.WAIT, name, _why_other(name, delivery, original, known))
     name = fitting[0]
-    if name not in known or known[name].state is not RenditionState.FAILED:
-        return Choice(Use.WAIT, name, _why_other(name, delivery, original, known))
     error = known[name].error or "no reason is known"
     if original_here and (takes_any or accepts(delivery.place, original)):
         return Choice(
             Use.ORIGINAL, why=f"No rendition could be made ({error}); the original goes out."
         )
     return Choice(Use.FAILED, name, f"The video could not be made ready: {error}")
-
-
-def choose_rendition(
-    delivery: Delivery, original: Probe | None, known: Mapping[str, Known]
-) -> str | None:
-    """The profile that a platform gets; None: none that fits it can be made."""
-    return next(iter(fitting_profiles(delivery, original, known)), None)
 
 
 def fitting_profiles(
@@ -98,8 +92,10 @@ def fitting_profiles(
 
 
 def accepts(place: Acceptance, probe: Probe | None) -> bool:
-    """Whether the place takes this very file."""
-    return probe is not None and not form_faults(probe, place) and not whole_faults(probe, place)
+    """Whether the place takes this very file, and may see all of it: not where it was recorded."""
+    if probe is None or probe.has_location:
+        return False
+    return not form_faults(probe, place) and not whole_faults(probe, place)
 
 
 def _faults(place: Acceptance, name: str, original: Probe | None, known: Known | None) -> list[str]:
@@ -141,10 +137,16 @@ def _why_other(
         return ""
     faults = _faults(delivery.place, SOCIAL.name, original, known.get(SOCIAL.name))
     because = f": {'; '.join(faults)}" if faults else ""
+    social = known.get(SOCIAL.name)
+    if not because and social is not None and social.state is RenditionState.FAILED:
+        because = f": “{SOCIAL.label}” could not be made"
     return f"“{PROFILES[name].label}” is for {delivery.place.place}{because}."
 
 
 def _why_nothing(delivery: Delivery, original: Probe | None, known: Mapping[str, Known]) -> str:
     name = delivery.profiles[0]
     faults = "; ".join(_faults(delivery.place, name, original, known.get(name)))
-    return f"{delivery.place.place} doesn't take this video: {faults}. Cut it, then upload that."
+    shortest_s = delivery.place.min_duration_s
+    short = original is not None and original.duration_s < (shortest_s or 0.0)
+    do = "Upload a longer one." if short else "Cut it, then upload that."
+    return f"{delivery.place.place} doesn't take this video: {faults}. {do}"

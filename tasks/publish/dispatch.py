@@ -293,7 +293,8 @@ def video_settled(target: PostTarget, rendition: Rendition) -> None:
             case Use.RENDITION:
                 _send(target)
             case Use.WAIT if choice.profile != rendition.profile:
-                pass  # it waits for another one
+                if _want(target, choice, Priority.HIGH):  # another one will do
+                    posts.note_target(target, waits_for(choice))
             case _:
                 why = choice.why or (
                     f"The video could not be made ready: {rendition.error or 'no reason is known'}"
@@ -475,23 +476,14 @@ def _go_on(target: PostTarget) -> bool:
     if later or choice.use in (Use.RENDITION, Use.ORIGINAL, Use.NOTHING):
         _send(target)
         return True
-    if choice.use is Use.WAIT and choice.profile != SOCIAL.name:
-        # Not made for each video: without a wish of ours nobody makes it.
-        return _want(target, choice, Priority.HIGH) is False
-    if video.state is VideoState.FAILED and not _rendition_is_due(video):
+    if choice.use is Use.FAILED and video.state is VideoState.FAILED:
         reason = video.error or "no reason is known"
         fail_target(target, f"The video could not be made ready: {reason}", code="no_rendition")
         return True
-    return False
-
-
-def _rendition_is_due(video: Video) -> bool:
-    return bool(
-        Rendition.select()
-        .where(
-            Rendition.video == video,
-            Rendition.profile == SOCIAL.name,
-            Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
-        )
-        .exists()
-    )
+    # Without a wish of ours nobody may be making it: it is made on demand, or a person has
+    # cancelled it while the account was away.
+    waits_for_it = target.stage == waits_for(choice)
+    if _want(target, choice, Priority.HIGH):
+        posts.note_target(target, waits_for(choice))
+        return choice.use is Use.FAILED or not waits_for_it
+    return True

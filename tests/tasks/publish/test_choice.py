@@ -20,7 +20,7 @@ from tasks.acceptance import (
 )
 from tasks.probe.facts import Edits, Probe
 from tasks.profiles import PROFILES
-from tasks.publish.choice import Choice, Known, Use, accepts, choose, choose_rendition
+from tasks.publish.choice import Choice, Known, Use, accepts, choose, fitting_profiles
 from tests.tasks.test_plan import FITS, video
 
 INSTAGRAM, REELS = DELIVERIES["instagram"], DELIVERIES["facebook_reels"]
@@ -59,19 +59,21 @@ BROKEN = Known(RenditionState.FAILED, error="It is damaged.")
         pytest.param(DELIVERIES["youtube"], film(7200, 9000), "social", id="two hours"),
         pytest.param(DELIVERIES["practice"], film(7200, 3000), "social", id="practice"),
         pytest.param(DELIVERIES["folder"], film(1), "social", id="folder"),
+        pytest.param(INSTAGRAM, film(**video(width=1920, height=176, shown_width=1920,
+                                             shown_height=176)), None, id="a strip"),
         pytest.param(INSTAGRAM, None, "social", id="nobody has looked yet"),
     ],
 )  # fmt: skip
 def test_a_platform_gets_the_first_rendition_that_fits(
     delivery: Delivery, original: Probe | None, profile: str | None
 ) -> None:
-    assert choose_rendition(delivery, original, {}) == profile
+    assert next(iter(fitting_profiles(delivery, original, {})), None) == profile
 
 
 def test_a_file_that_is_there_counts_as_it_is_not_as_it_was_expected() -> None:
     original = film(600, 200, **video(codec="vp9"))
     known = {"social": ready(film(600, 700))}
-    assert choose_rendition(INSTAGRAM, original, {}) == "social"
+    assert fitting_profiles(INSTAGRAM, original, {})[0] == "social"
     chosen = choose(INSTAGRAM, original, known)
     assert (chosen.use, chosen.profile) == (Use.WAIT, "instagram")
     assert "700 MB are too many" in chosen.why
@@ -86,6 +88,14 @@ def test_what_is_ready_goes_before_what_would_have_to_be_made() -> None:
     )
 
 
+def test_where_the_social_rendition_failed_another_that_fits_is_made() -> None:
+    chosen = choose(INSTAGRAM, film(), {"social": BROKEN}, original_here=True)
+    assert (chosen.use, chosen.profile) == (Use.WAIT, "instagram")
+    assert "“Social-ready” could not be made" in chosen.why
+    chosen = choose(INSTAGRAM, film(), {"social": BROKEN, "instagram": BROKEN})
+    assert (chosen.use, chosen.profile) == (Use.FAILED, "social")
+
+
 @pytest.mark.parametrize(
     ("original", "use"),
     [
@@ -94,6 +104,7 @@ def test_what_is_ready_goes_before_what_would_have_to_be_made() -> None:
         pytest.param(film(**video(codec="vp9")), Use.FAILED, id="another codec"),
         pytest.param(film(**video(turned=True)), Use.FAILED, id="turned by a note"),
         pytest.param(film(faststart=False), Use.FAILED, id="index last"),
+        pytest.param(film(has_location=True), Use.FAILED, id="tells where it was recorded"),
         pytest.param(None, Use.FAILED, id="nobody has looked"),
     ],
 )
@@ -106,7 +117,9 @@ def test_the_original_goes_out_where_it_is_accepted(original: Probe | None, use:
 
 def test_the_original_has_to_be_there_and_no_rendition_may_be_on_its_way() -> None:
     here = {"original_here": True, "takes_any": True}
-    assert choose(INSTAGRAM, film(), {"social": BROKEN}).use is Use.FAILED
+    broken = {"social": BROKEN, "instagram": BROKEN}
+    assert choose(INSTAGRAM, film(), broken).use is Use.FAILED
+    assert choose(INSTAGRAM, film(), broken, **here).use is Use.ORIGINAL
     assert choose(INSTAGRAM, film(), {"social": PENDING}, **here).use is Use.WAIT
     assert choose(INSTAGRAM, film(), {"social": ready(film())}, **here).use is Use.RENDITION
 
@@ -120,7 +133,9 @@ def test_a_platform_that_takes_anything_takes_any_original() -> None:
 def test_what_can_never_fit_says_why() -> None:
     chosen = choose(INSTAGRAM, film(1200), {"social": ready(film(1200))})
     assert chosen.use is Use.NOTHING
-    assert "Instagram Reels" in chosen.why and "20 min are too long" in chosen.why
+    assert "Instagram Reels" in chosen.why and "20 min are too long. Cut it" in chosen.why
+    short = choose(INSTAGRAM, film(2.0), {}).why
+    assert short.endswith("2 s are too short. Upload a longer one.")
 
 
 def test_accepting_means_form_and_whole() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from appliance.settings import Settings
 from appliance.states import AccountState, JobState, RenditionState, VideoState
 from tasks.publish import dispatch
 from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
+from tests.tasks.test_plan import FITS
+from tests.tasks.test_plan import video as changed
 from tests.web.serving import wait_until
 
 if TYPE_CHECKING:
@@ -298,6 +301,26 @@ def test_the_sweep_finds_a_target_that_nobody_works_on(idle: Poster) -> None:
         Job.delete().where(Job.post == post).execute()
     with working(idle.settings):  # its ticker sweeps
         idle.wait(post, "completed")
+
+
+@pytest.mark.parametrize("state", [RenditionState.FAILED, RenditionState.PENDING])
+def test_what_a_post_waited_for_is_made_when_its_account_is_back(
+    state: RenditionState, idle: Poster
+) -> None:
+    """Meanwhile somebody has cancelled the making of a video that was ready: nobody is at it."""
+    with connected():
+        video = idle.video(facts=replace(FITS, **changed(codec="vp9")).to_dict())
+        post = idle.post(video)
+        (target,) = posts.latest_targets(post)
+        Job.delete().where(Job.post == post).execute()
+        Rendition.update(state=state).where(Rendition.video == video).execute()
+        posts.note_target(target, dispatch.WAITS_FOR_ACCOUNT)
+        dispatch.account_settled(target.account)
+        (target,) = posts.latest_targets(post)
+        assert (target.state.value, target.stage) == ("waiting", dispatch.WAITS_FOR_VIDEO)
+        (job,) = Job.select().where(Job.video == video)
+        assert (job.rendition.profile, job.priority) == ("social", 90)
+        assert dispatch.sweep() == 0  # it is under way
 
 
 def test_a_post_of_an_upload_that_came_to_nothing_fails(idle: Poster) -> None:

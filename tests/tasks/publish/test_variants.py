@@ -75,6 +75,14 @@ def put_original(box: Poster, video: Video) -> bytes:
     return original.read_bytes()
 
 
+def fail(video: Video, profile: str) -> None:
+    wanted = (Rendition.video == video) & (Rendition.profile == profile)
+    Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
+        wanted
+    ).execute()
+    dispatch.rendition_settled(Rendition.get(wanted))
+
+
 def details(post: Post) -> list[str | None]:
     with connected():
         (target,) = posts.latest_targets(post)
@@ -137,11 +145,11 @@ def test_the_original_goes_out_where_the_place_accepts_it(box: Poster) -> None:
     with connected():
         original = put_original(box, video)
         post = box.post(video)
-        Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
-            Rendition.video == video
-        ).execute()
         Video.update(state=VideoState.FAILED).where(Video.id == video.id).execute()
-        dispatch.rendition_settled(Rendition.get(Rendition.video == video))
+        fail(video, "social")
+        (target,) = posts.latest_targets(post)
+        assert target.stage == "Waiting for “Instagram, under 300 MB” to be ready"
+        fail(video, "instagram")  # which was begun instead
     (target,) = box.wait(post, "completed")
     assert "original went out" in target.stage
     (received,) = box.received()
@@ -156,11 +164,11 @@ def test_an_original_that_the_place_refuses_does_not_go_out(box: Poster) -> None
     with connected():
         put_original(box, video)
         post = box.post(video)
-        Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
-            Rendition.video == video
-        ).execute()
         Video.update(state=VideoState.FAILED).where(Video.id == video.id).execute()
-        dispatch.rendition_settled(Rendition.get(Rendition.video == video))
+        fail(video, "social")
+        (target,) = posts.latest_targets(post)
+        assert target.stage == "Waiting for “Instagram, under 300 MB” to be ready"
+        fail(video, "instagram")  # which was begun instead
     (target,) = box.wait(post, "failed")
     assert "The encoder broke." in (target.error or "")
     assert box.received() == []
