@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,17 +90,36 @@ def choose(due: Sequence[Due], running: Sequence[Running], machine: Machine) -> 
     return None
 
 
-def makes_way(job: Running, waiting: Sequence[Due], others: Sequence[Running], m: Machine) -> bool:
-    """Whether ``job``, which runs, should be stopped for what waits, the best first.
+def who_makes_way(first: Due, running: Sequence[Running], machine: Machine) -> frozenset[int]:
+    """The ids of the running jobs that should be stopped for ``first``, the first that waits.
 
-    Only work in the background, for more urgent work, when less than half of it is done, and
-    when the first that waits could begin then and couldn't otherwise.
+    Only work in the background that is less than half done, for more urgent work, when that could
+    begin then and couldn't otherwise: as few jobs as will do, and of as many those that lose
+    least. Whoever asks, the answer is the same.
     """
-    if not job.background or job.progress >= 0.5 or job.made_way >= MOST_MADE_WAY or not waiting:
-        return False
-    first = waiting[0]
-    urgent = first.priority >= Priority.SOON and first.priority > job.priority
-    return urgent and not fits(first, (*others, job), m) and fits(first, others, m)
+    if first.priority < Priority.SOON or fits(first, running, machine):
+        return frozenset()
+    may = [job for job in running if _may_be_stopped(job, first)]
+    # The room of the one that stops first is kept only for what people wait for (``choose``).
+    most = len(may) if first.priority >= Priority.HIGH else min(1, len(may))
+    for count in range(1, most + 1):
+        enough = [
+            group
+            for group in combinations(may, count)
+            if fits(first, [job for job in running if job not in group], machine)
+        ]
+        if enough:
+            return frozenset(job.id for job in min(enough, key=_what_is_lost))
+    return frozenset()
+
+
+def _may_be_stopped(job: Running, first: Due) -> bool:
+    early = job.progress < 0.5 and job.made_way < MOST_MADE_WAY
+    return job.background and job.cores > 0 and early and first.priority > job.priority
+
+
+def _what_is_lost(group: Sequence[Running]) -> tuple[float, list[int]]:
+    return sum(job.cores * job.progress for job in group), sorted(job.id for job in group)
 
 
 def machine_of(settings: Settings) -> Machine:

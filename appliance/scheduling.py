@@ -6,12 +6,12 @@ inside the transaction of a claim, so that two workers never both take the last 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import fn
 
-from appliance.capacity import Due, Machine, Running, choose, fits, makes_way
+from appliance.capacity import Due, Machine, Running, choose, fits, who_makes_way
 from appliance.clock import boot_id, now
 from appliance.job_log import Ending
 from appliance.models import QUEUED, Heartbeat, Job, JobRun, Priority
@@ -40,12 +40,9 @@ class Load:
 
 def load() -> Load | None:
     """None: no media worker of this machine has said what it has."""
-    beat = Heartbeat.get_or_none(
-        Heartbeat.process == "worker-media", Heartbeat.boot_id == boot_id()
-    )
-    if beat is None or "cores" not in beat.info:
+    machine = machine_here()
+    if machine is None:
         return None
-    machine = Machine(float(beat.info["cores"]), int(beat.info["memory_mib"]))
     running = running_here()
     line = Job.queue == "media", QUEUED
     return Load(
@@ -56,6 +53,27 @@ def load() -> Load | None:
         waiting=Job.select().where(*line).count(),
         for_night=Job.select().where(*line, Job.only_at_night).count(),
     )
+
+
+def machine_here() -> Machine | None:
+    """What the media worker of this machine has for encodes; None: it hasn't said."""
+    beat = _beat()
+    if beat is None or "cores" not in beat.info:
+        return None
+    return Machine(float(beat.info["cores"]), int(beat.info["memory_mib"]))
+
+
+def is_night() -> bool:
+    """Whether what waits for the night may begin, by the media worker's clock and settings."""
+    beat = _beat()
+    return beat is not None and bool(beat.info.get("night"))
+
+
+def _beat() -> Heartbeat | None:
+    found: Heartbeat | None = Heartbeat.get_or_none(
+        Heartbeat.process == "worker-media", Heartbeat.boot_id == boot_id()
+    )
+    return found
 
 
 def due_jobs(queue: str, *, night: bool) -> Any:
@@ -97,12 +115,19 @@ def pick(queue: str, *, machine: Machine | None, night: bool) -> tuple[Job | Non
     return next((row for row in rows if chosen and row.id == chosen.id), None), len(rows) > 1
 
 
-def running_here(*, but: int | None = None) -> list[Running]:
+def running_here() -> list[Running]:
     """What runs on this machine and takes room there, of all queues."""
-    rows = Job.select(Job.id, Job.cores, Job.memory_mib).where(
+    rows = Job.select().where(
         Job.state == JobState.RUNNING, Job.lease_boot == boot_id(), Job.cores > 0
     )
-    return [Running(row.id, row.cores, row.memory_mib) for row in rows if row.id != but]
+    return [
+        Running(
+            *(row.id, row.cores, row.memory_mib, row.priority),
+            background=is_background(row),
+            progress=row.progress,
+        )
+        for row in rows
+    ]
 
 
 def count_overtaking(job: Job) -> int:
@@ -134,21 +159,23 @@ def should_make_way(job: Job, machine: Machine, *, night: bool) -> bool:
     waiting = list(due_jobs(job.queue, night=night).where(Job.cores > 0).limit(1))
     if not waiting:
         return False
-    me = Running(
-        fresh.id,
-        fresh.cores,
-        fresh.memory_mib,
-        fresh.priority,
-        background=True,
-        progress=fresh.progress,
-        made_way=_times_made_way(fresh),
+    running = _with_history(running_here())
+    return job.id in who_makes_way(_as_due(waiting[0]), running, machine)
+
+
+def _with_history(running: list[Running]) -> list[Running]:
+    """With how often each has made way already."""
+    ended: Any = (
+        JobRun.select(JobRun.job, fn.COUNT(JobRun.id))
+        .where(
+            JobRun.job.in_([job.id for job in running]),
+            JobRun.outcome == Ending.MADE_WAY.value,
+        )
+        .group_by(JobRun.job)
+        .tuples()
     )
-    return makes_way(me, [_as_due(waiting[0])], running_here(but=job.id), machine)
-
-
-def _times_made_way(job: Job) -> int:
-    ended = JobRun.job == job.id, JobRun.outcome == Ending.MADE_WAY.value
-    return int(JobRun.select(fn.COUNT(JobRun.id)).where(*ended).scalar())
+    times = dict(ended)
+    return [replace(job, made_way=times.get(job.id, 0)) for job in running]
 
 
 def _as_due(row: Job, overtaken: int = 0) -> Due:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import peewee
 from huey.consumer import Consumer
 
-from appliance import capacity
+from appliance import capacity, night
 from appliance.capacity import machine_of
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, open_database
@@ -103,8 +103,6 @@ class Worker:
         self._ticker: threading.Thread | None = None
         self._started_at = now()
         self._beaten_s = 0.0
-        # For the System page: what the scheduler has here.
-        self._about = asdict(machine_of(settings)) if name == "media" else {}
 
     def start(self) -> None:
         self._beat()
@@ -169,6 +167,13 @@ class Worker:
         owner = f"{self.owner}:{threading.get_ident()}"
         runner.run_due(self.name, owner, self.settings, self.stopping)
 
+    def _say_about(self) -> dict[str, Any]:
+        """For the pages: what the scheduler has here, and whether it is night to it."""
+        if self.name != "media":
+            return {}
+        machine = asdict(machine_of(self.settings))
+        return {**machine, "night": night.is_open(self.settings, now())}
+
     def _beat(self) -> None:
         self._beaten_s = time.monotonic()
         columns: dict[Any, Any] = {
@@ -177,7 +182,7 @@ class Worker:
             Heartbeat.beat_boottime_s: boottime_s(),
             Heartbeat.beat_at: now(),
             Heartbeat.started_at: self._started_at,
-            Heartbeat.info: self._about,
+            Heartbeat.info: self._say_about(),
         }
         try:
             with database.connection_context():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.capacity import (
@@ -14,8 +16,8 @@ from appliance.capacity import (
     cpu_quota,
     judge,
     machine_of,
-    makes_way,
     thread_count,
+    who_makes_way,
 )
 from appliance.models import Priority
 from appliance.settings import Settings
@@ -111,23 +113,36 @@ POST = due(2, 4, priority=HIGH)
 @pytest.mark.parametrize(
     ("job", "waiting", "others", "machine", "expected"),
     [
-        pytest.param(background(), [POST], [], TWO, True, id="people come first"),
-        pytest.param(background(0.5), [POST], [], TWO, False, id="half of it is done"),
-        pytest.param(background(made_way=MOST_MADE_WAY), [POST], [], TWO, False, id="often enough"),
-        pytest.param(Running(1, 4, 400), [POST], [], TWO, False, id="somebody waits for it, too"),
-        pytest.param(background(), [], [], TWO, False, id="nothing waits"),
-        pytest.param(background(), [due(2, 4)], [], TWO, False, id="an eager encode can wait"),
-        pytest.param(background(), [due(2, 2, priority=SOON)], [], TWO, True, id="a preview can't"),
-        pytest.param(background(), [POST], [], EIGHT, False, id="there is room for both"),
+        pytest.param(background(), POST, [], TWO, True, id="people come first"),
+        pytest.param(background(0.5), POST, [], TWO, False, id="half of it is done"),
+        pytest.param(background(made_way=MOST_MADE_WAY), POST, [], TWO, False, id="often enough"),
+        pytest.param(Running(1, 4, 400), POST, [], TWO, False, id="somebody waits for it, too"),
+        pytest.param(background(), due(2, 4), [], TWO, False, id="an eager encode can wait"),
+        pytest.param(background(), due(2, 2, priority=SOON), [], TWO, True, id="a preview can't"),
+        pytest.param(background(), POST, [], EIGHT, False, id="there is room for both"),
         pytest.param(
-            background(cores=1), [POST], [at_work(2)], TWO, False, id="it would not be enough"
+            background(cores=1), POST, [at_work(2)], TWO, False, id="it would not be enough"
         ),
     ],
 )
 def test_what_makes_way_for_people(
-    job: Running, waiting: list[Due], others: list[Running], machine: Machine, expected: bool
+    job: Running, waiting: Due, others: list[Running], machine: Machine, expected: bool
 ) -> None:
-    assert makes_way(job, waiting, others, machine) is expected
+    assert (job.id in who_makes_way(waiting, [job, *others], machine)) is expected
+
+
+def test_as_few_as_will_do_make_way_together() -> None:
+    small = Running(1, 1, 100, LOW, background=True)
+    two = Running(2, 2, 100, LOW, background=True, progress=0.4)
+    other = Running(3, 2, 100, LOW, background=True, progress=0.1)
+    four = Machine(4.0, 4000)
+    assert who_makes_way(POST, [two, other], four) == {2, 3}
+    assert who_makes_way(due(9, 2, priority=HIGH), [two, other], four) == {3}
+    another = replace(small, id=4)
+    assert who_makes_way(due(9, 3, priority=HIGH), [small, another, two], Machine(5.0, 4000)) == {2}
+    # For what nobody holds room for, only one that is enough alone.
+    assert who_makes_way(due(9, 4, priority=SOON), [two, other], four) == set()
+    assert who_makes_way(due(9, 2, priority=SOON), [two, other], four) == {3}
 
 
 @pytest.mark.parametrize(

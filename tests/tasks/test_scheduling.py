@@ -165,6 +165,21 @@ def test_a_remake_makes_way_for_a_post_and_goes_on_after_it(remade: Job) -> None
     assert claim() == remade.id
 
 
+def test_two_small_ones_make_way_together_and_their_room_is_kept() -> None:
+    machine = Machine(4.0, 4000)
+    both = [queue(2, Priority.LOW, payload={"remake": True}) for _ in range(2)]
+    assert [claim(machine), claim(machine)] == [job.id for job in both]
+    first, second = (held(job.id) for job in both)
+    wanted = queue(4, Priority.HIGH)
+    assert in_the_way(first, machine)
+    assert in_the_way(second, machine)
+    jobs.put_back(first, ending=Ending.MADE_WAY)
+    assert claim(machine) is None
+    assert in_the_way(second, machine)
+    jobs.put_back(second, ending=Ending.MADE_WAY)
+    assert claim(machine) == wanted.id
+
+
 def test_it_stays_when_half_is_done(remade: Job) -> None:
     queue(4, Priority.HIGH)
     jobs.report(remade, stage="Encoding", progress=0.49)
