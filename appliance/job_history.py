@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import heapq
 import math
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
 
+from appliance import scheduling
 from appliance.clock import now
-from appliance.models import Job, JobSample, Rendition, Video
+from appliance.models import LIVE, QUEUED, Job, JobSample, Rendition, Video
 from appliance.states import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from appliance.capacity import Machine
 
 # Of each kind and profile; older ones are of another ffmpeg, another setting, another machine.
 KEPT_SAMPLES = 200
@@ -212,44 +214,54 @@ class _Live:
     progress: float
     started_at: datetime | None
     cores: float
+    memory_mib: int
     profile: str | None
     size_bytes: int | None
 
 
 def forecasts() -> dict[int, Forecast]:
-    """Of the live jobs that make something and could begin now, by id."""
-    at = now()
-    rows: Any = (
-        Job.select(
-            *(Job.id, Job.queue, Job.kind, Job.state, Job.work, Job.progress),
-            *(Job.started_at, Job.cores, Rendition.profile, Video.size_bytes),
-        )
-        .left_outer_join(Rendition)
-        .switch(Job)
-        .left_outer_join(Video)
-        .where(
-            Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
-            Job.queue != "delivery",
-            Job.run_after.is_null() | (Job.run_after <= at),
-            (Job.state == JobState.RUNNING) | ~Job.only_at_night,
-        )
-        .order_by(Job.state.desc(), Job.priority.desc(), Job.id)
-        .limit(_MOST_LIVE)
-        .tuples()
-    )
-    lines: defaultdict[str, list[_Live]] = defaultdict(list)
-    for row in rows:
-        job = _Live(*row)
-        lines[job.queue].append(job)
+    """Of the live jobs that make something and could begin now, by id; of long lines the first."""
+    at, night = now(), scheduling.is_night()
+    running = Job.select().where(Job.state == JobState.RUNNING).order_by(Job.id)
+    lines = {}
+    for queue in _QUEUES:
+        due = scheduling.due_jobs(queue, night=night).limit(_MOST_LIVE)
+        lines[queue] = [*_read(running.where(Job.queue == queue)), *_read(due)]
     usual = _Usual({job.kind for line in lines.values() for job in line})
+    machine = scheduling.machine_here()
     found = {}
     for queue, line in lines.items():
         ahead = [_ahead(job, usual, at) for job in line]
-        times = in_line(ahead, _lanes(queue, line))
+        times = in_line(ahead, _lanes(queue, line, machine))
         for place, job_ahead in enumerate(ahead):
             starts, left = times[job_ahead.id]
             found[job_ahead.id] = Forecast(place, job_ahead.left, starts, left)
     return found
+
+
+def place_of(job: Job) -> int:
+    """How many of its queue run or wait before it, counted up to ``FAR``."""
+    if job.state is not JobState.QUEUED:
+        return 0
+    running = Job.select().where(Job.queue == job.queue, Job.state == JobState.RUNNING).count()
+    line = Job.select(Job.id).where(Job.queue == job.queue, QUEUED)
+    sooner = line.where(Job.priority > job.priority).limit(FAR).count()
+    alike = line.where(Job.priority == job.priority, Job.id < job.id).limit(FAR).count()
+    return int(min(FAR, running + sooner + alike))
+
+
+def _read(jobs: Any) -> list[_Live]:
+    rows = (
+        jobs.select(
+            *(Job.id, Job.queue, Job.kind, Job.state, Job.work, Job.progress),
+            *(Job.started_at, Job.cores, Job.memory_mib, Rendition.profile, Video.size_bytes),
+        )
+        .left_outer_join(Rendition)
+        .switch(Job)
+        .left_outer_join(Video)
+        .tuples()
+    )
+    return [_Live(*row) for row in rows]
 
 
 def ready_range(
@@ -265,7 +277,7 @@ def ready_range(
         .join(Rendition)
         .where(
             Job.video == video,
-            Job.state.in_([JobState.QUEUED, JobState.RUNNING]),
+            LIVE,
             Rendition.profile == profile,
             Rendition.ready_at.is_null(),
         )
@@ -281,19 +293,29 @@ def ready_range(
     return at + timedelta(seconds=forecast.left.low_s), at + timedelta(seconds=forecast.left.high_s)
 
 
+# The others make nothing, or wait for their hour.
+_QUEUES = ("quick", "media")
 # A longer line than this is said by its length alone.
 _MOST_LIVE = 300
+# Nobody counts the line further than this.
+FAR = 1000
 # As many short jobs at a time as the quick worker has threads (tasks/queue.py).
 _QUICK_LANES = 2
 
 
-def _lanes(queue: str, line: Sequence[_Live]) -> int:
-    """How many of the line are worked on at a time: those that run, or that there are cores for."""
+def _lanes(queue: str, line: Sequence[_Live], machine: Machine | None) -> int:
+    """How many of the line are worked on at a time: those that run, or that there is room for.
+
+    ``machine``: what the media worker has; None: nobody knows, so one after the other.
+    """
     running = sum(job.state is JobState.RUNNING for job in line)
     if queue != "media":
         return max(_QUICK_LANES, running)
-    usual = max(1.0, sum(job.cores for job in line) / len(line))
-    return max(1, running, int(len(os.sched_getaffinity(0)) // usual))
+    if machine is None or not line:
+        return max(1, running)
+    cores = max(1.0, sum(job.cores for job in line) / len(line))
+    memory_mib = max(1.0, sum(job.memory_mib for job in line) / len(line))
+    return max(1, running, int(min(machine.cores // cores, machine.memory_mib // memory_mib)))
 
 
 def _ahead(job: _Live, usual: _Usual, at: datetime) -> Ahead:

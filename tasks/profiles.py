@@ -208,5 +208,15 @@ CHOICES = "profiles"
 
 def current(name: str) -> Profile:
     """The profile as this box makes it now. Wants a connection. Raises KeyError."""
+    return PROFILES[name].chosen(_chosen().get(name, {}))
+
+
+def all_current() -> dict[str, Profile]:
+    """All of them, by name, as this box makes them now. Wants a connection."""
+    choices = _chosen()
+    return {name: profile.chosen(choices.get(name, {})) for name, profile in PROFILES.items()}
+
+
+def _chosen() -> dict[str, dict[str, Any]]:
     row = Setting.get_or_none(Setting.name == CHOICES)
-    return PROFILES[name].chosen((row.value if row else {}).get(name, {}))
+    return row.value if row is not None else {}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance import guest_links, job_history, jobs, tags
+from appliance import guest_links, job_history, jobs, scheduling, tags
 from appliance.clock import now
 from appliance.models import Job, JobRun, Post, Priority, Rendition, User, Video
 from appliance.states import JOB_ENDED, JobState, RenditionState, VideoState
@@ -295,8 +295,8 @@ def load_jobs(rows: Sequence[Job]) -> list[JobShape]:
     wanted = {row.post_id for row in rows if row.post_id}
     posts = {row.id: row.public_id for row in Post.select().where(Post.id.in_(wanted))}
     alive = any(row.state not in JOB_ENDED for row in rows)
-    forecasts = job_history.forecasts() if alive else {}
-    return [_job_shape(row, posts.get(row.post_id or 0), forecasts) for row in rows]
+    forecasts, night = (job_history.forecasts(), scheduling.is_night()) if alive else ({}, False)
+    return [_job_shape(row, posts.get(row.post_id or 0), forecasts, night=night) for row in rows]
 
 
 def load_job(row: Job) -> JobDetail:
@@ -322,18 +322,22 @@ def _run_shape(run: JobRun, job: Job) -> RunShape:
     )
 
 
-def waits_for(job: Job) -> str | None:
-    """Of a queued job: "turn", "time", "night", "space" or "retry"; of others None."""
+def waits_for(job: Job, *, night: bool) -> str | None:
+    """Of a queued job: "turn", "time", "night", "space" or "retry"; of others None.
+
+    ``night``: it is."""
     if job.state is not JobState.QUEUED:
         return None
     if job.stage == WAITING_FOR_SPACE:
         return "space"
     if job.run_after is not None and job.run_after > now():
         return "retry" if job.attempts else "time"
-    return "night" if job.only_at_night else "turn"
+    return "night" if job.only_at_night and not night else "turn"
 
 
-def _job_shape(row: Job, post_id: str | None, forecasts: Mapping[int, Forecast]) -> JobShape:
+def _job_shape(
+    row: Job, post_id: str | None, forecasts: Mapping[int, Forecast], *, night: bool
+) -> JobShape:
     video: Video | None = row.video if row.video_id else None
     forecast = forecasts.get(row.id)
     eta = _eta(row, forecasts)
@@ -354,7 +358,7 @@ def _job_shape(row: Job, post_id: str | None, forecasts: Mapping[int, Forecast])
         eta_high_s=eta.high_s,
         place=forecast.place if forecast is not None and queued else None,
         starts_after_s=round(starts.likely_s, 1) if starts is not None else None,
-        waits_for=waits_for(row),
+        waits_for=waits_for(row, night=night),
         only_at_night=row.only_at_night,
         attempts=row.attempts,
         max_attempts=row.max_attempts,

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from peewee import fn
 
-from appliance import access, job_history, job_stats, jobs
+from appliance import access, job_history, job_stats, jobs, scheduling
 from appliance.clock import boot_id, boottime_s, now
 from appliance.job_log import Ending
 from appliance.models import Heartbeat, Job, JobRun, Post, Priority, Role, User, Video
@@ -193,8 +193,10 @@ class JobRow:
     only_at_night: bool
 
     @classmethod
-    def of(cls, user: User, job: Job, forecast: Forecast | None = None) -> JobRow:
-        """``job`` with its video joined."""
+    def of(
+        cls, user: User, job: Job, forecast: Forecast | None = None, *, night: bool = False
+    ) -> JobRow:
+        """``job`` with its video joined. ``night``: it is, so nothing waits for it."""
         video: Video | None = job.video if job.video_id else None
         may_change = access.at_least(user, Role.EDITOR)
         ended = job.state in JOB_ENDED
@@ -203,19 +205,22 @@ class JobRow:
         end = job.finished_at if ended else now()
         # ``attempts`` counts errors; a try that is under way or went well is one more.
         tries = min(job.attempts + (job.state is not JobState.FAILED), job.max_attempts)
-        work = work_of(job, forecast.place if forecast else 0, forecast=forecast)
+        work = work_of(job, forecast, night=night)
+        later_tonight = work.only_at_night and queued
         own = forecast.own if forecast is not None and queued else None
         return cls(
             id=job.public_id,
             kind=job.kind,
             label=_(jobs.KINDS[job.kind].label),
-            badge=_badge(job),
+            badge=_badge(job, only_at_night=later_tonight),
             state=job.state,
             video_id=video.public_id if video else "",
             subject=video.title if video else "",
             subject_url=f"/videos/{video.public_id}" if video else "",
             progress=progress.of_work(work) if running else None,
-            waits=progress.of_work(work).words if forecast or job.only_at_night else "",
+            waits=progress.of_work(work).words
+            if queued and not later and job.queue != "delivery"
+            else "",
             tries=str(tries) if ended else _("{n} of {most}", n=tries, most=job.max_attempts),
             priority=_priority_word(job.priority),
             queue=job.queue,
@@ -233,18 +238,18 @@ class JobRow:
             crashes=job.crashes,
             stalls=job.stalls,
             usual=words.time_between(own.low_s, own.high_s) if own is not None else "",
-            only_at_night=job.only_at_night and queued,
+            only_at_night=later_tonight,
         )
 
 
-def _badge(job: Job) -> Badge:
+def _badge(job: Job, *, only_at_night: bool) -> Badge:
     """Its state; of one in line that can't begin yet, why not."""
     if job.state is JobState.QUEUED:
         if job.stage == WAITING_FOR_SPACE:
             return Badge("space", "warn", "clock", _("Waiting for space"))
         if job.attempts > 0:
             return Badge("retrying", "warn", "retry", _("Retrying"))
-        if job.only_at_night:
+        if only_at_night:
             return Badge("night", "neutral", "clock", _("Waits for the night"))
     return words.badge(job.state)
 
@@ -252,8 +257,8 @@ def _badge(job: Job) -> Badge:
 def load_jobs(user: User, rows: Sequence[Job]) -> list[JobRow]:
     """Rows for jobs in hand (with their videos joined), in their order."""
     alive = any(job.state not in JOB_ENDED for job in rows)
-    soon = job_history.forecasts() if alive else {}
-    return [JobRow.of(user, job, soon.get(job.id)) for job in rows]
+    soon, night = (job_history.forecasts(), scheduling.is_night()) if alive else ({}, False)
+    return [JobRow.of(user, job, soon.get(job.id), night=night) for job in rows]
 
 
 def _seconds(began: datetime | None, end: datetime | None) -> float | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance import jobs
+from appliance.job_history import FAR
 from appliance.states import JobState, RenditionState, VideoState
 from tasks.profiles import SOCIAL
 from tasks.renditions import AHEAD
@@ -26,7 +27,7 @@ _DECIDES = ("", SOCIAL.name)
 @dataclass(frozen=True)
 class Work:
     """A live job of a video. ``place``: how many jobs of its queue run or wait before it;
-    ``profile``: what it makes, "" for other work."""
+    ``profile``: what it makes, "" for other work. ``only_at_night``: and it isn't night."""
 
     kind: str
     state: JobState
@@ -84,7 +85,8 @@ def of_work(job: Work) -> Progress:
         return Progress(None, waiting(job))
     if job.progress <= 0:
         left = _until_done(job) if job.left is not None else ""
-        return Progress(None, f"{job.stage or label}, {left}" if left else job.stage or label)
+        stage = _(job.stage) if job.stage else ""
+        return Progress(None, f"{stage or label}, {left}" if left else stage or label)
     left = _until_done(job)
     percent = words.percent(job.progress)
     return Progress(job.progress, f"{percent}, {left}" if left else percent)
@@ -111,6 +113,8 @@ def in_line(place: int) -> str:
     """ "Next in line", "3rd in line"; ``place`` counts from 0."""
     if place <= 0:
         return _("Next in line")
+    if place >= FAR:
+        return _("More than {n} come first", n=f"{FAR:,}")
     number = place + 1
     endings = {1: "st", 2: "nd", 3: "rd"}
     ending = "th" if number % 100 in (11, 12, 13) else endings.get(number % 10, "th")

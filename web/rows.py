@@ -1,7 +1,7 @@
 """Loaded dataclasses for templates: plain values, no row that asks the database while rendering.
 
-``load_…`` functions run a fixed number of queries, however many rows there are; a connection
-must be open.
+``load_…`` functions run a fixed number of queries, however many rows there are (and a few small
+ones for each job that is far behind in its line); a connection must be open.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import JOIN
 
-from appliance import access, guest_links, job_history, tags
+from appliance import access, guest_links, job_history, scheduling, tags
 from appliance.clock import now
 from appliance.models import (
+    LIVE,
     Account,
     GuestLink,
     Job,
@@ -38,7 +39,8 @@ from appliance.states import (
 from appliance.videos import is_as_sent
 from storage.uploads.first_looks import looks_of
 from storage.uploads.rows import progress_of
-from tasks import profile_choices
+from tasks import profiles
+from tasks.profiles import SOCIAL
 from tasks.retrying import may_help
 from web import lateness, progress, words
 from web.progress import Progress, Work
@@ -134,20 +136,7 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
     work = load_work(ids)
     parts = progress_of(layout, videos)
     looks = looks_of(videos)
-    failed = {
-        row.video_id
-        for row in Rendition.select(Rendition.video).where(
-            Rendition.video.in_(ids),
-            Rendition.profile == "social",
-            Rendition.state == RenditionState.FAILED,
-        )
-    }
-    stale = {
-        row.video_id
-        for row in Rendition.select(Rendition.video).where(
-            Rendition.video.in_(ids), profile_choices.stale_condition()
-        )
-    }
+    failed, stale = _versions_of(ids)
     ends = _last_ends(v.id for v in videos if v.id in failed or v.state is VideoState.FAILED)
     tagged = tags.of(videos)
     links = guest_links.of_videos(videos)
@@ -183,6 +172,19 @@ def load_cards(user: User, layout: Layout, videos: Sequence[Video]) -> list[Vide
             )
         )
     return cards
+
+
+def _versions_of(video_ids: Sequence[int]) -> tuple[set[int], set[int]]:
+    """The videos whose version for posting failed, and those with one by older settings."""
+    columns = Rendition.video, Rendition.profile, Rendition.state, Rendition.recipe
+    recipes = {name: profile.recipe for name, profile in profiles.all_current().items()}
+    failed, stale = set(), set()
+    for row in Rendition.select(*columns).where(Rendition.video.in_(video_ids)):
+        if row.state is RenditionState.FAILED and row.profile == SOCIAL.name:
+            failed.add(row.video_id)
+        elif row.state is RenditionState.READY and row.recipe != recipes.get(row.profile):
+            stale.add(row.video_id)
+    return failed, stale
 
 
 def _sender(video: Video, links: dict[int, GuestLink]) -> Sender | None:
@@ -225,28 +227,26 @@ def _remedy(video: Video, last: Job | None, *, failed_version: bool) -> str:
 def load_work(video_ids: Iterable[int]) -> defaultdict[int, list[Work]]:
     """The live jobs of videos, each with its place in the line of its queue."""
     found: defaultdict[int, list[Work]] = defaultdict(list)
-    wanted = set(video_ids)
-    live: Any = (
+    jobs: Any = (
         Job.select(Job, Rendition.profile.alias("profile"))
         .join(Rendition, JOIN.LEFT_OUTER)
-        .where(Job.state.in_([JobState.QUEUED, JobState.RUNNING]))
+        .where(Job.video.in_(list(video_ids)), LIVE)
         .order_by(Job.queue, Job.state.desc(), Job.priority.desc(), Job.id)
-        .limit(2000)
         .objects()
     )
-    places: defaultdict[str, int] = defaultdict(int)
-    ours = []
-    for job in live:
-        if job.video_id in wanted:
-            ours.append((job, places[job.queue]))
-        places[job.queue] += 1
-    soon = job_history.forecasts() if ours else {}
-    for job, place in ours:
-        found[job.video_id].append(work_of(job, place, job.profile or "", soon.get(job.id)))
+    ours = list(jobs)
+    if not ours:
+        return found
+    soon, night = job_history.forecasts(), scheduling.is_night()
+    for job in ours:
+        work = work_of(job, soon.get(job.id), profile=job.profile or "", night=night)
+        found[job.video_id].append(work)
     return found
 
 
-def work_of(job: Job, place: int = 0, profile: str = "", forecast: Forecast | None = None) -> Work:
+def work_of(job: Job, forecast: Forecast | None, *, profile: str = "", night: bool) -> Work:
+    """``night``: it is, so nothing waits for it."""
+    place = forecast.place if forecast is not None else job_history.place_of(job)
     return Work(
         job.kind,
         job.state,
@@ -255,7 +255,7 @@ def work_of(job: Job, place: int = 0, profile: str = "", forecast: Forecast | No
         job.eta_s,
         place,
         profile,
-        job.only_at_night,
+        job.only_at_night and not night,
         forecast.left if forecast is not None else None,
     )
 

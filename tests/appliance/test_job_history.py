@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from appliance import job_history, jobs
-from appliance.clock import now
+from appliance.clock import boot_id, now
 from appliance.job_history import Ahead, Range, in_line, learn, left_of
-from appliance.models import Job, JobSample, Priority, Rendition, Video
+from appliance.models import Heartbeat, Job, JobSample, Priority, Rendition, Video
 from appliance.states import JobState
 from tests.factories import make_video
 
@@ -159,3 +159,27 @@ def test_nobody_knows_without_history() -> None:
     video, _ = make_job(10.0)
     assert job_history.ready_range(video) is None
     assert job_history.ready_range(make_video()) is None
+
+
+@pytest.mark.usefixtures("db")
+def test_lanes_and_the_night_are_those_of_the_media_worker() -> None:
+    JobSample.create(kind="encode", profile="social", work=10.0, seconds=100.0)
+    own = [make_job(10.0, cores=2.0, memory_mib=1000)[1] for _ in range(3)]
+    _, later = make_job(10.0, only_at_night=True)
+
+    def starts() -> list[float | None]:
+        found = job_history.forecasts()
+        begins = [found[job.id].starts for job in (*own, later) if job.id in found]
+        return [start and start.likely_s for start in begins]
+
+    def said(**info: Any) -> list[float | None]:
+        Heartbeat.delete().execute()
+        Heartbeat.create(
+            process="worker-media", pid=1, boot_id=boot_id(), beat_boottime_s=0.0, info=info
+        )
+        return starts()
+
+    assert starts() == [0, 100, 200]
+    assert said(cores=4.0, memory_mib=8000) == [0, 0, 100]
+    assert said(cores=8.0, memory_mib=2500) == [0, 0, 100]
+    assert said(cores=2.0, memory_mib=8000, night=True) == [0, 100, 200, 300]
