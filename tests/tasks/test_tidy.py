@@ -9,10 +9,10 @@ import pytest
 
 from appliance import doctor, jobs
 from appliance.clock import now
-from appliance.models import Damage, Job, Rendition, Role, Setting, Video
+from appliance.models import Damage, Job, Priority, Rendition, Role, Setting, Video
 from appliance.states import JobState, RenditionState, VideoState
 from storage import orphans, usage
-from tasks import tidy, trash
+from tasks import tidy, trash, turns
 from tests.factories import make_user
 from tests.storing import ORIGINAL, SOCIAL, add_ready_video, add_rendition, write
 from tests.tasks.doing import again, run_one
@@ -103,8 +103,10 @@ def test_what_was_set_aside_goes_when_the_bin_would(
     (layout.orphans / now().date().isoformat()).rename(young)
     look(settings)
     assert not old.exists()
+    admin = make_user("admin@example.org", Role.ADMIN)
+    trash.empty(admin, layout)
     assert young.exists()
-    trash.empty(make_user("admin@example.org", Role.ADMIN), layout)
+    assert trash.remove_set_aside(admin, layout).files == 1
     assert not young.exists()
     assert usage.take_stock(settings, layout).orphans == orphans.Amount()
 
@@ -163,6 +165,48 @@ def test_a_version_without_original_is_lost_and_says_so(
     assert damages() == [("social", "missing", False)]
 
 
+@pytest.mark.usefixtures("old_at_once")
+def test_what_is_put_back_from_a_backup_is_in_use_again(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    video = add_ready_video(layout, original_removed_at=now())
+    file = layout.rendition(video.public_id, "social")
+    file.unlink()
+    look(settings)
+    assert Rendition.get().state is RenditionState.FAILED
+    file.write_bytes(SOCIAL)
+    look(settings)
+    assert Rendition.get().state is RenditionState.READY
+    assert file.exists()
+    assert damages() == []
+
+
+def test_the_only_copy_stays_however_damaged_and_heals(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    """Its twin is the same file by another name, which is no source."""
+    videos = [add_ready_video(layout, original_removed_at=now()) for _ in range(2)]
+    files = [layout.rendition(video.public_id, "social") for video in videos]
+    files[1].unlink()
+    files[1].hardlink_to(files[0])
+    for video in videos:
+        layout.original(video.public_id).unlink()
+    rotted = SOCIAL[:-1] + b"X"
+    files[0].write_bytes(rotted)
+    look(settings, "verify")
+    assert damages() == [("social", "content", False)] * 2
+    assert all(row.state is RenditionState.READY for row in Rendition.select())
+    look(settings)
+    assert [file.read_bytes() for file in files] == [rotted] * 2
+    assert len(damages()) == 2
+    files[1].unlink()
+    files[1].write_bytes(SOCIAL)  # from a backup
+    look(settings)
+    assert Damage.get().video_id == videos[0].id
+    look(settings, "verify")  # now there is something to make the other one of
+    assert damages() == [("social", "content", True)]
+
+
 def test_in_the_bin_it_is_told_and_after_a_restore_made_anew(
     db: None, settings: Settings, layout: Layout
 ) -> None:
@@ -172,9 +216,26 @@ def test_in_the_bin_it_is_told_and_after_a_restore_made_anew(
     (layout.trashed(video.public_id) / "social.mp4").unlink()
     look(settings)
     assert damages() == [("social", "missing", False)]
-    trash.take_out(again(video), user, layout)
+    trash.take_out(again(video), user, layout, settings)
     look(settings)
     assert damages() == [("social", "missing", True)]
+
+
+def test_the_look_goes_on_where_its_turn_ended(
+    db: None, settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    videos = [add_ready_video(layout) for _ in range(3)]
+    layout.original(videos[2].public_id).unlink()
+    monkeypatch.setattr(turns, "TURN_S", -1.0)
+    monkeypatch.setattr(turns, "PAUSE", timedelta(0))
+    monkeypatch.setattr(tidy, "_AT_ONCE", 1)
+    tidy.start("tidy")
+    turns_taken = 0
+    while run_one(settings, "delivery").state is JobState.QUEUED:
+        turns_taken += 1
+    assert turns_taken == 3
+    assert damages() == [("original", "missing", False)]
+    assert usage.looked_before()["other_files"] == 3
 
 
 def test_what_a_policy_removed_is_not_missed(db: None, settings: Settings, layout: Layout) -> None:
@@ -195,9 +256,10 @@ def test_reading_finds_what_sizes_do_not_show(db: None, settings: Settings, layo
     look(settings)
     assert damages() == []
     look(settings, "verify")
-    # The one can't be made of the other, so it is lost as well.
+    # The one can't be made of the other: it stays in use, as the only copy.
     assert damages() == [("original", "content", False), ("social", "content", False)]
-    assert Rendition.get(Rendition.video == rotted).state is RenditionState.FAILED
+    assert Rendition.get(Rendition.video == rotted).state is RenditionState.READY
+    assert layout.rendition(rotted.public_id, "social").exists()
     assert Rendition.select().where(Rendition.video == whole).count() == 2
     done = tidy.verified()
     assert (done["files"], done["wrong"]) == (5, 2)
@@ -210,7 +272,8 @@ def test_reading_goes_on_where_it_was_stopped(
 ) -> None:
     for _ in range(3):
         add_ready_video(layout)
-    monkeypatch.setattr(tidy, "_READ_S", -1.0)  # one video, then others in the line come first
+    monkeypatch.setattr(turns, "TURN_S", -1.0)  # one video, then others in the line come first
+    monkeypatch.setattr(turns, "PAUSE", timedelta(0))
     tidy.start("verify")
     seen = []
     while run_one(settings, "delivery").state is JobState.QUEUED:
@@ -246,8 +309,41 @@ def test_doctor_is_content_when_all_is_well(db: None, settings: Settings, layout
     assert doctor.check_files(settings).verdict is doctor.Verdict.GOOD
 
 
+def test_posts_never_wait_for_housekeeping(db: None) -> None:
+    tidy.start("tidy", Priority.NORMAL)
+    tidy.start("retain", Priority.NORMAL)
+    first = jobs.claim("delivery", "one", lease_s=60)
+    assert first is not None and first.kind == "tidy"
+    assert jobs.claim("delivery", "two", lease_s=60) is None
+    jobs.create("publish", "publish")
+    second = jobs.claim("delivery", "two", lease_s=60)
+    assert second is not None and second.kind == "publish"
+    jobs.complete(first)
+    third = jobs.claim("delivery", "one", lease_s=60)
+    assert third is not None and third.kind == "retain"
+
+
 def test_jobs_of_the_storage_belong_to_no_video(db: None) -> None:
-    for kind in ("tidy", "retain", "verify"):
+    for kind in ("tidy", "retain", "verify", "empty_bin"):
         assert jobs.KINDS[kind].queue == "delivery"
         assert tidy.start(kind).id == tidy.start(kind).id
     assert Video.select().count() == 0
+
+
+def test_the_bin_is_emptied_by_a_job_when_its_time_has_come(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    user = make_user()
+    old, young = add_ready_video(layout, user), add_ready_video(layout, user)
+    trash.throw_away(young, user, layout)
+    trash.start_emptying(settings, layout)
+    assert Job.select().count() == 0
+    trash.throw_away(old, user, layout)
+    Video.update(deleted_at=now() - timedelta(days=8)).where(Video.id == old.id).execute()
+    trash.start_emptying(settings, layout)
+    trash.start_emptying(settings, layout)
+    assert [job.kind for job in Job.select()] == ["empty_bin"]
+    assert run_one(settings, "delivery").state is JobState.COMPLETED
+    assert [video.id for video in Video.select()] == [young.id]
+    assert not layout.trashed(old.public_id).exists()
+    assert layout.trashed(young.public_id).exists()
