@@ -73,10 +73,12 @@ def room(
     under_way: Iterable[Upload] | None = None,
     *,
     present_bytes: int = 0,
+    used: int | None = None,
 ) -> Room:
     """The room at this moment. ``under_way``: to whom it is promised; None: all open uploads.
 
-    ``present_bytes``: what is here of an upload that isn't among them.
+    ``present_bytes``: what is here of an upload that isn't among them. ``used``: what videos take,
+    when that is known.
     """
     if under_way is None:
         under_way = Upload.select().where(Upload.state.in_(OPEN_UPLOADS))
@@ -96,7 +98,7 @@ def room(
         owed=owed,
         coming=coming_bytes(),
         budget=None if budget is None else int(budget),
-        used=0 if budget is None else used_bytes(),
+        used=0 if budget is None else used_bytes() if used is None else used,
         arriving=arriving,
     )
 

@@ -6,6 +6,7 @@ Only what no row knows (posters, files of nobody) is what the last look through 
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -102,13 +103,16 @@ def look_how_full(settings: Settings, layout: Layout) -> Warned:
 def take_stock(settings: Settings, layout: Layout) -> Usage:
     """Wants a connection."""
     looked = looked_before()
-    room = budget.room(settings, layout)
-    in_place = Video.state != VideoState.TRASHED
-    parts = [
-        _originals("original", in_place),
-        *_renditions(in_place),
-        Part("posters", looked.get("other_files", 0), looked.get("other_bytes", 0)),
+    videos = [
+        _originals("original", Video.state != VideoState.TRASHED),
+        *_renditions(),
         _in_bin(),
+    ]
+    videos_bytes = sum(part.size_bytes for part in videos)
+    parts = [
+        *videos[:-1],
+        Part("posters", looked.get("other_files", 0), looked.get("other_bytes", 0)),
+        videos[-1],
         _arriving(layout),
         Part("work", *_amount(measure(layout.tmp))),
         _database(settings),
@@ -118,9 +122,9 @@ def take_stock(settings: Settings, layout: Layout) -> Usage:
     looked_at = looked.get("at")
     return Usage(
         total_bytes=shutil.disk_usage(layout.data).total,
-        room=room,
+        room=budget.room(settings, layout, used=videos_bytes),
         parts=parts,
-        videos_bytes=budget.used_bytes(),
+        videos_bytes=videos_bytes,
         orphans=orphans,
         looked_at=datetime.fromisoformat(looked_at) if looked_at else None,
         damaged=Damage.select().count(),
@@ -169,21 +173,42 @@ def _originals(name: str, *also: Any) -> Part:
     return Part(name, count, int(size_bytes or 0))
 
 
-def _renditions(in_place: Any) -> list[Part]:
-    """For each profile. Of those that are the original itself, only the names count."""
-    in_bin = Video.select(Video.id).where(~in_place)
-    ready = (Rendition.state == RenditionState.READY) & Rendition.video.not_in(in_bin)
-    removed = Video.select(Video.id).where(Video.original_removed_at.is_null(False))
-    # All from one index: neither the videos' rows nor the renditions' are read.
-    shared = (Rendition.method == Method.LEAVE) & Rendition.video.not_in(removed)
-    own_bytes = fn.IIF(shared, 0, Rendition.size_bytes)
+def _renditions() -> list[Part]:
+    """For each profile. Of those that are the original itself, only the names count.
+
+    One run through the index; what is rare (in the bin, an original that went) is taken off it.
+    """
+    ready = Rendition.state == RenditionState.READY
     rows: Any = (
-        Rendition.select(Rendition.profile, fn.COUNT(Rendition.id), fn.SUM(own_bytes))
+        Rendition.select(
+            Rendition.profile,
+            Rendition.method,
+            fn.COUNT(Rendition.id),
+            fn.SUM(Rendition.size_bytes),
+        )
         .where(ready)
-        .group_by(Rendition.profile)
-        .tuples()
+        .group_by(Rendition.profile, Rendition.method)
     )
-    return [Part(profile, count, int(size_bytes or 0)) for profile, count, size_bytes in rows]
+    in_bin = rows.where(
+        Rendition.video.in_(Video.select(Video.id).where(Video.state == VideoState.TRASHED))
+    )
+    kept = Video.select(Video.id).where(
+        Video.original_removed_at.is_null(False), Video.state != VideoState.TRASHED
+    )
+    counts: defaultdict[str, int] = defaultdict(int)
+    sizes: defaultdict[str, int] = defaultdict(int)
+    for sign, found in ((1, rows), (-1, in_bin)):
+        for profile, method, count, size_bytes in found.tuples():
+            counts[profile] += sign * count
+            if method != Method.LEAVE:
+                sizes[profile] += sign * int(size_bytes)
+    known = list(counts)
+    alone = rows.where(
+        Rendition.profile.in_(known), Rendition.method == Method.LEAVE, Rendition.video.in_(kept)
+    )
+    for profile, _, _, size_bytes in alone.tuples():
+        sizes[profile] += int(size_bytes)
+    return [Part(profile, counts[profile], sizes[profile]) for profile in known if counts[profile]]
 
 
 def _in_bin() -> Part:

@@ -13,7 +13,8 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
-from operator import or_
+from itertools import pairwise
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from peewee import fn
@@ -22,6 +23,7 @@ from appliance import events, videos
 from appliance.clock import now
 from appliance.db import database
 from appliance.models import (
+    LIVE,
     Damage,
     Job,
     Method,
@@ -36,7 +38,6 @@ from storage import inspection, media
 from storage.inspection import CONTENT, MISSING, Wrong
 from tasks import damage, profiles
 from tasks.profiles import SOCIAL
-from tasks.renditions import LIVE
 from tasks.turns import Turn, make_room
 
 if TYPE_CHECKING:
@@ -64,27 +65,44 @@ class Freed:
     spared: int = 0
 
 
-def removable(policy: Policy, at: datetime, *, query: Any = None) -> ModelSelect[Video]:
-    """The videos whose originals ``policy`` removes at ``at``. Wants a connection."""
-    busy = Job.select(Job.video).where(Job.state.in_(LIVE), Job.video.is_null(False))
+def removable(
+    policy: Policy, at: datetime, *, query: Any = None, only: int | None = None
+) -> ModelSelect[Video]:
+    """The videos whose originals ``policy`` removes at ``at``. ``only``: the number of the one
+    that is asked about, for which nothing is read of others. Wants a connection."""
+    old = old_enough(policy, at, query=query, only=only)
+    return old.where(*_unneeded(at, only))
+
+
+def _unneeded(at: datetime, only: int | None) -> list[Any]:
+    """The conditions that nothing needs the original of a video."""
+    busy = Job.select(Job.video).where(LIVE, Job.video.is_null(False))
     posted = Post.select(Post.video).where(Post.state.not_in(list(POST_ENDED)))
     linked = PublicLink.select(PublicLink.video).where(
         PublicLink.rendition.is_null(), PublicLink.revoked_at.is_null(), PublicLink.expires_at > at
     )
-    unsettled = Rendition.select(Rendition.video).where(
-        (Rendition.state != RenditionState.READY) | ~_is_current()
+    unready = Rendition.select(Rendition.video).where(
+        Rendition.state.in_([state for state in RenditionState if state != RenditionState.READY])
     )
-    return old_enough(policy, at, query=query).where(
+    stale = [
+        _of(only, Rendition, Rendition.select(Rendition.video).where(part)) for part in _is_stale()
+    ]
+    damaged = Damage.select(Damage.video)
+    needs = [(Job, busy), (Post, posted), (PublicLink, linked), (Rendition, unready)]
+    return [
         ~Video.keep_original,
-        Video.id.not_in(busy),
-        Video.id.not_in(posted),
-        Video.id.not_in(linked),
-        Video.id.not_in(unsettled),
-        Video.id.not_in(Damage.select(Damage.video)),
-    )
+        *(Video.id.not_in(_of(only, model, rows)) for model, rows in [*needs, (Damage, damaged)]),
+        Video.id.not_in(reduce(add, stale)),
+    ]
 
 
-def old_enough(policy: Policy, at: datetime, *, query: Any = None) -> ModelSelect[Video]:
+def _of(only: int | None, model: Any, rows: Any) -> Any:
+    return rows if only is None else rows.where(model.video == only)
+
+
+def old_enough(
+    policy: Policy, at: datetime, *, query: Any = None, only: int | None = None
+) -> ModelSelect[Video]:
     """Those that the words of the policy mean, whatever spares them."""
     selected: ModelSelect[Video] = Video.select() if query is None else query
     limit = at - timedelta(days=policy.after_days)
@@ -98,24 +116,33 @@ def old_enough(policy: Policy, at: datetime, *, query: Any = None) -> ModelSelec
     )
     if policy.kind is Originals.SMALLER:
         social = social.where(Rendition.stands_in)
+    # Of all videos the index is read, not row after row: a sum is no number of a row.
+    number = Video.id + 0 if only is None else Video.id
+    conditions = [] if only is None else [Video.id == only]
     return selected.where(
         Video.received_at.is_null(False),
         Video.original_removed_at.is_null(),
         Video.state == VideoState.READY,
         Video.ready_at <= limit,
-        Video.id.in_(social),
+        number.in_(_of(only, Rendition, social)),
+        *conditions,
     )
 
 
-def _is_current() -> Any:
-    """The condition that a rendition was made by the profile of today."""
-    return reduce(
-        or_,
-        (
-            (Rendition.profile == name) & (Rendition.recipe == profiles.current(name).recipe)
-            for name in profiles.PROFILES
-        ),
-    )
+def _is_stale() -> list[Any]:
+    """Each a condition on renditions: it wasn't made by the profile of today, or by none of
+    today's. In ranges, which an index answers: hardly ever are there any.
+    """
+    names = sorted(profiles.PROFILES)
+    ranges = [Rendition.profile < names[0], Rendition.profile > names[-1]]
+    ranges += [
+        (Rendition.profile > one) & (Rendition.profile < other) for one, other in pairwise(names)
+    ]
+    for name in names:
+        recipe = profiles.current(name).recipe
+        ranges.append((Rendition.profile == name) & (Rendition.recipe < recipe))
+        ranges.append((Rendition.profile == name) & (Rendition.recipe > recipe))
+    return ranges
 
 
 def would_free(policy: Policy) -> Freed:
@@ -163,7 +190,7 @@ def retain(job: Job, context: Context) -> Outcome:
 def _remove_one(video_id: int, policy: Policy, context: Context) -> int | None:
     """The bytes of the original that was removed; None: it was spared."""
     with database.connection_context():
-        video = removable(policy, now()).where(Video.id == video_id).first()
+        video = removable(policy, now(), only=video_id).first()
         if video is None:
             return None  # something began with it meanwhile
         social = Rendition.get(Rendition.video == video, Rendition.profile == SOCIAL.name)
@@ -190,7 +217,7 @@ def _remove_one(video_id: int, policy: Policy, context: Context) -> int | None:
         same = Rendition.select().where(
             Rendition.id == social.id, Rendition.sha256 == social.sha256
         )
-        still = removable(policy, now()).where(Video.id == video_id)
+        still = removable(policy, now(), only=video_id)
         removed[0] = same.exists() and still.exists()
         if removed[0]:
             note_removed(video, policy)
