@@ -133,10 +133,12 @@ def take_stock(settings: Settings, layout: Layout) -> Usage:
 
 def damaged_files(visible: ModelSelect[Video]) -> list[Damaged]:
     """The newest first, of the videos of a query."""
+    # Of all that are visible only those are looked at, or the list of them takes a while.
+    damaged = visible.where(Video.id.in_(Damage.select(Damage.video)))
     rows = (
         Damage.select(Damage, Video)
         .join(Video)
-        .where(Video.id.in_(visible.select(Video.id)))
+        .where(Video.id.in_(damaged.select(Video.id)))
         .order_by(Damage.id.desc())
         .limit(NEWEST_DAMAGES)
     )

@@ -60,6 +60,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "bin-remove": ("/?show=bin", _ask_to_remove),
         "storage": ("/storage", None),
         "storage-sure": ("/storage", _choose_policy),
+        "storage-set-aside": ("/storage/set-aside", None),
         "upload": ("/upload", None),
         "upload-refused": ("/upload", _choose_refused),
         "upload-states": ("/upload", _show_states),

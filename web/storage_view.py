@@ -130,14 +130,17 @@ def load(
     *,
     after_days: int | None = None,
     sort: str = "all",
+    whole: bool = True,
 ) -> StorageShape:
-    """``after_days``: for which the policies are counted; None: as chosen. Wants a connection."""
+    """``after_days``: for which the policies are counted; None: as chosen. ``whole``: with what
+    takes a look at each video, the policies and the biggest. Wants a connection."""
     stock = usage.take_stock(settings, layout)
     chosen = policy_of(settings)
     days = chosen.policy.after_days if after_days is None else after_days
-    visible = access.visible_videos(user)
-    counted = {kind: count(Policy(kind, days)) for kind in Originals}
-    holds = counted[chosen.policy.kind] if chosen.policy.after_days == days else None
+    counted = {policy.kind: policy for policy in count_all(days)} if whole else {}
+    holds = counted.get(chosen.policy.kind) if chosen.policy.after_days == days else None
+    if not whole:
+        holds = PolicyShape(chosen.policy.kind.value, chosen.policy.after_days, 0, 0, 0)
     return StorageShape(
         total_bytes=stock.total_bytes,
         free_bytes=stock.room.free,
@@ -158,13 +161,21 @@ def load(
         damaged=damaged(user),
         looked_at=stock.looked_at,
         verified=_verified(),
-        biggest=[
-            BigVideo(video.public_id, video.title, original, versions)
-            for video, original, versions in usage.biggest(
-                visible, BIGGEST, by=sort if sort in SORTS else "all"
-            )
-        ],
+        biggest=biggest(user, sort) if whole else [],
     )
+
+
+def biggest(user: User, sort: str) -> list[BigVideo]:
+    by = sort if sort in SORTS else "all"
+    return [
+        BigVideo(video.public_id, video.title, original, versions)
+        for video, original, versions in usage.biggest(access.visible_videos(user), BIGGEST, by=by)
+    ]
+
+
+def count_all(after_days: int) -> list[PolicyShape]:
+    """What each policy would remove at this moment, for so many days."""
+    return [count(Policy(kind, after_days)) for kind in Originals]
 
 
 def _part(part: usage.Part) -> PartShape:

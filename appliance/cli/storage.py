@@ -185,6 +185,23 @@ def verify(wait: bool, box: Box, as_json: bool) -> int:
     return 1 if done["wrong"] else 0
 
 
+@storage.command(name="remove-set-aside")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@remote
+def remove_set_aside(yes: bool, box: Box, as_json: bool) -> None:
+    """Remove files of no video that were set aside, for good.
+
+    After an older database was restored from a backup, these are the videos that came since.
+    """
+    if not yes:
+        click.confirm("Remove all files that were set aside for good?", abort=True, err=True)
+    gone = box.delete("/api/v1/storage/set-aside")
+    if as_json:
+        print_json(gone)
+    else:
+        click.echo(f"{gone['removed']} file(s) removed, {describe_size(gone['size_bytes'])}.")
+
+
 @storage.command(name="empty-bin")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @remote

@@ -65,6 +65,7 @@ PATCH         /api/v1/profiles                                      admin   admi
 DELETE,POST   /api/v1/renditions/remake                             editor  write
 GET           /api/v1/storage                                       viewer  read
 PATCH         /api/v1/storage/policy                                admin   admin
+DELETE        /api/v1/storage/set-aside                             admin   admin
 POST          /api/v1/storage/sweep                                 admin   admin
 POST          /api/v1/storage/verify                                admin   admin
 GET           /api/v1/uploads                                       editor  read
@@ -154,8 +155,10 @@ GET,POST      /setup/{token}                                        public
 GET,POST      /sign-in                                              public
 GET,HEAD      /static/{file_path}                                   public
 GET           /storage                                              viewer  -
+GET           /storage/_biggest                                     viewer  -
 GET           /storage/_policies                                    viewer  -
 POST          /storage/policy                                       admin   -
+GET,POST      /storage/set-aside                                    admin   -
 POST          /storage/sweep                                        admin   -
 POST          /storage/verify                                       admin   -
 GET           /upload                                               editor  -

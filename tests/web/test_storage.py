@@ -51,8 +51,13 @@ def test_everybody_sees_the_numbers_and_admins_decide(one_server: Served, box: L
     with browser(one_server.url, viewer) as client:
         text = page(client)
         assert "What takes room" in text
-        assert "Would free 960 bytes now, of 1 video." in text
+        assert "Would free" not in text  # that takes a look at each video
         assert "Save</button>" not in text
+        assert "Would free 960 bytes now, of 1 video." in page(client, "/storage/_policies")
+        assert "Original 960 bytes" in page(client, "/storage/_biggest")
+        text = page(client, "/storage?whole=yes")  # without JavaScript
+        assert "Would free 960 bytes now, of 1 video." in text
+        assert "Original 960 bytes" in text
         assert send_form(client, "/storage/policy", kind="keep", after_days="1").status_code == 403
         assert send_form(client, "/storage/sweep").status_code == 403
     with script(one_server.url, viewer) as client:
@@ -223,6 +228,31 @@ def test_the_bin_is_emptied_after_a_question(one_server: Served, box: Layout) ->
     assert AuditEntry.select().where(AuditEntry.action == "video.remove").count() == 3
 
 
+def test_what_was_set_aside_goes_by_a_question_of_its_own(one_server: Served, box: Layout) -> None:
+    owner, editor = add_user(), add_user("ed@example.org", Role.EDITOR)
+    file = box.orphans / "2026-01-01" / "media" / "stray"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"of nobody")
+    Setting.create(name="storage_looked", value={"orphans": 1, "orphans_bytes": 9})
+    with browser(one_server.url, editor) as client:
+        assert "/storage/set-aside" not in page(client)
+        assert send_form(client, "/storage/set-aside").status_code == 403
+    with browser(one_server.url, owner) as client:
+        send_form(client, "/bin/empty")
+        assert file.exists()
+        assert "/storage/set-aside" in page(client)
+        assert "1 file that belongs to no video is removed for good (9 bytes)" in page(
+            client, "/storage/set-aside"
+        )
+        assert send_form(client, "/storage/set-aside").status_code == 303
+        assert "/storage/set-aside" not in page(client)
+    assert not file.exists()
+    with script(one_server.url, owner) as client:
+        gone = client.delete("/api/v1/storage/set-aside")
+        assert gone.json() == {"removed": 0, "size_bytes": 0}
+    assert AuditEntry.select().where(AuditEntry.action == "storage.set_aside_removed").count() == 2
+
+
 def test_only_what_is_in_the_bin_goes_for_good(one_server: Served, box: Layout) -> None:
     owner = add_user()
     video = add_ready_video(box, owner)
@@ -262,6 +292,7 @@ def test_the_command_says_and_does_the_same(command: Any, box: Layout) -> None:
     assert video.public_id in command("sweep", "--dry-run")
     assert len(json.loads(command("sweep", "--json"))["jobs"]) == 2
     assert command("verify").startswith("Begun: ")
+    assert command("remove-set-aside", "--yes").startswith("0 file(s) removed")
     trash.throw_away(video, User.get(), box)
     assert json.loads(command("empty-bin", "--yes", "--json")) == {"removed": 1}
     assert Video.select().where(Video.state == VideoState.TRASHED).count() == 0

@@ -41,6 +41,13 @@ class Emptied(msgspec.Struct, kw_only=True):
     removed: int
 
 
+class Freed(msgspec.Struct, kw_only=True):
+    """``removed``: files."""
+
+    removed: int
+    size_bytes: int
+
+
 @dataclass(frozen=True)
 class SweepShape:
     """``videos``: the largest of those whose originals the policy removes; only in a dry run.
@@ -144,6 +151,20 @@ def start_reading(user: Any) -> str:
     """The id of the job. Wants a connection."""
     events.audit(user, "storage.verify")
     return str(tidy.start("verify").public_id)
+
+
+@delete(
+    "/api/v1/storage/set-aside",
+    opt=ADMIN,
+    tags=["storage"],
+    summary="Remove the files of no video that were set aside: nothing brings them back",
+    status_code=200,
+    sync_to_thread=True,
+)
+def remove_set_aside(request: Request[None, None, State]) -> Freed:
+    with database.connection_context():
+        gone = trash.remove_set_aside(principal(request).user, request.app.state.layout)
+    return Freed(removed=gone.files, size_bytes=gone.size_bytes)
 
 
 @delete(

@@ -15,6 +15,7 @@ from appliance.db import database
 from appliance.errors import InvalidInput, NotFound
 from appliance.models import Role
 from appliance.retention import Originals
+from storage.orphans import measure
 from tasks import trash
 from web import storage_view
 from web.auth import needs, principal
@@ -33,41 +34,68 @@ def show_storage(
     days: FromQuery[str] = "",
     sort: FromQuery[str] = "all",
     done: FromQuery[str] = "",
+    whole: FromQuery[str] = "",
 ) -> Template:
+    """What takes a look at each video comes after the page, or with it, if ``whole`` is "yes"."""
     with database.connection_context():
-        return Template("storage/page.html", context=_page(request, days, sort, done=done))
+        context = _page(request, days, sort, whole=whole == "yes", done=done)
+    return Template("storage/page.html", context=context)
 
 
 @get("/storage/_policies", opt=LOOK, sync_to_thread=True, include_in_schema=False)
 def count_policies(
     request: Request[Any, Any, State], after_days: FromQuery[str] = "", kind: FromQuery[str] = ""
 ) -> Template:
-    """The choice with its numbers, for other days than are chosen."""
+    """The choice with its numbers, perhaps for other days than are chosen."""
     with database.connection_context():
-        context = _page(request, after_days, "all")
-    if kind in list(Originals):
-        context["form"].values["kind"] = kind
+        chosen = retention.policy_of(request.app.state.settings)
+        days = _days(after_days) or chosen.policy.after_days
+        counted = {policy.kind: policy for policy in storage_view.count_all(days)}
+    kind = kind if kind in list(Originals) else chosen.policy.kind
+    context = {
+        "policy_fixed": chosen.fixed,
+        "counted": counted,
+        "form": Form({"kind": kind, "after_days": str(days)}),
+    }
     return Template("storage/_policies.html", context=context)
 
 
+@get("/storage/_biggest", opt=LOOK, sync_to_thread=True, include_in_schema=False)
+def list_biggest(request: Request[Any, Any, State], sort: FromQuery[str] = "all") -> Template:
+    with database.connection_context():
+        found = storage_view.biggest(principal(request).user, sort)
+    return Template("storage/_biggest.html", context={"biggest": found, "sort": _sort(sort)})
+
+
 def _page(
-    request: Request[Any, Any, State], days: str = "", sort: str = "all", **more: Any
+    request: Request[Any, Any, State],
+    days: str = "",
+    sort: str = "all",
+    *,
+    whole: bool = False,
+    **more: Any,
 ) -> dict[str, Any]:
     state, user = request.app.state, principal(request).user
-    known = _days(days)
-    found = storage_view.load(user, state.settings, state.layout, after_days=known, sort=sort)
-    counted = {policy.kind: policy for policy in found.policies}
-    form = Form({"kind": found.policy.kind, "after_days": str(counted["delete"].after_days)})
+    found = storage_view.load(
+        user, state.settings, state.layout, after_days=_days(days), sort=sort, whole=whole
+    )
+    shown = _days(days) or found.policy.after_days
     return {
         "place": "storage",
         "storage": found,
-        "counted": counted,
-        "form": form,
-        "sort": sort if sort in storage_view.SORTS else "all",
+        "policy_fixed": found.policy_fixed,
+        "counted": {policy.kind: policy for policy in found.policies},
+        "form": Form({"kind": found.policy.kind, "after_days": str(shown)}),
+        "biggest": found.biggest if whole else None,
+        "sort": _sort(sort),
         "folder": str(state.settings.data),
         "done": "",
         **more,
     }
+
+
+def _sort(wanted: str) -> str:
+    return wanted if wanted in storage_view.SORTS else "all"
 
 
 def _days(written: str) -> int | None:
@@ -93,7 +121,8 @@ def change_policy(request: Request[Any, Any, State], data: FormData) -> Response
                 return Template("storage/sure.html", context={"policy": counted})
             retention.choose(state.settings, user, policy)
         except InvalidInput as exc:
-            context = _page(request)
+            # Whole: what comes later would take the place of what was typed.
+            context = _page(request, whole=True)
             context["form"] = refused(data, exc, "kind", "after_days")
             return shown_again("storage/page.html", exc, context)
     return Redirect("/storage?done=policy", status_code=303)
@@ -111,6 +140,23 @@ def verify(request: Request[Any, Any, State]) -> Redirect:
     with database.connection_context():
         start_reading(principal(request).user)
     return Redirect("/storage?done=verify", status_code=303)
+
+
+# What was set aside, for good
+
+
+@get("/storage/set-aside", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
+def ask_to_remove_set_aside(request: Request[Any, Any, State]) -> Template:
+    layout = request.app.state.layout
+    context = {"found": measure(layout.orphans), "folder": str(layout.orphans)}
+    return Template("storage/set_aside.html", context=context)
+
+
+@post("/storage/set-aside", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
+def remove_set_aside(request: Request[Any, Any, State]) -> Redirect:
+    with database.connection_context():
+        trash.remove_set_aside(principal(request).user, request.app.state.layout)
+    return Redirect("/storage?done=set-aside", status_code=303)
 
 
 # The bin, for good
