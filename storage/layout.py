@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 class Layout:
     """Paths below ``data`` (absolute)."""
 
-    PROOF = "proof-"  # begins the names of folders in ``tmp`` in which encoders are tried
-
     def __init__(self, data: Path) -> None:
         self.data = data
         self.uploads = data / "uploads"
@@ -27,6 +25,7 @@ class Layout:
         self.trash = data / "trash"
         self.tmp = data / "tmp"
         self.orphans = self.trash / "orphans"  # files of nobody, until their day comes
+        self.proof = data / "proof"  # where encoders are tried; made when that is done
         self.ballast = data / "ballast"  # given up when not a byte is left (storage/ballast.py)
 
     def make_folders(self) -> None:

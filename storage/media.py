@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from storage.layout import Layout
 
 IN_BIN = VideoState.TRASHED
-# Far longer than a second of film takes with each encoder.
-_LONGEST_PROOF_S = 3600.0
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -163,13 +160,10 @@ def sweep_tmp(layout: Layout) -> list[str]:
     """Remove the work folders of claims that no longer stand; their names.
 
     A folder is named ``<job>-<fence>``. It goes when that job is not running, or under another
-    fence, or its lease has run out: never because another process starts. One in which encoders
-    are tried belongs to no job, and goes when it is old.
+    fence, or its lease has run out: never because another process starts.
     """
     removed = []
     for folder in _folders(layout.tmp):
-        if folder.name.startswith(layout.PROOF) and _age_s(folder) < _LONGEST_PROOF_S:
-            continue
         job_id, _, fence = folder.name.rpartition("-")
         standing = Job.select().where(
             Job.public_id == job_id,
@@ -182,13 +176,6 @@ def sweep_tmp(layout: Layout) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.name)
     return removed
-
-
-def _age_s(folder: Path) -> float:
-    try:
-        return time.time() - folder.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -44,6 +46,7 @@ LABELS = {"nvenc": "NVENC", "qsv": "Quick Sync", "vaapi": "VAAPI"}
 # One second of what people make now; long enough that the start of a driver isn't all.
 WIDTH, HEIGHT, FPS = 1920, 1080, 60
 _PATIENCE_S = 30.0
+_FORGOTTEN_S = 3600.0
 _MEMORY_BYTES = 4096 * MIB
 _INTEL = "0x8086"
 
@@ -184,10 +187,11 @@ def remember(settings: Settings, check: Callable[[], None]) -> Found:
 
 def try_all(settings: Settings, check: Callable[[], None]) -> Found:
     """Each kind of hardware: no encoder, no device, or one second with it."""
-    layout = Layout(settings.data)
-    layout.make_folders()
     # Not in /tmp: the unit of the sandbox shows what lies below `data`, and nothing else.
-    with tempfile.TemporaryDirectory(prefix=layout.PROOF, dir=layout.tmp) as folder:
+    home = Layout(settings.data).proof
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _clear(home)
+    with tempfile.TemporaryDirectory(dir=home) as folder:
         trial = _Trial(settings, Path(folder), check)
         listed = trial.run([str(trial.ffmpeg), "-hide_banner", "-encoders"]).output.decode()
         proofs, software = [], None
@@ -201,6 +205,14 @@ def try_all(settings: Settings, check: Callable[[], None]) -> Found:
                     software = trial.encode(SOFTWARE)
                 proofs.append(trial.prove(name, place))
         return Found(tuple(proofs), software if isinstance(software, Made) else None)
+
+
+def _clear(home: Path) -> None:
+    """Of what a worker left behind that was killed; another may be at it in this moment."""
+    for folder in home.iterdir():
+        with suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _FORGOTTEN_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _no_device(name: str) -> str:

@@ -63,8 +63,33 @@ def run_all(
     in_thread(work)
 
 
+def run_social(settings: Settings) -> None:
+    """All that the rendition for posting needs, and nothing else: no poster, no preview."""
+
+    def work() -> None:
+        found = True
+        while found:
+            found = False
+            for queue in jobs.QUEUES:
+                with database.connection_context():
+                    forget_later()
+                    forget_helpers()
+                    job = jobs.claim(queue, "test", lease_s=settings.lease_s)
+                if job is not None:
+                    runner.run(job, settings, threading.Event())
+                    found = True
+
+    in_thread(work)
+
+
 def forget_later() -> None:
     Job.delete().where(Job.kind.in_(LATER), Job.state == JobState.QUEUED).execute()
+
+
+def forget_helpers() -> None:
+    previews = Rendition.select(Rendition.id).where(Rendition.profile == "preview")
+    queued = Job.state == JobState.QUEUED
+    Job.delete().where(queued, (Job.kind == "poster") | Job.rendition.in_(previews)).execute()
 
 
 def run_one(settings: Settings, queue: str, stop: threading.Event | None = None) -> Job:

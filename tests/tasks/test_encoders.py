@@ -6,6 +6,7 @@ what NVENC was asked for: all but the card itself is as it would be.
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from tasks.transcode.encoders import SOFTWARE, Encoder, choose
 from tasks.transcode.plan import plan
 from tasks.transcode.proof import Found, Made, Proof, decide, encoder_of
 from tests import media
-from tests.tasks.doing import again, bring_in, in_thread, rendition_of, run_all
+from tests.tasks.doing import again, bring_in, in_thread, rendition_of, run_social
 from tests.tasks.test_plan import FITS, audio, video
 from web import version_rows
 
@@ -220,7 +221,7 @@ def test_what_works_is_proved_remembered_and_used(db: None, card: Settings) -> N
     assert remember(card) == seen  # not tried again
 
     video = bring_in(card, media.webm_vp9())
-    run_all(card)
+    run_social(card)
     made = rendition_of(video)
     assert (again(video).state, made.method) == (VideoState.READY, Method.TRANSCODE)
     assert made.facts["encoder"] == "NVENC (NVIDIA)"
@@ -251,7 +252,7 @@ def test_what_fails_later_is_done_by_the_processor(
     Setting.create(name=proof.ROW, value=value)
     assert choose(card).name == "nvenc"
     video = bring_in(card, media.webm_vp9())
-    run_all(card)
+    run_social(card)
     assert again(video).state is VideoState.READY
     made = rendition_of(video)
     assert made.facts["encoder"] == SOFTWARE.label
@@ -263,12 +264,16 @@ def test_what_fails_later_is_done_by_the_processor(
 def test_it_is_tried_where_the_sandbox_may_look(db: None, card: Settings) -> None:
     """The unit of the sandbox shows what lies below `data`, and no /tmp."""
     assert card.ffmpeg is not None
+    place = Layout(card.data).proof
+    for name in ("left behind", "of another"):
+        (place / name).mkdir(parents=True)
+    os.utime(place / "left behind", (0, 0))
     wrap(card.ffmpeg, "elsewhere", "pwd >&2; exit 1")
     refused = remember(card).of("nvenc")
     assert refused is not None and refused.why.startswith("it does not work here: ")
     where = Path(refused.why.removeprefix("it does not work here: "))
-    assert where.parent == card.data / "tmp" and where.name.startswith(Layout.PROOF)
-    assert not where.exists()
+    assert where.parent == place
+    assert [entry.name for entry in place.iterdir()] == ["of another"]
 
 
 def test_what_makes_something_else_is_not_used(db: None, card: Settings) -> None:
