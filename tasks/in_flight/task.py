@@ -57,7 +57,14 @@ def encode_ahead(job: Job, context: Context) -> Outcome:
         log.warning("in flight %s: what was made is thrown away. %s %s", job.public_id, exc,
                     exc.detail)  # fmt: skip
         return as_usual
-    return make(job, context, lambda making, context: _land(making, context, flown, as_usual))
+
+    def land(making: Making, context: Context) -> Made | Write:
+        if making.profile.recipe != found.recipe:
+            log.info("in flight %s: the settings were changed under way", job.public_id)
+            return as_usual
+        return _land(making, context, flown, as_usual)
+
+    return make(job, context, land)
 
 
 def _as_usual(job: Job) -> Write:

@@ -15,12 +15,13 @@ import pytest
 
 from appliance import jobs
 from appliance.clock import now
-from appliance.models import Job, Method, Priority, Source, Upload, User, Video
+from appliance.db import database
+from appliance.models import Job, Method, Priority, Setting, Source, Upload, User, Video
 from appliance.states import JobState, RenditionState, UploadState, VideoState
 from storage import uploads
 from storage.uploads import Created, NewUpload, Store
 from storage.uploads.files import write_at
-from tasks import pipeline, renditions, ticker
+from tasks import pipeline, profiles, renditions, runner, ticker
 from tasks.in_flight import decide
 from tasks.in_flight.decide import Flow, Outlook, gives_way, wait_s
 from tasks.probe.facts import AudioTrack, Probe, VideoTrack
@@ -31,11 +32,10 @@ from tests.factories import make_user
 from tests.tasks.doing import (
     at_work_in,
     bring_in,
-    in_thread,
     job_of,
     rendition_of,
-    run_all,
     run_one,
+    run_social,
     worker,
 )
 from tests.web.serving import wait_until
@@ -77,11 +77,12 @@ def fragmented() -> Path:
 
 
 def transport() -> Path:
-    """8 MiB: without a header its tracks are looked for in five million bytes."""
-    target = media.folder() / "ahead.ts"
-    if not target.exists():
-        media.ffmpeg("-stream_loop", "2", "-i", str(encoded()), "-c", "copy", str(target))
-    return target
+    """8 MB: without a header its tracks are looked for in five million bytes."""
+    rate = ("-b:v", "16M", "-minrate", "16M", "-maxrate", "16M", "-bufsize", "16M")
+    return media.clip(
+        "ahead.ts", *media.H264, "-bf", "2", "-g", "30", *rate, *media.AAC,
+        size="320x240", seconds=4, source=NOISE,
+    )  # fmt: skip
 
 
 def stumbles_later() -> Path:
@@ -220,6 +221,13 @@ class Sending:
         finally:
             held.close()
 
+    def die(self) -> None:
+        """The web process ends after a write: bytes that nobody has acknowledged."""
+        held = self.store.open(self.created.upload_id, self.created.token)
+        assert held.handle is not None
+        write_at(held.handle, self.content[held.offset : held.offset + 50_000], held.offset)
+        held.close()
+
     @property
     def video(self) -> Video:
         return Video.get(Video.public_id == self.created.video_id)
@@ -236,7 +244,7 @@ class Sending:
 @contextmanager
 def flying(sending: Sending, settings: Settings, layout: Layout) -> Iterator[threading.Thread]:
     """The job runs, and ffmpeg has had bytes."""
-    thread = threading.Thread(target=lambda: run_media(settings))
+    thread = threading.Thread(target=lambda: run_flight(settings))
     thread.start()
     wait_until("it encodes", lambda: list(layout.tmp.glob("*/made.mp4")), seconds=60)
     assert at_work_in(layout.tmp)
@@ -247,10 +255,11 @@ def flying(sending: Sending, settings: Settings, layout: Layout) -> Iterator[thr
         assert not thread.is_alive()
 
 
-def run_media(settings: Settings) -> None:
-    from tasks import runner
-
-    runner.run_due("media", "test", settings, threading.Event())
+def run_flight(settings: Settings) -> None:
+    with database.connection_context():
+        job = jobs.claim("media", "test", lease_s=settings.lease_s)
+    assert job is not None and job.kind == renditions.AHEAD
+    runner.run(job, settings, threading.Event())
 
 
 def shown(video: Video, layout: Layout) -> str:
@@ -280,9 +289,10 @@ def test_a_growing_file_becomes_what_the_finished_one_would(
         assert sending.job.stage == "Encoding while it uploads"
         assert shown(sending.video, layout).startswith("Encoding while it uploads, ")
         sending.go_on(len(sending.content) * 9 // 10)
+        sending.die()
         sending.go_on()
         run_one(settings, "quick")
-    run_all(settings)
+    run_social(settings)
     assert sending.video.state is VideoState.READY
     made = rendition_of(sending.video)
     assert (made.state, made.method) == (RenditionState.READY, Method.TRANSCODE)
@@ -293,7 +303,7 @@ def test_a_growing_file_becomes_what_the_finished_one_would(
 
     type(made).update(recipe="another").where(type(made).id == made.id).execute()  # no twin
     usual = bring_in(settings, file)
-    run_all(settings)
+    run_social(settings)
     expected = rendition_of(usual).facts
     assert "ahead" not in expected
     for kind in ("video", "audio"):
@@ -310,7 +320,7 @@ def test_what_turns_out_otherwise_is_thrown_away(
         sending.go_on()
         run_one(settings, "quick")
     assert "something else has to be done" in caplog.text
-    run_all(settings)
+    run_social(settings)
     made = rendition_of(sending.video)
     assert (sending.video.state, made.state) == (VideoState.READY, RenditionState.READY)
     assert "ahead" not in made.facts
@@ -320,6 +330,10 @@ def test_what_turns_out_otherwise_is_thrown_away(
 
 def terminate(sending: Sending) -> None:
     uploads.stop(sending.store.settings, sending.row, UploadState.TERMINATED, "Enough.")
+
+
+def expire(sending: Sending) -> None:
+    uploads.stop(sending.store.settings, sending.row, UploadState.EXPIRED, "It took too long.")
 
 
 def begin_anew(sending: Sending) -> None:
@@ -337,7 +351,7 @@ def cancel(sending: Sending) -> None:
     pipeline.cancel_job(sending.job, None)
 
 
-@pytest.mark.parametrize("end", [terminate, begin_anew, kill_the_encoder, cancel])
+@pytest.mark.parametrize("end", [terminate, expire, begin_anew, kill_the_encoder, cancel])
 def test_whatever_ends_it_leaves_nothing(
     end: Callable[[Sending], None], store: Store, settings: Settings, layout: Layout
 ) -> None:
@@ -348,12 +362,12 @@ def test_whatever_ends_it_leaves_nothing(
     wait_until("nothing is left", lambda: is_clean(layout))
     assert not layout.rendition(video.public_id, "social").exists()
     left = Job.get_or_none(Job.id == job.id)
-    if end is terminate:
+    if end in (terminate, expire):
         assert left is None and Video.get_or_none(Video.id == video.id) is None
         return
     assert left.state is (JobState.CANCELLED if end is cancel else JobState.COMPLETED)
     sending.go_on()
-    run_all(settings)
+    run_social(settings)
     made = rendition_of(video)
     assert (sending.video.state, made.state) == (VideoState.READY, RenditionState.READY)
     assert "ahead" not in made.facts
@@ -373,7 +387,7 @@ def test_a_cancel_of_what_is_all_there_is_cancels_it(
     pipeline.settle_cancel(Job.get_by_id(job.id))
     assert sending.video.state is VideoState.FAILED
     pipeline.retry_video(sending.video, None)
-    run_all(settings)
+    run_social(settings)
     assert sending.video.state is VideoState.READY
 
 
@@ -383,26 +397,61 @@ def test_it_gives_its_place_to_others_while_bytes_trickle(
     sending = Sending(store, index_first(), 5 * MIB // 4)
     with flying(sending, settings, layout):
         other = bring_in(settings, media.webm_vp9())
-        while run_quick(settings):
-            pass
+        run_one(settings, "quick")
         assert job_of(other, "encode").priority == Priority.NORMAL
+    run_social(settings)
     assert rendition_of(other).state is RenditionState.READY
     waiting = sending.job
     assert (waiting.state, waiting.payload["tries"]) == (JobState.QUEUED, 1)
     assert waiting.run_after is not None and is_clean(layout)
     sending.go_on()
     run_one(settings, "quick")
-    run_all(settings)
+    run_social(settings)
     assert sending.video.state is VideoState.READY
     assert sending.job.state is JobState.CANCELLED
 
 
-def run_quick(settings: Settings) -> bool:
-    from tasks import runner
+def test_when_the_sender_falls_silent_it_gives_way_though_nobody_waits(
+    store: Store, settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decide, "SILENCE_S", 0.2)
+    sending = Sending(store, index_first(), 5 * MIB // 4)
+    with flying(sending, settings, layout):
+        pass
+    waiting = sending.job
+    assert (waiting.state, waiting.payload["tries"]) == (JobState.QUEUED, 1)
+    assert waiting.run_after is not None and is_clean(layout)
 
-    found: list[int] = []
-    in_thread(lambda: found.append(runner.run_due("quick", "test", settings, threading.Event())))
-    return found[0] > 0
+
+def test_settings_that_change_under_way_are_those_it_is_made_by(
+    store: Store, settings: Settings, layout: Layout
+) -> None:
+    sending = Sending(store, index_first(), 5 * MIB // 4)
+    with flying(sending, settings, layout):
+        Setting.create(name=profiles.CHOICES, value={"social": {"crf": 30}})
+        sending.go_on()
+        run_one(settings, "quick")
+    assert rendition_of(sending.video).state is RenditionState.PENDING
+    run_social(settings)
+    made = rendition_of(sending.video)
+    assert (made.state, made.recipe) == (RenditionState.READY, profiles.current("social").recipe)
+    assert "ahead" not in made.facts and job_of(sending.video, "encode") is not None
+
+
+def test_what_finds_no_room_on_the_disk_waits_and_is_encoded_as_usual(
+    store: Store, settings: Settings, layout: Layout
+) -> None:
+    sending = Sending(store, index_first(), 5 * MIB // 4)
+    Job.update(room_bytes=1 << 60).execute()
+    with flying(sending, settings, layout):
+        sending.go_on()
+        run_one(settings, "quick")
+    assert (sending.job.state, sending.job.stage) == (JobState.QUEUED, "Waiting for space")
+    assert is_clean(layout)
+    Job.update(room_bytes=0, run_after=None).execute()
+    run_social(settings)
+    assert sending.video.state is VideoState.READY
+    assert "ahead" not in rendition_of(sending.video).facts
 
 
 def test_a_file_that_is_sooner_than_the_encoder_is_encoded_as_usual(
@@ -412,7 +461,7 @@ def test_a_file_that_is_sooner_than_the_encoder_is_encoded_as_usual(
     assert sending.job.state is JobState.QUEUED
     sending.go_on()
     run_one(settings, "quick")
-    run_all(settings)
+    run_social(settings)
     assert sending.job.state is JobState.CANCELLED
     assert sending.video.state is VideoState.READY
     assert "ahead" not in rendition_of(sending.video).facts
@@ -431,13 +480,13 @@ def test_a_worker_that_is_killed_costs_nothing_but_time(
 ) -> None:
     sending = Sending(store, index_first(), 5 * MIB // 4)
     with worker(settings, "media") as process:
-        wait_until("it encodes", lambda: at_work_in(layout.tmp), seconds=60)
+        wait_until("it encodes", lambda: list(layout.tmp.glob("*/made.mp4")), seconds=60)
         process.kill()
         process.wait()
     wait_until("nothing outlives it", lambda: at_work_in(layout.tmp) == [])
     sending.go_on()
     wait_until("its lease is over", lambda: ticker.take_back_expired() == 1)
-    run_all(settings)
+    run_social(settings)
     made = rendition_of(sending.video)
     assert (sending.video.state, made.state) == (VideoState.READY, RenditionState.READY)
     assert "ahead" not in made.facts
