@@ -41,6 +41,7 @@ BAD = {
     "max_pixels": "0",
     "max_tracks": "0",
     "ffmpeg": None,
+    "encoder": "quantum",
     "sandbox": "chroot",
     "sandbox_socket": None,
     "stall_s": "0",

@@ -226,10 +226,10 @@ def test_only_one_piece_of_room_is_asked_for(
 ) -> None:
     parts = [part(store, user, b"x" * 100_000) for _ in range(3)]
     reserve = store.settings.reserve_bytes()
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda _: reserve + 4095)
+    monkeypatch.setattr("storage.budget.free_bytes", lambda _: reserve + 4095)
     with pytest.raises(StorageFull):
         begun(store, user, *parts)
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda _: reserve + 4096)
+    monkeypatch.setattr("storage.budget.free_bytes", lambda _: reserve + 4096)
     created = begun(store, user, *parts)
     # While it is being joined, it keeps no room from others.
     store.create(user, NewUpload(length=4096, filename="a.mp4", source=Source.API))

@@ -164,7 +164,7 @@ def test_a_full_disk_is_no_fault_of_the_program(
     box: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said in one line, without a traceback."""
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda path: 1_000_000)
+    monkeypatch.setattr("storage.budget.free_bytes", lambda path: 1_000_000)
     wanted = {"filename": "a.mp4", "file_size": 50_000_000, "content_type": "video/mp4"}
     with script(box, add_user()) as client:
         answer = client.post("/api/v1/uploads", json=wanted)

@@ -740,7 +740,7 @@ def test_full_box_tells_guests_nothing_of_the_box(
     client: httpx.Client, come: Callable[..., Guest], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest = come(make(client))
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda path: 10_500_000)
+    monkeypatch.setattr("storage.budget.free_bytes", lambda path: 10_500_000)
     answer = guest.ask(file_size=1_000_000)
     assert answer.status_code == 507
     assert answer.json()["detail"].startswith("There is no room for this file")

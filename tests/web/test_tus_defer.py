@@ -143,7 +143,7 @@ def test_bytes_beyond_what_the_box_takes_are_refused_before_they_come(
     sender: httpx.Client, one_server: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = deferred(sender)
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda _: 10 << 20)  # the reserve
+    monkeypatch.setattr("storage.budget.free_bytes", lambda _: 10 << 20)  # the reserve
     answer = patch(sender, location, 0, BODY)
     assert (answer.status_code, answer.headers["Upload-Offset"]) == (507, "0")
     assert patch(sender, location, 0, b"", Upload_Length="1").status_code == 507
@@ -164,7 +164,7 @@ def test_room_is_looked_for_while_bytes_come(
         for _ in range(2000):  # far more than it takes for the next look
             yield BODY[:50_000]
 
-    monkeypatch.setattr("storage.uploads.limits.free_bytes", lambda _: free[0])
+    monkeypatch.setattr("storage.budget.free_bytes", lambda _: free[0])
     answer = patch(sender, location, 0, chunks())
     assert answer.status_code == 507
     kept = offset_of(sender, location)
