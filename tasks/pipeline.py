@@ -23,7 +23,7 @@ from appliance import events, jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
-from appliance.models import Damage, Job, Method, PosterChoice, Priority, Rendition, Video
+from appliance.models import LIVE, Damage, Job, Method, PosterChoice, Priority, Rendition, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import asking, profiles, renditions
 from tasks.acceptance import BROWSERS
@@ -33,6 +33,8 @@ from tasks.publish import dispatch
 from tasks.transcode.plan import plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.models import User
     from appliance.settings import Settings
     from tasks.profiles import Profile
@@ -448,28 +450,35 @@ def retry_video(video: Video, actor: User | None) -> None:
 
 
 def sweep(settings: Settings) -> int:
-    """Videos that no job works on although one should (restored from the bin, say); how many."""
+    """Videos that no job works on although one should (restored from the bin, say); how many.
+
+    They are looked for without keeping writers waiting; what is found is looked at again.
+    """
+    steps: list[tuple[Any, Callable[[Any], object]]] = [
+        (_without_job(), lambda video: _go_on(video, settings)),
+        (_unlike_sent(), check_sent_digest),
+        (_without_hope(), _give_up_hope),
+    ]
     mended = 0
-    waiting = [VideoState.RECEIVED, VideoState.PROCESSING]
-    with transaction():
-        # A post that waits for its time makes no video ready.
-        busy = Job.select(Job.video).where(
-            Job.state.in_(renditions.LIVE), Job.video.is_null(False), Job.kind != "publish"
-        )
-        for video in Video.select().where(Video.state.in_(waiting), Video.id.not_in(busy)):
-            log.warning("video %s has no job: it goes on", video.public_id)
-            _go_on(video, settings)
-            mended += 1
-        for video in _unlike_sent():
-            check_sent_digest(video)
-            mended += 1
-        for rendition in _without_hope():
-            _fail_rendition(rendition, rendition.video.error or "The file could not be used.")
-            mended += 1
+    for found, mend in steps:
+        for row in list(found):
+            with transaction():
+                still = found.where(type(row).id == row.id).first()
+                if still is not None:
+                    mend(still)
+                    mended += 1
     return mended
 
 
+def _without_job() -> Any:
+    # A post that waits for its time makes no video ready.
+    busy = Job.select(Job.video).where(LIVE, Job.video.is_null(False), Job.kind != "publish")
+    waiting = [VideoState.RECEIVED, VideoState.PROCESSING]
+    return Video.select().where(Video.state.in_(waiting), Video.id.not_in(busy))
+
+
 def _go_on(video: Video, settings: Settings) -> None:
+    log.info("video %s goes on", video.public_id)
     if video.facts is None:
         jobs.create("probe", f"probe:{video.public_id}", video=video)
         return
@@ -485,23 +494,22 @@ def _go_on(video: Video, settings: Settings) -> None:
         _ready_without_rendition(video)
 
 
-def _unlike_sent() -> list[Video]:
+def _unlike_sent() -> Any:
     """Not what was sent, and something is still made of them, or was made before that was known."""
-    differs = Video.sha256 != fn.LOWER(Video.sent_sha256)  # NULL, hence no, while one is unknown
+    # NULL, hence no, while one is unknown. Word for word as in its index.
+    differs = Video.sha256 != fn.LOWER(Video.sent_sha256)
     failed = Rendition.state == RenditionState.FAILED
     unsettled = Rendition.select(Rendition.video).where(~failed)
-    return list(
-        Video.select().where(
-            Video.state != VideoState.TRASHED,
-            differs,
-            (Video.state != VideoState.FAILED) | Video.id.in_(unsettled),
-        )
+    return Video.select().where(
+        Video.state != VideoState.TRASHED,
+        differs,
+        (Video.state != VideoState.FAILED) | Video.id.in_(unsettled),
     )
 
 
-def _without_hope() -> list[Rendition]:
+def _without_hope() -> Any:
     """Asked for while the file was arriving, which then came to nothing."""
-    return list(
+    return (
         Rendition.select(Rendition, Video)
         .join(Video)
         .where(
@@ -510,3 +518,7 @@ def _without_hope() -> list[Rendition]:
             Rendition.state.in_([RenditionState.PENDING, RenditionState.PROCESSING]),
         )
     )
+
+
+def _give_up_hope(rendition: Rendition) -> None:
+    _fail_rendition(rendition, rendition.video.error or "The file could not be used.")

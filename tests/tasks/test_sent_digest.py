@@ -18,6 +18,7 @@ from tasks import pipeline, renditions
 from tasks.publish import dispatch
 from tests import media
 from tests.factories import make_user
+from tests.plans import looking_at_plans
 from tests.tasks.doing import again, bring_in, job_of, rendition_of, run_all, run_one
 from web.rows import load_cards
 
@@ -137,3 +138,12 @@ def test_said_about_what_is_in_the_bin(db: None, settings: Settings, layout: Lay
     assert not pipeline.check_sent_digest(said(video, OTHER))
     assert again(video).state is VideoState.TRASHED
     assert again(video).state_before_trash == VideoState.FAILED
+
+
+def test_the_sweep_finds_them_by_an_index_and_locks_nothing(db: None, settings: Settings) -> None:
+    begun: list[str] = []
+    with looking_at_plans() as steps, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "transaction", lambda: begun.append("lock"))
+        assert pipeline.sweep(settings) == 0
+    assert any("video_unlike_sent" in step for step in steps)
+    assert begun == []
