@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from peewee import fn
+from peewee import SQL, NodeList, fn
 
 from appliance import events
 from appliance.clock import now
@@ -130,19 +130,30 @@ _CHECKS = {
 # What was made by other choices, or by an older version
 
 
-def stale_condition() -> Any:
+def stale_condition(only: str | None = None) -> Any:
     """The condition on Rendition rows that were made by another recipe than today's.
 
-    As two ranges, which the index on (profile, recipe) answers however many rows there are.
+    ``only``: of this profile. As two ranges, which the index on (profile, recipe) answers however
+    many rows there are.
     """
     condition: Any = None
-    for name in PROFILES:
-        recipe = profiles.current(name).recipe
+    for name, profile in profiles.all_current().items():
+        if only is not None and name != only:
+            continue
+        recipe = profile.recipe
         other = (Rendition.profile == name) & (
             (Rendition.recipe < recipe) | (Rendition.recipe > recipe)
         )
         condition = other if condition is None else condition | other
-    return condition & (Rendition.state == RenditionState.READY)
+    # With a plus, which keeps SQLite from going by the state: nearly all are ready.
+    return condition & (NodeList((SQL("+"), Rendition.state)) == RenditionState.READY.value)
+
+
+def can_be_made_anew() -> Any:
+    """The condition on Rendition rows whose videos are not in the bin, and have their originals."""
+    trashed = Video.state == VideoState.TRASHED
+    gone = Video.select(Video.id).where(trashed | Video.original_removed_at.is_null(False))
+    return Rendition.video.not_in(gone)
 
 
 def stale_counts() -> dict[str, int]:
@@ -152,12 +163,7 @@ def stale_counts() -> dict[str, int]:
     """
     rows: Any = (
         Rendition.select(Rendition.profile, fn.COUNT(Rendition.id))
-        .join(Video)
-        .where(
-            stale_condition(),
-            Video.state != VideoState.TRASHED,
-            Video.original_removed_at.is_null(),
-        )
+        .where(stale_condition(), can_be_made_anew())
         .group_by(Rendition.profile)
         .tuples()
     )

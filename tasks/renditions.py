@@ -31,6 +31,8 @@ LIVE = [JobState.QUEUED, JobState.RUNNING]
 AHEAD = "in_flight"
 # In the payload of a job: make it anew although it is current, and not of a twin's file.
 FORCE = "although_current"
+# In the payload, too: who asked for many, and may take that back.
+ASKER = "asker"
 # What may be kept for the night; previews, copies and pictures are made at once.
 ENCODES = ("encode", AHEAD)
 # All kinds of jobs whose end is a rendition.
@@ -73,8 +75,11 @@ def remake(
     *,
     only_at_night: bool = False,
     although_current: bool = False,
+    asker: int | None = None,
 ) -> Job:
     """Make a ready one anew by the profile of today; the old file serves until then.
+
+    ``asker``: the number of the person who wants it, among many others.
 
     ``although_current``: of the original, even where it was made by the profile of today.
     Raises Conflict when there is nothing that it could be made of.
@@ -84,7 +89,11 @@ def remake(
         require_usable(video)
         if although_current and video.original_removed_at is not None:
             raise Conflict(ORIGINAL_REMOVED, code="original_removed")
-        payload = {"remake": True} | ({FORCE: True} if although_current else {})
+        payload: dict[str, Any] = {"remake": True}
+        if although_current:
+            payload[FORCE] = True
+        if asker is not None:
+            payload[ASKER] = asker
         return start(rendition, video, priority, payload=payload, only_at_night=only_at_night)
 
 
@@ -221,8 +230,14 @@ def make_job(
         cores=cost.cores,
         memory_mib=cost.memory_mib,
         work=work_of(kind, profile, probe, method),
-        room_bytes=estimate_bytes(probe, profile),
+        room_bytes=_growth_bytes(rendition, estimate_bytes(probe, profile)),
     )
+
+
+def _growth_bytes(rendition: Rendition, made_bytes: int) -> int:
+    """What is added for good: a file that is replaced has its room already."""
+    replaced = rendition.size_bytes if rendition.state is RenditionState.READY else 0
+    return max(0, made_bytes - replaced)
 
 
 def find_twin(video: Video, profile: Profile) -> Rendition | None:

@@ -25,10 +25,11 @@ from appliance.models import (
 )
 from appliance.states import JobState, RenditionState, VideoState
 from appliance.vault import open_vault
-from tasks import night_work, pipeline, remaking, renditions
+from tasks import night_work, pipeline, profile_choices, remaking, renditions
 from tasks.profiles import PREVIEW, SOCIAL
 from tasks.publish import dispatch
 from tests.factories import make_user, make_video
+from tests.plans import looking_at_plans
 from tests.tasks.doing import run_all
 from tests.tasks.test_capacity import film
 
@@ -419,9 +420,11 @@ def test_a_large_number_is_put_in_line_by_a_job(
     assert waiting() == []
     assert remaking.remake_many(admin, only_at_night=True) == 5
     assert Job.select().where(Job.kind == "remake").count() == 1
-    run_all(settings.model_copy(update={"night_hours": a_window_that_is_closed()}))
+    by_day = settings.model_copy(update={"night_hours": a_window_that_is_closed()})
+    run_all(by_day)
     assert len(waiting()) == 5
     assert remaking.cancel_remakes(admin) == 5
+    run_all(by_day)
     assert {row[3] for row in waiting()} == {JobState.CANCELLED}
     assert {row.state for row in Rendition.select()} == {RenditionState.READY}
 
@@ -440,3 +443,53 @@ def test_a_cancel_takes_back_ones_own_and_nothing_else(admin: Any, editor: Any) 
     assert Job.get(Job.video == hers).state is JobState.CANCELLED
     assert Job.get(Job.video == theirs).state is JobState.QUEUED
     assert held(other.id).state is JobState.QUEUED
+
+
+def test_many_are_taken_out_by_a_job_and_later_ones_stay(
+    admin: Any, editor: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remaking, "AT_ONCE", 2)
+    monkeypatch.setattr(remaking, "_PIECE", 2)
+    for _ in range(3):
+        queue(1, Priority.LOW, video=made(admin), payload={"remake": True}, only_at_night=True)
+        queue(1, video=made(admin), only_at_night=True)
+    assert remaking.cancel_remakes(editor) == 0
+    assert remaking.cancel_remakes(admin) == 3
+    assert {job[3] for job in waiting()} == {JobState.QUEUED}
+    later = queue(1, Priority.LOW, payload={"remake": True}, only_at_night=True)
+    run_all(settings.model_copy(update={"night_hours": a_window_that_is_closed()}))
+    ended = Job.select().where(Job.state == JobState.CANCELLED)
+    assert [job.payload for job in ended] == [{"remake": True}] * 3
+    assert held(later.id).state is JobState.QUEUED
+
+
+def test_an_editor_takes_back_what_they_asked_for(
+    admin: Any, editor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = [made(admin).public_id for _ in range(3)]
+    assert remaking.remake_many(editor, videos=theirs[:1]) == 1
+    assert remaking.remake_many(admin, videos=theirs[1:2]) == 1
+    assert remaking.cancel_remakes(editor) == 1
+    assert [row[3] for row in waiting()] == [JobState.CANCELLED, JobState.QUEUED]
+    monkeypatch.setattr(remaking, "AT_ONCE", 1)
+    assert remaking.remake_many(editor, videos=theirs) == 3
+    assert remaking.cancel_remakes(editor) == 0
+    assert Job.get(Job.kind == "remake").state is JobState.CANCELLED
+
+
+def test_what_is_stale_is_found_without_reading_what_is_not(admin: Any) -> None:
+    with looking_at_plans() as steps:
+        assert remaking.remake_many(admin) == 0
+        assert profile_choices.stale_counts() == {}
+    of_versions = [step for step in steps if "rendition_" in step]
+    assert of_versions
+    assert all("rendition_profile_recipe_state" in step for step in of_versions)
+
+
+def test_a_remake_needs_only_the_room_that_it_adds(admin: Any) -> None:
+    first, second = made(admin), made(admin)
+    fresh = renditions.remake(Rendition.get(Rendition.video == first), Priority.LOW).room_bytes
+    assert fresh > 10_000
+    Rendition.update(size_bytes=fresh - 1000).where(Rendition.video == second).execute()
+    again = renditions.remake(Rendition.get(Rendition.video == second), Priority.LOW)
+    assert again.room_bytes == 1000
