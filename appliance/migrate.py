@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from playhouse.migrations import Runner
 
 from appliance.clock import now
-from appliance.db import database
+from appliance.db import database, learn_sizes
 from appliance.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def migrate(settings: Settings) -> list[str]:
         applied, pending = _compare(runner)
         if pending and applied:
             back_up(settings, before=pending[0])
-        return list(runner.up()) if pending else []
+        done = list(runner.up()) if pending else []
+        if done and applied:
+            learn_sizes()
+        return done
 
 
 def require_current(settings: Settings) -> None:

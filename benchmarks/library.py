@@ -130,7 +130,6 @@ def fill(database: Path, count: int) -> None:
         insert(rows, "post", posts(numbers))
         made_posts = [n for (n,) in rows.execute("SELECT id FROM post ORDER BY id")]
         insert(rows, "post_target", targets(made_posts, ids))
-        rows.execute("ANALYZE")
 
 
 def insert(rows: sqlite3.Connection, table: str, values: Iterable[dict[str, Any]]) -> None:

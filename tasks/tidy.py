@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import jobs
 from appliance.clock import now
-from appliance.db import database, transaction
+from appliance.db import database, learn_sizes, transaction
 from appliance.models import Job, Priority, Rendition, Setting, Video
 from storage import inspection, orphans, usage
 from storage.budget import used_bytes
@@ -111,6 +111,7 @@ def tidy(job: Job, context: Context) -> Outcome:
             _set_aside(path, context)
         orphans.remove_aside(context.layout, days=context.settings.trash_days)
         aside = orphans.measure(context.layout.orphans)
+        learn_sizes()
     found = {
         "at": now().isoformat(),
         "other_files": other_files,

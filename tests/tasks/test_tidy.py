@@ -9,6 +9,7 @@ import pytest
 
 from appliance import doctor, jobs
 from appliance.clock import now
+from appliance.db import database
 from appliance.models import Damage, Job, Priority, Rendition, Role, Setting, Video
 from appliance.states import JobState, RenditionState, VideoState
 from storage import orphans, usage
@@ -347,3 +348,12 @@ def test_the_bin_is_emptied_by_a_job_when_its_time_has_come(
     assert [video.id for video in Video.select()] == [young.id]
     assert not layout.trashed(old.public_id).exists()
     assert layout.trashed(young.public_id).exists()
+
+
+def test_the_daily_look_teaches_the_database_its_sizes(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    add_ready_video(layout)
+    look(settings)
+    known = {table for (table,) in database.execute_sql("SELECT tbl FROM sqlite_stat1").fetchall()}
+    assert {"video", "job"} <= known
