@@ -130,6 +130,7 @@ def _choose_encoder(chosen: Plan, context: Context) -> Encoder:
 def _run(making: Making, facts: Probe, chosen: Plan, context: Context, encoder: Encoder) -> Path:
     targets = making.profile.targets
     assert targets is not None
+    context.begin_anew()  # after a copy that was refused, or hardware that failed
     try:
         return run.make(
             *(making.original, facts, chosen, targets, context),
