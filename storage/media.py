@@ -12,7 +12,6 @@ import shutil
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
-from appliance.errors import StorageFull
 from appliance.ids import is_id
 from appliance.models import Job, Video
 from appliance.states import JobState, VideoState
@@ -34,12 +33,6 @@ def is_full(error: OSError) -> bool:
 def free_bytes(folder: Path) -> int:
     """What an ordinary user may still write on the disk of ``folder``."""
     return shutil.disk_usage(folder).free
-
-
-def need_room(folder: Path, needed_bytes: int, reserve_bytes: int) -> None:
-    """Raises StorageFull when ``needed_bytes`` would go into the reserve."""
-    if free_bytes(folder) - reserve_bytes < needed_bytes:
-        raise StorageFull("The box is out of room. Delete videos, or ask your admin for space.")
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance import jobs, videos
-from appliance.errors import StorageFull
 from appliance.models import Job, User, Video
 from appliance.states import VideoState
 from storage import media
@@ -65,12 +64,6 @@ def test_nothing_of_a_removed_video_is_left(layout: Layout, video: Video) -> Non
     assert not layout.video(video.public_id).exists()
     assert not layout.trashed(video.public_id).exists()
     media.remove_video_files(layout, video.public_id)
-
-
-def test_room_is_looked_for(layout: Layout) -> None:
-    media.need_room(layout.data, 1, 0)
-    with pytest.raises(StorageFull):
-        media.need_room(layout.data, 1, media.free_bytes(layout.data) + (1 << 40))
 
 
 def test_work_folders_live_as_long_as_their_claim(layout: Layout, video: Video) -> None:

@@ -15,7 +15,7 @@ from appliance.states import JobState, RenditionState, VideoState
 from tests.factories import make_video
 from tests.tasks.test_capacity import film
 from tests.tasks.test_scheduling import a_window_that_is_closed
-from tests.web.serving import add_user, browser, prepare, script, send_form, serving
+from tests.web.serving import add_user, browser, prepare, script, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,18 +88,6 @@ def test_wishes_that_say_too_little_or_too_much_are_refused(box: Box) -> None:
         answer = box.ask("POST", REMAKE, json=body)
         assert answer.status_code in (400, 422), body
         assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_the_buttons_do_the_same(box: Box) -> None:
-    first, second = box.stale(box.owner), box.stale(box.owner)
-    with browser(box.url, box.owner) as client:
-        some = send_form(client, "/renditions/remake", ids=[first.public_id], when="now")
-        assert some.status_code == 303
-        assert box.line() == [(first.id, False)]
-        send_form(client, "/renditions/remake", when="night")
-        assert box.line() == [(first.id, False), (second.id, True)]
-        assert send_form(client, "/renditions/remake/cancel").status_code == 303
-        assert box.line() == []
 
 
 def test_the_night_is_shown_and_wished_for(box: Box) -> None:

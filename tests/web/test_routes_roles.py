@@ -127,8 +127,6 @@ GET           /practice/v/{post_id}                                 viewer  read
 POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
 GET,HEAD      /public/{token}/{name}                                public
-POST          /renditions/remake                                    editor  -
-POST          /renditions/remake/cancel                             editor  -
 GET,POST      /reset/{token}                                        public
 GET           /record                                               editor  -
 GET           /robots.txt                                           public

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.datastructures import State
 from litestar.params import JSONBody
-from litestar.response import Redirect
 
 from appliance import night
 from appliance.access import Scope
@@ -21,13 +19,11 @@ from appliance.models import Role
 from appliance.settings import Settings
 from tasks import night_work, remaking
 from web.auth import needs, principal
-from web.forms import FormData, several, text
 from web.routes.renditions_api import When
 
 READ = needs(Role.VIEWER, Scope.READ)
 WRITE = needs(Role.EDITOR, Scope.WRITE)
 ADMIN = needs(Role.ADMIN, Scope.ADMIN)
-PRESS = needs(Role.EDITOR)
 
 
 class Remake(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -79,30 +75,10 @@ def remake(request: Request[None, None, State], data: JSONBody[Remake]) -> Remad
     sync_to_thread=True,
 )
 def cancel_remakes(request: Request[None, None, State]) -> Remade:
-    """What is being made is finished. An editor's own videos; an admin's: all."""
+    """What is being made is finished. Of an editor what they asked for, and what is made of their
+    videos; of an admin all."""
     with database.connection_context():
         return Remade(remaking.cancel_remakes(principal(request).user))
-
-
-@post("/renditions/remake", opt=PRESS, sync_to_thread=True, include_in_schema=False)
-def press_remake(request: Request[Any, Any, State], data: FormData) -> Redirect:
-    """``when``, ``profile`` and ``ids``; without ids all that is stale."""
-    chosen = several(data, "ids")
-    with database.connection_context():
-        remaking.remake_many(
-            principal(request).user,
-            profile=text(data, "profile") or None,
-            videos=chosen or None,
-            only_at_night=text(data, "when") == "night",
-        )
-    return Redirect("/jobs?show=waiting", status_code=303)
-
-
-@post("/renditions/remake/cancel", opt=PRESS, sync_to_thread=True, include_in_schema=False)
-def press_cancel(request: Request[Any, Any, State]) -> Redirect:
-    with database.connection_context():
-        remaking.cancel_remakes(principal(request).user)
-    return Redirect("/jobs", status_code=303)
 
 
 # The night
