@@ -9,7 +9,7 @@ from appliance.errors import Conflict
 from appliance.models import Job
 from appliance.states import JobState
 from tasks import pipeline
-from tasks.retrying import may_help
+from tasks.retrying import hopeful
 
 if TYPE_CHECKING:
     from peewee import ModelSelect
@@ -28,23 +28,22 @@ class Pressed:
     left: int
 
 
-def hopeful(visible: ModelSelect[Job]) -> list[Job]:
-    """Those of ``visible`` that failed and may succeed now, the newest first."""
-    failed = visible.where(Job.state == JobState.FAILED).order_by(Job.id.desc())
-    return [job for job in failed if may_help(job.kind, job.error_code)]
-
-
 def retry_failed(visible: ModelSelect[Job], actor: User) -> Pressed:
-    """Start what failed and may succeed now; what a newer job has replaced stays as it is."""
-    found = hopeful(visible)
-    done = 0
-    for job in found[:MOST]:
-        try:
-            pipeline.retry_job(job, actor)
-        except Conflict:
-            continue
-        done += 1
-    return Pressed(done, max(0, len(found) - MOST))
+    """Start what failed and may succeed now, the newest first; what a newer job has replaced
+    stays as it is, and is in nobody's way."""
+    failed = visible.where(Job.state == JobState.FAILED, hopeful()).order_by(Job.id.desc())
+    done, piece = 0, list(failed.limit(MOST))
+    while piece:
+        for job in piece:
+            try:
+                pipeline.retry_job(job, actor)
+            except Conflict:
+                continue
+            done += 1
+            if done == MOST:
+                return Pressed(done, failed.where(Job.id < job.id).count())
+        piece = list(failed.where(Job.id < piece[-1].id).limit(MOST))
+    return Pressed(done, 0)
 
 
 def waiting(visible: ModelSelect[Job]) -> ModelSelect[Job]:

@@ -9,9 +9,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance.errors import StorageFull
+from appliance.models import Job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +71,12 @@ def may_help(kind: str, code: str | None) -> bool:
     Codes of posts are the platforms' own: what may be sent again is decided with the post.
     """
     return kind == "publish" or code not in ABOUT_THE_FILE
+
+
+def hopeful() -> Any:
+    """The same, as the condition on Job rows."""
+    code = Job.error_code
+    return (Job.kind == "publish") | code.is_null() | code.not_in(sorted(ABOUT_THE_FILE))
 
 
 def ends_at_once(kind: str, failure: JobFailed, before: Sequence[str | None]) -> bool:

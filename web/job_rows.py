@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode
-
-from peewee import fn
 
 from appliance import access, job_history, job_stats, jobs, scheduling
 from appliance.clock import boot_id, boottime_s, now
 from appliance.job_log import Ending
 from appliance.models import Heartbeat, Job, JobRun, Post, Priority, Role, User, Video
 from appliance.states import JOB_ENDED, JobState
-from tasks import many_jobs
 from tasks.retrying import may_help
 from tasks.runner import WAITING_FOR_SPACE
 from web import progress, words
@@ -274,7 +272,7 @@ def _priority_word(priority: int) -> str:
 @dataclass(frozen=True)
 class JobCounts:
     """``hopeful``: how many of the failed ones another try may help; ``cancellable``: how many
-    wait that one press cancels."""
+    wait that one press cancels. All up to ``COUNTED``; more are told as ``COUNTED`` + 1."""
 
     running: int
     waiting: int
@@ -283,33 +281,47 @@ class JobCounts:
     cancellable: int
     done_today: int
 
+    def told(self, number: int) -> str:
+        """ "12", "10,000+"."""
+        return f"{COUNTED:,}+" if number > COUNTED else f"{number:,}"
+
+
+# Nobody counts further by eye, and counting takes time.
+COUNTED = 10_000
+
 
 def count_jobs(user: User) -> JobCounts:
     """Of the jobs that this person may see."""
     visible = access.visible_jobs(user)
-    states: Any = visible.select(Job.state, fn.COUNT(Job.id)).group_by(Job.state).tuples()
-    by_state = dict(states)
-    ends: Any = (
-        visible.where(Job.state == JobState.FAILED)
-        .select(Job.kind, Job.error_code, fn.COUNT(Job.id))
-        .group_by(Job.kind, Job.error_code)
-        .tuples()
-    )
+    waiting = _by_kind(visible, JobState.QUEUED)
+    failed = visible.where(Job.state == JobState.FAILED).select(Job.kind, Job.error_code)
+    ends = failed.limit(COUNTED + 1).tuples()
     since = now() - timedelta(days=1)
-    done = visible.where(Job.state == JobState.COMPLETED, Job.finished_at >= since).count()
+    done = visible.where(Job.state == JobState.COMPLETED, Job.finished_at >= since)
+    hopes = [may_help(kind, code) for kind, code in cast("Any", ends)]
     return JobCounts(
-        running=by_state.get(JobState.RUNNING, 0),
-        waiting=by_state.get(JobState.QUEUED, 0),
-        failed=by_state.get(JobState.FAILED, 0),
-        hopeful=sum(number for kind, code, number in ends if may_help(kind, code)),
-        cancellable=many_jobs.waiting(visible).count(),
-        done_today=done,
+        running=sum(_by_kind(visible, JobState.RUNNING).values()),
+        waiting=sum(waiting.values()),
+        failed=len(hopes),
+        hopeful=sum(hopes),
+        cancellable=sum(number for kind, number in waiting.items() if kind != "publish"),
+        done_today=done.limit(COUNTED + 1).count(),
     )
+
+
+def _by_kind(visible: ModelSelect[Job], state: JobState) -> Counter[str]:
+    """How many jobs of each kind are in a state; in sum up to ``COUNTED`` + 1."""
+    rows: Any = visible.where(Job.state == state).select(Job.kind).limit(COUNTED + 1).tuples()
+    return Counter(kind for (kind,) in rows)
 
 
 @dataclass(frozen=True)
 class KindRow:
+    """``waiting`` and ``running``: now; the rest within 30 days."""
+
     label: str
+    waiting: int
+    running: int
     completed: int
     failed: int
     cancelled: int
@@ -324,7 +336,8 @@ class ReasonRow:
 
 @dataclass(frozen=True)
 class Statistics:
-    """``periods``: name, and how many jobs ended how. ``kinds``: those that did, in 30 days."""
+    """``periods``: name, and how many jobs ended how. ``kinds``: those with live jobs, or with some
+    that ended in 30 days."""
 
     periods: list[tuple[str, job_stats.Ended]]
     kinds: list[KindRow]
@@ -338,16 +351,28 @@ _SHOWN_REASONS = 8
 def load_statistics(user: User) -> Statistics:
     ended = {name: job_stats.ended_since(days) for name, days in job_stats.PERIODS.items()}
     lately = ended["last_30_days"]
+    visible = access.visible_jobs(user)
+    waiting, running = (_by_kind(visible, state) for state in (JobState.QUEUED, JobState.RUNNING))
     return Statistics(
         periods=[(_(_PERIODS[name]), job_stats.total(found)) for name, found in ended.items()],
         kinds=[
-            KindRow(_(spec.label), found.completed, found.failed, found.cancelled, found.mean_s)
+            KindRow(
+                label=_(spec.label),
+                waiting=waiting[kind],
+                running=running[kind],
+                completed=found.completed,
+                failed=found.failed,
+                cancelled=found.cancelled,
+                mean_s=found.mean_s,
+            )
             for kind, spec in jobs.KINDS.items()
-            if (found := lately.get(kind)) is not None
+            if (found := lately.get(kind, job_stats.Ended())) != job_stats.Ended()
+            or waiting[kind]
+            or running[kind]
         ],
         reasons=[
             ReasonRow(sentence or _("No reason was written down."), number)
-            for _code, sentence, number in job_stats.reasons(access.visible_jobs(user))
+            for _code, sentence, number in job_stats.reasons(visible)
         ][:_SHOWN_REASONS],
     )
 
