@@ -92,6 +92,9 @@ def test_titles_of_private_videos_are_for_those_who_may_see_them(
         assert "Salaries" in page(client)
         assert "The original is missing from the disk" in page(client)
         assert "The original is missing from the disk" in page(client, f"/videos/{video.public_id}")
+        Damage.create(video=video, name="social", problem="content")
+        text = page(client, f"/videos/{video.public_id}")
+        assert "has changed on the disk, and there is no original to make it of. It stays" in text
 
 
 def test_the_sums_read_no_row_of_a_video(one_server: Served) -> None:
