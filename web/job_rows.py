@@ -15,6 +15,7 @@ from appliance.clock import boot_id, boottime_s, now
 from appliance.job_log import Ending
 from appliance.models import Heartbeat, Job, JobRun, Post, Priority, Role, User, Video
 from appliance.states import JOB_ENDED, JobState
+from tasks import many_jobs
 from tasks.retrying import may_help
 from tasks.runner import WAITING_FOR_SPACE
 from web import progress, words
