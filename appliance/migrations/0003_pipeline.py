@@ -28,8 +28,7 @@ STATEMENTS = (
     ' "ready_at", "keep_original", "size_bytes")',
     'CREATE INDEX "rendition_room" ON "rendition" ("state", "profile", "method", "recipe",'
     ' "size_bytes", "ready_at", "stands_in", "video_id")',
-    'CREATE INDEX "video_unlike_sent" ON "video" ("state")'
-    ' WHERE "sha256" != LOWER("sent_sha256")',
+    'CREATE INDEX "video_unlike_sent" ON "video" ("state") WHERE "sha256" != LOWER("sent_sha256")',
     # The ledger: its lines, and its counts.
     'DROP INDEX "job_queue_state_priority"',
     'CREATE INDEX "job_line" ON "job" ("queue", "priority" DESC, "id", "run_after",'

@@ -14,6 +14,7 @@ from appliance.models import Event, IdempotencyKey, Job, Post, Setting, Video
 from appliance.states import JobState
 from tasks import ticker
 from tests.factories import make_user, make_video
+from tests.tasks.doing import run_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +123,7 @@ def test_the_bin_is_emptied_after_a_week(settings: Settings, layout: Layout) -> 
     week = timedelta(days=7, minutes=1)
     Video.update(deleted_at=now() - week).where(Video.id == old.id).execute()
     ticker.sweep(settings)
+    run_all(settings)
     assert [video.id for video in Video.select()] == [young.id]
     assert layout.trashed(young.public_id).exists()
     assert not layout.trashed(old.public_id).exists()
