@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.ids import new_id
 from benchmarks.uploads.servers import ours
+from tasks.profiles import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,7 +196,7 @@ def renditions(video_ids: list[int]) -> Iterator[dict[str, Any]]:
                 "public_id": new_id(),
                 "video_id": video_id,
                 "profile": profile,
-                "recipe": "1",
+                "recipe": PROFILES[profile].recipe,
                 "state": "ready",
                 "method": "remux",
                 "facts": "{}",

@@ -6,6 +6,8 @@ that were made by it current again.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from peewee import SQL, NodeList, fn
@@ -136,17 +138,20 @@ def stale_condition(only: str | None = None) -> Any:
     ``only``: of this profile. As two ranges, which the index on (profile, recipe) answers however
     many rows there are.
     """
-    condition: Any = None
-    for name, profile in profiles.all_current().items():
-        if only is not None and name != only:
-            continue
-        recipe = profile.recipe
-        other = (Rendition.profile == name) & (
-            (Rendition.recipe < recipe) | (Rendition.recipe > recipe)
-        )
-        condition = other if condition is None else condition | other
+    return reduce(or_, stale_conditions(only))
+
+
+def stale_conditions(only: str | None = None) -> list[Any]:
+    """The same as conditions one by one, each for one range of that index."""
     # With a plus, which keeps SQLite from going by the state: nearly all are ready.
-    return condition & (NodeList((SQL("+"), Rendition.state)) == RenditionState.READY.value)
+    ready = NodeList((SQL("+"), Rendition.state)) == RenditionState.READY.value
+    found = []
+    for name, profile in profiles.all_current().items():
+        if only is None or name == only:
+            mine = Rendition.profile == name
+            found.append(mine & (Rendition.recipe < profile.recipe) & ready)
+            found.append(mine & (Rendition.recipe > profile.recipe) & ready)
+    return found
 
 
 def can_be_made_anew() -> Any:

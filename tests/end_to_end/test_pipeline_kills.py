@@ -1,8 +1,8 @@
 """Whatever breaks while videos are made ready: every job ends, and nothing half made is served.
 
-At seeded moments one of these happens: a worker, the web process or an encoder is killed, the disk
-is full for a while, work in progress is deleted, the clock jumps by days. ``APPLIANCE_TEST_LONG=1``
-does it a hundred times.
+At seeded moments one of these happens: a worker, the web process, an encoder or the whole box is
+killed, the disk is full for a while, work in progress is deleted, the clock jumps by days.
+``APPLIANCE_TEST_LONG=1`` does it a hundred times.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Faults:
         self.box, self.clock, self.dice = box, clock, dice
         self.tmp = Layout(box.data).tmp
         kinds: list[Callable[[], object]] = [self.kill_process, self.kill_encoder]
-        kinds += [self.delete_work]
+        kinds += [self.kill_all, self.delete_work]
         kinds += [self.move_clock] if clock else []
         kinds += [self.fill_disk] if ROOT else []
         self.kinds = kinds
@@ -78,6 +78,11 @@ class Faults:
     def kill_process(self) -> None:
         how = self.dice.choice((signal.SIGKILL, signal.SIGTERM))
         self.box.signal(self.dice.choice(("media", "quick", "web")), how)
+
+    def kill_all(self) -> None:
+        """The whole box at once, as by a cut of the power; then it comes back."""
+        self.box.stop(signal.SIGKILL)
+        self.box.start()
 
     def kill_encoder(self) -> None:
         if found := at_work_in(self.tmp):
@@ -98,7 +103,7 @@ class Faults:
         self.clock.set(self.dice.randint(-2 * 86_400, 2 * 86_400))
 
     def fill_disk(self) -> None:
-        ballast = self.box.data / "ballast"
+        ballast = self.box.data / "filler"
         free = shutil.disk_usage(self.box.data).free
         with suppress(OSError), ballast.open("wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, free - 4096))
