@@ -100,6 +100,14 @@ class Ended:
     output: bytes
     words: str
 
+    @property
+    def was_killed(self) -> bool:
+        """By a signal; bubblewrap says that as a shell does, 128 and its number.
+
+        Codes above those are ffmpeg's own, since 6.0: the low byte of its error.
+        """
+        return self.code < 0 or 128 < self.code < 128 + signal.SIGRTMIN
+
 
 @dataclass(frozen=True)
 class Backend:

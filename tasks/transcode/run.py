@@ -147,7 +147,7 @@ def failure(ended: sandbox.Ended) -> JobFailed:
             code="result_refused",
             detail=words,
         )
-    if ended.code < 0 or ended.code > 128:
+    if ended.was_killed:
         return JobFailed(
             "The encoder crashed or hit a limit on this file. It is tried again; if that fails "
             "too, export the video as MP4 and upload that.",

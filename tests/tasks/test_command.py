@@ -8,8 +8,10 @@ import pytest
 
 from appliance.models import Method
 from tasks.profiles import SOCIAL
+from tasks.sandbox import Ended
 from tasks.transcode.command import ffmpeg_command
 from tasks.transcode.plan import Plan, plan
+from tasks.transcode.run import failure
 from tests.tasks.test_plan import FITS, audio, video
 
 REMUX = plan(replace(FITS, faststart=False), SOCIAL)
@@ -96,3 +98,20 @@ def test_hdr_is_tone_mapped_after_it_was_made_small() -> None:
 def test_leaving_a_file_alone_has_no_command() -> None:
     with pytest.raises(AssertionError):
         command(Plan(method=Method.LEAVE, video_index=0, audio_index=1))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (-9, "encoder_crashed"),
+        (128 + 11, "encoder_crashed"),  # as bubblewrap says it
+        (128 + 24, "encoder_crashed"),  # too much processor time
+        (1, "encode_failed"),
+        (183, "encode_failed"),  # ffmpeg 6 and later: invalid data
+        (234, "encode_failed"),  # and: invalid argument
+    ],
+)
+def test_codes_of_ffmpeg_are_not_taken_for_signals(code: int, kind: str) -> None:
+    """What is wrong with the file is not tried again."""
+    found = failure(Ended(code, b"", "Invalid data found"))
+    assert (found.code, found.permanent) == (kind, kind == "encode_failed")
