@@ -174,7 +174,7 @@ def test_list_runs_as_many_queries_for_fifty_videos_as_for_two(box: Box) -> None
     few = count()
     add(48)
     assert count() == few
-    assert few <= 9
+    assert few <= 14  # seven of them for the time that is left
 
 
 # One
