@@ -18,6 +18,7 @@ from tasks.storyboard import task
 from tasks.storyboard.board import MAX_TILES, Board, Way, moments, plan_board
 from tasks.storyboard.index import to_vtt
 from tests import media
+from tests.media_corpus import setparams
 from tests.tasks.doing import again, bring_in, run_one, run_only
 from tests.tasks.test_plan import FITS, video
 
@@ -190,7 +191,7 @@ def test_pictures_of_an_hdr_film_are_neither_black_nor_pale(
 ) -> None:
     hdr = media.clip(
         "hdr-pictures.mp4", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p10le",
-        "-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc",
+        *setparams("smpte2084"),
         sound=None, seconds=1,
     )  # fmt: skip
     video = bring_in(settings, hdr)
