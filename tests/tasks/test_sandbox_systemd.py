@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 UNITS = ROOT / "systemd"
 NAME = f"appliance-test{os.getpid()}"
 LIMITS = Limits(memory_bytes=512 * MIB, cpu_s=20, file_bytes=MIB)
-
+CODE = (ROOT, Path(sys.prefix), Path(sys.base_prefix))  # what the units are shown
 
 pytestmark = [
     pytest.mark.needs_systemd,
@@ -51,7 +51,7 @@ def box() -> Iterator[Settings]:
     data = Path("/var/lib", NAME)  # in /tmp nothing can be shown to the unit
     place = Path(f"/run/{NAME}/sandbox.sock")
     Layout(data).make_folders()
-    reads = " ".join(f"-{path}" for path in (ROOT, sys.prefix, sys.base_prefix))
+    reads = " ".join(f"-{path}" for path in CODE)
     changes = {
         "/opt/appliance/current/bin/python -I -m tasks.keeper": (
             f"{sys.executable} -I -m tasks.keeper '{sys.executable} -I -c'"
@@ -155,22 +155,44 @@ def test_it_is_another_user_and_what_it_makes_is_ours(box: Settings, folder: Pat
 SECRET = "the canary that nobody may read"
 
 
-def test_nothing_but_its_files_can_be_reached(
-    box: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("APPLIANCE_CREDENTIALS_KEY", SECRET)
+@pytest.fixture
+def secrets(box: Settings, folder: Path) -> Iterator[list[Path]]:
+    """What a job could be after; gone again before another test opens the database."""
     other = folder.parent / "other"
-    other.mkdir(exist_ok=True)
+    other.mkdir()
     other.chmod(0o777)  # as the folder of a job is, while its unit runs
-    original = box.data / "original"
-    for secret in (other / "made.mp4", box.database_path, box.data / "secret.key"):
+    secrets = [other / "made.mp4", box.database_path, box.data / "secret.key"]
+    for secret in secrets:
         secret.write_text(SECRET)
         secret.chmod(0o666)
+    yield secrets
+    for secret in secrets:
+        secret.unlink()
+    other.rmdir()
+
+
+def ways_to_code() -> dict[Path, list[str]]:
+    """What homes show of a checkout that lies in one: the way to it, and nothing beside it."""
+    homes = (Path("/root"), Path("/home"))
+    ways: dict[Path, set[str]] = {home: set() for home in homes}
+    for path in CODE:
+        for way in path.parents:
+            inside = any(way.is_relative_to(code) for code in CODE)
+            if any(way.is_relative_to(home) for home in homes) and not inside:
+                ways.setdefault(way, set()).add(path.relative_to(way).parts[0])
+    return {way: sorted(names) for way, names in ways.items()}
+
+
+def test_nothing_but_its_files_can_be_reached(
+    box: Settings, folder: Path, secrets: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_CREDENTIALS_KEY", SECRET)
+    original = box.data / "original"
     original.write_text("a film")
     paths = [
-        *(other / "made.mp4", box.database_path, box.data / "secret.key", box.sandbox_socket),
-        *("/etc/passwd", "/etc/shadow", "/run/credentials", "/run/systemd", "/sys/class", "/root"),
-        *("/home", "/var/lib", "/proc/1/environ", "/proc/sys/kernel", "/dev/sda", "/dev/kmsg"),
+        *(*secrets, box.sandbox_socket, *ways_to_code()),
+        *("/etc/passwd", "/etc/shadow", "/run/credentials", "/run/systemd", "/sys/class"),
+        *("/var/lib", "/proc/1/environ", "/proc/sys/kernel", "/dev/sda", "/dev/kmsg"),
         *("..", "../other", "../other/made.mp4", "../../secret.key", "/proc/self/cwd/.."),
     ]
     code = f"""
@@ -183,7 +205,10 @@ def attempt(what, do):
     else:
         print("YES", what, found)
 for path in {[str(path) for path in paths]!r}:
-    attempt(path, lambda: os.listdir(path) if os.path.isdir(path) else open(path, "rb").read(99))
+    attempt(
+        path,
+        lambda: sorted(os.listdir(path)) if os.path.isdir(path) else open(path, "rb").read(99),
+    )
 for handle in os.listdir("/proc/self/fd"):
     place = f"/proc/self/fd/{{handle}}"
     if os.path.islink(place) and "original" in os.readlink(place):
@@ -207,17 +232,16 @@ print(open({str(original)!r}).read())
     lines = ended.output.decode().splitlines()
     assert ended.code == 0, ended
     # Of folders that hold mount points an empty shell may be left.
-    shells = (f"YES /var/lib ['{NAME}']", "YES /root []", "YES /home []", "YES /run/systemd []")
+    shells = [f"YES /var/lib ['{NAME}']", "YES /run/systemd []"]
     # Newer systemds show the journal's sockets, too; a socket to reach them there is none.
-    shells += ("YES /run/systemd ['incoming']", "YES /run/systemd ['journal', 'incoming']")
+    shells += ["YES /run/systemd ['incoming']", "YES /run/systemd ['incoming', 'journal']"]
+    shells += [f"YES {way} {names}" for way, names in ways_to_code().items()]
     reached = [line for line in lines if line.startswith("YES") and line not in shells]
     assert reached == [] and SECRET not in str(lines)
     assert lines[-1] == "a film" and original.read_text() == "a film"
     assert "has the original" in lines
     assert len(lines[-3].split(",")) <= 3  # the keeper and the program itself
     assert "APPLIANCE" not in lines[-2]
-    shutil.rmtree(other)
-    box.database_path.unlink()
 
 
 def test_a_canary_on_the_network_hears_nothing(box: Settings, folder: Path) -> None:
