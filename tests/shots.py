@@ -75,7 +75,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "posts": ("/posts", None),
         "posts-scheduled": ("/posts?show=scheduled", None),
         "ui": ("/_ui", None),
-        "menu": ("/", lambda page: page.locator("details.menu > summary").click()),
+        "menu": ("/", lambda page: page.locator(".topbar details.menu > summary").click()),
         "keys": ("/", lambda page: page.keyboard.press("?")),
         "post-dialog": (f"/videos/{made.videos['ready']}", _open_dialog),
         "post-page": (f"/videos/{made.videos['ready']}/post", None),
