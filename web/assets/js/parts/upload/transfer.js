@@ -33,6 +33,7 @@ export class Transfer extends EventTarget {
   #tus = null;
   #body = null;
   #digest = null;
+  #print; // of the file that is sent, or the promise of it
   #letGo = () => {};
   #failures = 0;
   #timer;
@@ -210,8 +211,10 @@ export class Transfer extends EventTarget {
     this.#changed();
     if (this.stream) return; // whoever makes it keeps its bytes, and its address
     records.keep(this.left);
-    this.left.print ??= await records.printOf(this.file);
-    if (records.findOne(id)) records.keep(this.left);
+    const { left } = this;
+    this.#print = left.print ?? records.printOf(this.file);
+    left.print = await this.#print;
+    if (records.findOne(id)) records.keep(left);
   }
 
   async #askGrant() {
@@ -349,8 +352,10 @@ export class Transfer extends EventTarget {
   async #done() {
     if (this.stream) this.size = this.stream.total;
     this.sent = this.size;
+    clearTimeout(this.#silence); // all has arrived, so nothing is to be waited for any more
     const { left, video } = this;
-    if (left?.print && video) records.keepDone({ ...left, video });
+    const print = await this.#print; // a small file can have arrived before it is known
+    if (print && video) records.keepDone({ ...left, print, video });
     this.resolve(video);
     this.#set("done");
     await this.forget();
