@@ -10,6 +10,7 @@ import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests import media
@@ -40,9 +41,21 @@ class Case:
     run: bool = False
 
 
+@cache
+def folder() -> Path:
+    """One of its own: other tests' clips may have the same names."""
+    path = media.folder() / "corpus"
+    path.mkdir()
+    return path
+
+
 def clip(name: str, *options: str, **arguments: object) -> Make:
     def make() -> Path:
-        return media.clip(name, *options, **{"seconds": 1.0, **arguments})  # type: ignore[arg-type]  # as of clip
+        return media.clip(
+            str(folder() / name),
+            *options,
+            **{"seconds": 1.0, **arguments},  # type: ignore[arg-type]  # as of clip
+        )
 
     return make
 
@@ -55,7 +68,7 @@ def second_hand(name: str, source: Make, *options: str, before: tuple[str, ...] 
     """Made of another file: copied tracks, cuts, offsets."""
 
     def make() -> Path:
-        target = media.folder() / name
+        target = folder() / name
         if not target.exists():
             media.ffmpeg(*before, "-i", str(source()), *options, str(target))
         return target
@@ -71,7 +84,7 @@ def with_matrix(name: str, matrix: bytes) -> Make:
     """A note in the first track's header that turns or mirrors the picture."""
 
     def make() -> Path:
-        target = media.folder() / name
+        target = folder() / name
         content = bytearray(clip("for-matrix.mp4", *FILM)().read_bytes())
         at = content.index(matrix_of(1, 0, 0, 1), content.index(b"tkhd"))
         content[at : at + 36] = matrix
@@ -85,7 +98,7 @@ def with_tracks(name: str, *options: str, files: tuple[Make, ...] = ()) -> Make:
     """A picture and two sounds of different pitch, mapped by ``options``."""
 
     def make() -> Path:
-        target = media.folder() / name
+        target = folder() / name
         if not target.exists():
             inputs = ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=30:d=1"]
             for pitch in (440, 880):
@@ -99,23 +112,23 @@ def with_tracks(name: str, *options: str, files: tuple[Make, ...] = ()) -> Make:
 
 
 def subtitles() -> Path:
-    return media.written("words.srt", "1\n00:00:00,000 --> 00:00:00,900\nHello\n")
+    return media.written(str(folder() / "words.srt"), "1\n00:00:00,000 --> 00:00:00,900\nHello\n")
 
 
 def chapters() -> Path:
     return media.written(
-        "chapters.txt",
+        str(folder() / "chapters.txt"),
         ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=Begin\n"
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=500\nEND=1000\ntitle=End\n",
     )
 
 
 def font() -> Path:
-    return media.written("letters.ttf", b"\x00\x01\x00\x00" + bytes(200))
+    return media.written(str(folder() / "letters.ttf"), b"\x00\x01\x00\x00" + bytes(200))
 
 
 def cover() -> Path:
-    target = media.folder() / "cover.png"
+    target = folder() / "cover.png"
     if not target.exists():
         media.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1", str(target))
     return target
@@ -125,7 +138,7 @@ def wavering(name: str, *options: str, steady: int = 0, then: int = 150) -> Make
     """A steady rate for ``steady`` pictures, then as phones in the dark and screens do it."""
 
     def make() -> Path:
-        target = media.folder() / name
+        target = folder() / name
         if not target.exists():
             seconds = (steady + then) / 30
             media.ffmpeg(
@@ -142,13 +155,13 @@ def wavering(name: str, *options: str, steady: int = 0, then: int = 150) -> Make
 
 def interlaced_later() -> Path:
     """A plain title first, then a field recording: twelve seconds, MPEG-2."""
-    target = media.folder() / "interlaced-later.ts"
+    target = folder() / "interlaced-later.ts"
     if not target.exists():
         plain = clip("plain.ts", "-c:v", "mpeg2video", "-c:a", "mp2", fps="25", seconds=4.0)()
         weave = ("-c:v", "mpeg2video", "-flags", "+ildct+ilme", "-vf", "interlace", "-c:a", "mp2")
         woven = clip("woven.ts", *weave, fps="50", seconds=8.0)()
         target.write_bytes(plain.read_bytes() + woven.read_bytes())
-        joined = media.folder() / "interlaced-later-joined.ts"
+        joined = folder() / "interlaced-later-joined.ts"
         media.ffmpeg("-i", str(target), "-c", "copy", str(joined))
         shutil.move(joined, target)
     return target
@@ -163,7 +176,7 @@ def late(name: str, *, sound: bool) -> Make:
     """One track begins 0.6 s after the other."""
 
     def make() -> Path:
-        target = media.folder() / name
+        target = folder() / name
         if not target.exists():
             first, second = "testsrc2=s=160x120:r=30:d=2", "sine=d=2"
             if not sound:
