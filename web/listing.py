@@ -92,6 +92,8 @@ class Wanted:
 # Nobody counts further by eye, and counting takes time: a millisecond for so many, or for so many
 # that words were searched for.
 COUNTED, FOUND = 10_000, 1_000
+# Of what words find, the latest: nearly always enough for a first page.
+LATEST = 500
 
 
 @dataclass(frozen=True)
@@ -151,19 +153,30 @@ def _count_by_state(user: User, wanted: Wanted) -> tuple[dict[VideoState, int], 
     """How many videos there are in each state, and how far at most each was counted."""
     everything = access.visible_videos(user)
     if wanted.words or wanted.tag or wanted.link:
-        found = _narrowed(everything, wanted).select(Video.state).limit(FOUND + 1)
-        counted = found.select_from(found.c.state, fn.COUNT(SQL("*"))).group_by(found.c.state)
-        rows: Any = counted.tuples()
-        return {VideoState(state): count for state, count in rows}, FOUND
+        counts = _count_narrowed(everything, wanted, newest=FOUND + 1)
+        if sum(counts.values()) <= FOUND:
+            counts = _count_narrowed(everything, wanted)
+        return counts, FOUND
     return {
         state: everything.where(Video.state == state).limit(COUNTED + 1).count()
         for state in FILTERS[""]
     }, COUNTED
 
 
-def _narrowed(query: ModelSelect[Video], wanted: Wanted) -> ModelSelect[Video]:
-    """By words, tag and link; the state is for the tabs."""
-    query = tags.narrow(videos.search(query, wanted.words), wanted.tag)
+def _count_narrowed(
+    everything: ModelSelect[Video], wanted: Wanted, *, newest: int | None = None
+) -> dict[VideoState, int]:
+    found = _narrowed(everything, wanted, newest=newest).select(Video.state).limit(FOUND + 1)
+    counted = found.select_from(found.c.state, fn.COUNT(SQL("*"))).group_by(found.c.state)
+    rows: Any = counted.tuples()
+    return {VideoState(state): count for state, count in rows}
+
+
+def _narrowed(
+    query: ModelSelect[Video], wanted: Wanted, *, newest: int | None = None
+) -> ModelSelect[Video]:
+    """By words (of the ``newest`` only), tag and link; the state is for the tabs."""
+    query = tags.narrow(videos.search(query, wanted.words, newest=newest), wanted.tag)
     return guest_links.narrow(query, wanted.link) if wanted.link else query
 
 
@@ -173,16 +186,26 @@ def count_bin(user: User) -> int:
 
 def load_page(user: User, wanted: Wanted) -> tuple[list[Video], str]:
     """The videos of one page, and the cursor of the next; "" when it was the last."""
-    query = _narrowed(access.visible_videos(user, trashed=wanted.state == "bin"), wanted)
-    if wanted.state == "stale":
-        query = query.where(Video.id.in_(stale_videos()))
-    elif wanted.state:  # else the order's own index is the way, which a condition would hide
-        query = query.where(Video.state.in_(FILTERS[wanted.state]))
-    rows = list(_ordered(query, wanted).limit(PAGE + 1))
+    rows: list[Video] = []
+    if wanted.words and wanted.sort == "newest":
+        rows = _load_rows(user, wanted, newest=LATEST)
+    if len(rows) <= PAGE:
+        rows = _load_rows(user, wanted)
     if len(rows) <= PAGE:
         return rows, ""
     rows = rows[:PAGE]
     return rows, _cursor(rows[-1], wanted.sort)
+
+
+def _load_rows(user: User, wanted: Wanted, *, newest: int | None = None) -> list[Video]:
+    """Those of the page, and one more if there is a next."""
+    everything = access.visible_videos(user, trashed=wanted.state == "bin")
+    query = _narrowed(everything, wanted, newest=newest)
+    if wanted.state == "stale":
+        query = query.where(Video.id.in_(stale_videos()))
+    elif wanted.state:  # else the order's own index is the way, which a condition would hide
+        query = query.where(Video.state.in_(FILTERS[wanted.state]))
+    return list(_ordered(query, wanted).limit(PAGE + 1))
 
 
 def _sort_key(sort: str) -> Any:

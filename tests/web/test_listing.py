@@ -131,3 +131,19 @@ def test_counting_ends_where_nobody_counts_further(
             "Ready": (most, True),
             "Failed": (0, False),
         }
+
+
+def test_a_search_beyond_the_latest_finds_all(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest are looked at first; what somebody may see can lie far behind them."""
+    monkeypatch.setattr(listing, "LATEST", 3)
+    monkeypatch.setattr(listing, "FOUND", 4)
+    owner, other = make_user("a@example.org"), make_user("b@example.org")
+    mine = [make_video(other, title=f"harbour {n}").title for n in range(60)]
+    for n in range(10):
+        make_video(owner, title=f"harbour of others {n}", visibility="private")
+    found = all_pages(other, wanted(words="harb"))
+    assert found == mine[::-1]
+    tabs = {
+        tab.label: (tab.count, tab.more) for tab in listing.load_tabs(other, wanted(words="harb"))
+    }
+    assert tabs["All"] == (4, True)
