@@ -228,8 +228,8 @@ def search(
     """Narrow a query on Video to those whose title, name or description has all ``words``.
 
     Each word matches from its beginning. FTS5's own operators are not spoken: every word is quoted.
-    ``newest``: look only at so many of the latest of them, whoever may see them. Words that stand in
-    every tenth title are answered in a fifth of the time; if too few come back, ask for all.
+    ``newest``: look only at so many of the latest of them, whoever may see them. Words that stand
+    in every tenth title are answered in a third of the time; if too few come back, ask for all.
     """
     terms = [word.replace('"', "") for word in clean_line(words, max_bytes=200).split()]
     match = " ".join(f'"{term}"*' for term in terms if term)
