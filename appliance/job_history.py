@@ -89,14 +89,9 @@ def guess(kind: str, profile: str, work: float) -> Range | None:
     return _Usual({kind}).of(kind, profile, work) if work > 0 else None
 
 
-def learn(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
-    """From (work, seconds) of jobs that have ended: the quartiles, wider if they are few. Pure."""
-    pace = _pace(samples, work)
-    return None if pace is None else pace * work
-
-
-def _pace(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
-    """Seconds for each unit of work of about this amount."""
+def learn_pace(samples: Sequence[tuple[float, float]], work: float) -> Range | None:
+    """Seconds for each unit of work of about this amount, from (work, seconds) of jobs that have
+    ended: the quartiles, wider if they are few. Pure."""
     chosen = _alike(samples, work)
     if not chosen:
         return None
@@ -341,6 +336,6 @@ class _Usual:
     def of(self, kind: str, profile: str, work: float) -> Range | None:
         like = kind, profile, round(2 * math.log2(work))
         if like not in self._paces:
-            self._paces[like] = _pace(self._samples[kind, profile], work)
+            self._paces[like] = learn_pace(self._samples[kind, profile], work)
         pace = self._paces[like]
         return None if pace is None else pace * work

@@ -198,19 +198,6 @@ def has_shape(width: int, height: int, shape: tuple[int, int]) -> bool:
     return abs(width * down - height * across) <= _SHAPE_SLACK * height * across
 
 
-def limits_in_words(place: Acceptance) -> str:
-    """ "3 s to 15 min, 300 MB, 9:16": its rules about the whole, or "any length and size"."""
-    words = []
-    if place.max_duration_s is not None:
-        shortest = f"{in_time(place.min_duration_s)} to " if place.min_duration_s else "up to "
-        words.append(shortest + in_time(place.max_duration_s))
-    if place.max_bytes is not None:
-        words.append(f"up to {megabytes(place.max_bytes)}")
-    if place.shape is not None:
-        words.append(f"{place.shape[0]}:{place.shape[1]}")
-    return ", ".join(words) or "any length and size"
-
-
 def megabytes(count: int) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,7 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         profile = profiles.current(rendition.profile)
         twin = renditions.find_twin(video, profile)
         going_out = renditions.is_going_out(rendition)
+    rows = video, rendition, profile
     # ``remake`` is only said of ready ones; when it is current again, that was done before a crash.
     current = rendition.state is RenditionState.READY and rendition.recipe == profile.recipe
     if renditions.FORCE in job.payload:  # a person wants another than there is
@@ -92,33 +93,12 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
     if going_out:
         return PutBack(now() + LOOK_AGAIN_AFTER, stage=_GOING_OUT)
     context.record(lambda: pipeline.rendition_started(rendition))
-    began_s = time.monotonic()
-    made = _reuse(video, twin, context) if twin is not None else None
-    if made is not None:
-        context.tells_duration = False
-    else:
-        original = context.layout.original(video.public_id)
-        if not original.exists():
-            raise _missing(video)
-        require_room(context.settings, job.room_bytes, job=job)
-        outcome = maker(Making(job, video, rendition, profile, original), context)
-        if callable(outcome):
-            context.tells_duration = False
-            return outcome
-        made = outcome
-    seconds = time.monotonic() - began_s if made.seconds is None else made.seconds
-    about = {**made.facts, "seconds": round(seconds, 2)}
-    if video.duration_s and seconds > 0:
-        about["speed"] = round(video.duration_s / seconds, 2)
+    outcome = _reuse(video, twin, context) or _make(job, context, maker, rows)
+    if callable(outcome):
+        return outcome
+    made = outcome
     context.report("Putting it in its place", 0.98)
-    columns = {
-        "method": made.method,
-        "facts": about,
-        "recipe": profile.recipe,
-        "size_bytes": made.file.stat().st_size,
-        "sha256": made.sha256 or digest_of(made.file, context),
-        "stands_in": _stands_in(video, made),
-    }
+    columns = _columns(made, video, profile, context)
     final = context.layout.rendition(video.public_id, rendition.profile)
     if not _sit_out(rendition, context):
         return PutBack(now() + LOOK_AGAIN_AFTER, stage=_GOING_OUT)
@@ -134,6 +114,39 @@ def make(job: Job, context: Context, maker: Maker) -> Outcome:
         pipeline.rendition_ready(rendition, columns)
 
     return record
+
+
+def _make(
+    job: Job, context: Context, maker: Maker, rows: tuple[Video, Rendition, Profile]
+) -> Made | Write:
+    """By the maker, of the original. How long that took is known then."""
+    video, rendition, profile = rows
+    original = context.layout.original(video.public_id)
+    if not original.exists():
+        raise _missing(video)
+    require_room(context.settings, job.room_bytes, job=job)
+    began_s = time.monotonic()
+    made = maker(Making(job, video, rendition, profile, original), context)
+    if callable(made):
+        context.tells_duration = False
+        return made
+    return made if made.seconds is not None else replace(made, seconds=time.monotonic() - began_s)
+
+
+def _columns(made: Made, video: Video, profile: Profile, context: Context) -> dict[str, Any]:
+    """Of the rendition's row."""
+    seconds = made.seconds or 0.0
+    about = {**made.facts, "seconds": round(seconds, 2)}
+    if video.duration_s and seconds > 0:
+        about["speed"] = round(video.duration_s / seconds, 2)
+    return {
+        "method": made.method,
+        "facts": about,
+        "recipe": profile.recipe,
+        "size_bytes": made.file.stat().st_size,
+        "sha256": made.sha256 or digest_of(made.file, context),
+        "stands_in": _stands_in(video, made),
+    }
 
 
 def _sit_out(rendition: Rendition, context: Context) -> bool:
@@ -172,10 +185,13 @@ def _missing(video: Video) -> JobFailed:
     )
 
 
-def _reuse(video: Video, twin: Rendition, context: Context) -> Made | None:
+def _reuse(video: Video, twin: Rendition | None, context: Context) -> Made | None:
     """Take what was made of the same bytes for another video; None when its file has gone, or
     isn't what was made: it may be the very file that is to be mended, by another name.
     """
+    if twin is None:
+        return None
+    began_s = time.monotonic()
     with database.connection_context():
         other = Video.get_by_id(twin.video_id)
     made = context.folder / "twin"
@@ -187,7 +203,9 @@ def _reuse(video: Video, twin: Rendition, context: Context) -> Made | None:
         log.error("%s of %s has changed on the disk: not used again", twin.profile, other.public_id)
         made.unlink()
         return None
-    return Made(made, twin.method, {**twin.facts, "reused": True}, twin.sha256)
+    context.tells_duration = False
+    facts = {**twin.facts, "reused": True}
+    return Made(made, twin.method, facts, twin.sha256, seconds=time.monotonic() - began_s)
 
 
 def digest_of(file: Path, context: Context) -> str:

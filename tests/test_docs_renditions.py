@@ -16,7 +16,6 @@ from tasks.acceptance import (
     DELIVERIES,
     Acceptance,
     in_time,
-    limits_in_words,
     megabytes,
 )
 from tasks.profiles import PROFILES, Profile
@@ -56,11 +55,23 @@ def acceptances() -> list[str]:
         "| place | picture | sound | container | the whole | read | source |",
         "|---|---|---|---|---|---|---|",
         *(
-            f"| {a.place} | {_picture(a)} | {_sound(a)} | {_container(a)} | {limits_in_words(a)} "
+            f"| {a.place} | {_picture(a)} | {_sound(a)} | {_container(a)} | {_whole(a)} "
             f"| {a.as_of} | {a.source} |"
             for a in ACCEPTANCES
         ),
     ]
+
+
+def _whole(place: Acceptance) -> str:
+    words = []
+    if place.max_duration_s is not None:
+        shortest = f"{in_time(place.min_duration_s)} to " if place.min_duration_s else "up to "
+        words.append(shortest + in_time(place.max_duration_s))
+    if place.max_bytes is not None:
+        words.append(f"up to {megabytes(place.max_bytes)}")
+    if place.shape is not None:
+        words.append(f"{place.shape[0]}:{place.shape[1]}")
+    return ", ".join(words) or "any length and size"
 
 
 def _picture(place: Acceptance) -> str:

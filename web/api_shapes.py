@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from appliance import guest_links, job_history, jobs, scheduling, tags
 from appliance.clock import now
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from appliance.job_history import Forecast
+    from appliance.models import GuestLink
     from storage.layout import Layout
     from storage.public_links import PublicLinks
 
@@ -108,89 +109,101 @@ def load_videos(
     videos: Sequence[Video], *, layout: Layout, links: PublicLinks, base_url: str
 ) -> list[VideoShape]:
     """Shapes for videos in hand, in their order."""
-    ids = [video.id for video in videos]
-    owners = {
-        user.id: Person(user.public_id, user.name or user.email)
-        for user in User.select().where(User.id.in_({v.owner_id for v in videos if v.owner_id}))
-    }
-    renditions = {
-        row.video_id: row
-        for row in Rendition.select().where(
-            Rendition.video.in_(ids), Rendition.profile == SOCIAL.name
-        )
-    }
-    work = {
-        row.rendition_id: row
-        for row in Job.select()
-        .where(
+    beside = _Beside.of(videos, layout)
+    return [_shape(video, beside, links, base_url) for video in videos]
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What stands in other tables, for all videos of a list at once; by the ids of their rows."""
+
+    owners: dict[int, Person]
+    renditions: dict[int, Rendition]
+    work: dict[int | None, Job]
+    """The live job of a rendition."""
+    soon: dict[int, Forecast]
+    arrived: dict[int, float]
+    looks: dict[int, dict[str, Any]]
+    tagged: dict[int, list[str]]
+    sent_by: dict[int, GuestLink]
+
+    @classmethod
+    def of(cls, videos: Sequence[Video], layout: Layout) -> Self:
+        owner_ids = {video.owner_id for video in videos if video.owner_id}
+        renditions = {
+            row.video_id: row
+            for row in Rendition.select().where(
+                Rendition.video.in_([video.id for video in videos]),
+                Rendition.profile == SOCIAL.name,
+            )
+        }
+        live = Job.select().where(
             Job.rendition.in_([row.id for row in renditions.values()]),
             Job.state.not_in(list(JOB_ENDED)),
         )
-        .order_by(Job.progress)
-    }
-    soon = job_history.forecasts() if work else {}
-    arrived = uploads.progress_of(layout, videos)
-    looks = uploads.looks_of(videos)
-    tagged = tags.of(videos)
-    sent_by = guest_links.of_videos(videos)
-    shapes = []
-    for video in videos:
-        rendition = renditions.get(video.id)
-        job = work.get(rendition.id) if rendition else None
-        ready = rendition if rendition and rendition.state is RenditionState.READY else None
-        shapes.append(
-            VideoShape(
-                video_id=video.public_id,
-                title=video.title,
-                description=video.description,
-                state=video.state,
-                source=video.source,
-                visibility=video.visibility,
-                filename=video.filename,
-                size_bytes=video.size_bytes,
-                duration_s=video.duration_s,
-                width=video.width,
-                height=video.height,
-                owner=owners.get(video.owner_id or 0),
-                tags=tagged.get(video.id, []),
-                guest_name=video.guest_name,
-                guest_link_id=(
-                    sent_by[video.guest_link_id].public_id
-                    if video.guest_link_id in sent_by
-                    else None
-                ),
-                error=video.error,
-                upload_progress=arrived.get(video.id),
-                early_look=EarlyLook.of(looks.get(video.id)),
-                poster_url=(
-                    f"{base_url}/media/{video.public_id}/poster.webp?v={video.poster_version}"
-                    if video.poster_version
-                    else None
-                ),
-                created_at=video.created_at,
-                received_at=video.received_at,
-                ready_at=video.ready_at,
-                deleted_at=video.deleted_at,
-                keep_original=video.keep_original,
-                original_removed_at=video.original_removed_at,
-                social_ready_status=social_status(video, rendition),
-                social_ready_url=(
-                    links.signed_url(video, ready)
-                    if ready and video.state is not VideoState.TRASHED
-                    else None
-                ),
-                social_ready_at=ready.ready_at if ready else None,
-                social_ready_error=social_error(video, rendition),
-                social_ready_progress=1.0 if ready else (job.progress if job else 0.0),
-                social_ready_eta_s=_eta(job, soon).likely_s,
-                social_ready_eta_low_s=_eta(job, soon).low_s,
-                social_ready_eta_high_s=_eta(job, soon).high_s,
-                social_ready_method=ready.method if ready else None,
-                status_url=f"{base_url}/api/v1/videos/{video.public_id}/status",
-                renditions_url=f"{base_url}/api/v1/videos/{video.public_id}/renditions",
-            )
+        work = {row.rendition_id: row for row in live.order_by(Job.progress)}
+        return cls(
+            owners={
+                user.id: Person(user.public_id, user.name or user.email)
+                for user in User.select().where(User.id.in_(owner_ids))
+            },
+            renditions=renditions,
+            work=work,
+            soon=job_history.forecasts() if work else {},
+            arrived=uploads.progress_of(layout, videos),
+            looks=uploads.looks_of(videos),
+            tagged=tags.of(videos),
+            sent_by=guest_links.of_videos(videos),
         )
-    return shapes
+
+
+def _shape(video: Video, beside: _Beside, links: PublicLinks, base_url: str) -> VideoShape:
+    rendition = beside.renditions.get(video.id)
+    job = beside.work.get(rendition.id) if rendition else None
+    ready = rendition if rendition and rendition.state is RenditionState.READY else None
+    is_there = video.state is not VideoState.TRASHED
+    link = beside.sent_by.get(video.guest_link_id or 0)
+    eta = _eta(job, beside.soon)
+    api = f"{base_url}/api/v1/videos/{video.public_id}"
+    poster = f"{base_url}/media/{video.public_id}/poster.webp?v={video.poster_version}"
+    return VideoShape(
+        video_id=video.public_id,
+        title=video.title,
+        description=video.description,
+        state=video.state,
+        source=video.source,
+        visibility=video.visibility,
+        filename=video.filename,
+        size_bytes=video.size_bytes,
+        duration_s=video.duration_s,
+        width=video.width,
+        height=video.height,
+        owner=beside.owners.get(video.owner_id or 0),
+        tags=beside.tagged.get(video.id, []),
+        guest_name=video.guest_name,
+        guest_link_id=link.public_id if link else None,
+        error=video.error,
+        upload_progress=beside.arrived.get(video.id),
+        early_look=EarlyLook.of(beside.looks.get(video.id)),
+        poster_url=poster if video.poster_version else None,
+        created_at=video.created_at,
+        received_at=video.received_at,
+        ready_at=video.ready_at,
+        deleted_at=video.deleted_at,
+        keep_original=video.keep_original,
+        original_removed_at=video.original_removed_at,
+        social_ready_status=social_status(video, rendition),
+        social_ready_url=links.signed_url(video, ready) if ready and is_there else None,
+        social_ready_at=ready.ready_at if ready else None,
+        social_ready_error=social_error(video, rendition),
+        social_ready_progress=1.0 if ready else (job.progress if job else 0.0),
+        social_ready_eta_s=eta.likely_s,
+        social_ready_eta_low_s=eta.low_s,
+        social_ready_eta_high_s=eta.high_s,
+        social_ready_method=ready.method if ready else None,
+        status_url=f"{api}/status",
+        renditions_url=f"{api}/renditions",
+    )
 
 
 def social_status(video: Video, rendition: Rendition | None) -> str:

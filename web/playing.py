@@ -44,9 +44,6 @@ class Storyboard:
     height: int
     every_s: float
 
-    def tile_at(self, at_s: float) -> int:
-        return max(0, min(self.count - 1, int(at_s // self.every_s)))
-
     def corner(self, tile: int) -> tuple[int, int]:
         """Of a tile in the picture, in pixels."""
         return tile % self.columns * self.width, tile // self.columns * self.height

@@ -9,7 +9,7 @@ import pytest
 
 from appliance import job_history, jobs
 from appliance.clock import boot_id, now
-from appliance.job_history import Ahead, Range, in_line, learn, left_of
+from appliance.job_history import Ahead, Range, in_line, learn_pace, left_of
 from appliance.models import Heartbeat, Job, JobSample, Priority, Rendition, Video
 from appliance.states import JobState
 from tests.factories import make_video
@@ -18,7 +18,7 @@ SECOND = Range(1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("samples", "work", "expected"),
+    ("samples", "work", "takes"),
     [
         ([], 10, None),
         ([(10, 5)], 10, Range(2.5, 5, 10)),  # one alone says little: half to twice
@@ -30,19 +30,19 @@ SECOND = Range(1.0, 1.0, 1.0)
         ([(0, 5)], 10, None),
     ],
 )
-def test_learn(samples: list[tuple[float, float]], work: float, expected: Range | None) -> None:
-    found = learn(samples, work)
-    if expected is None:
-        assert found is None
+def test_learn(samples: list[tuple[float, float]], work: float, takes: Range | None) -> None:
+    pace = learn_pace(samples, work)
+    if takes is None:
+        assert pace is None
     else:
-        assert found is not None
-        assert vars(found) == pytest.approx(vars(expected))
+        assert pace is not None
+        assert vars(pace * work) == pytest.approx(vars(takes))
 
 
 @pytest.mark.parametrize("samples", [2, 5, 50])
 def test_more_samples_narrow_the_range(samples: int) -> None:
-    many = learn([(10.0, 5.0 + n % 2) for n in range(samples)], 10.0)
-    more = learn([(10.0, 5.0 + n % 2) for n in range(samples * 4)], 10.0)
+    many = learn_pace([(10.0, 5.0 + n % 2) for n in range(samples)], 10.0)
+    more = learn_pace([(10.0, 5.0 + n % 2) for n in range(samples * 4)], 10.0)
     assert many and more
     assert more.high_s - more.low_s < many.high_s - many.low_s
     assert more.low_s <= more.likely_s <= more.high_s

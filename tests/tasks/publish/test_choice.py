@@ -15,7 +15,6 @@ from tasks.acceptance import (
     PRACTICE,
     Acceptance,
     Delivery,
-    limits_in_words,
     whole_faults,
 )
 from tasks.probe.facts import Edits, Probe
@@ -143,19 +142,6 @@ def test_accepting_means_form_and_whole() -> None:
     assert not accepts(INSTAGRAM_REEL, film(megabytes=301))
     assert accepts(PRACTICE, film(megabytes=301))
     assert not accepts(PRACTICE, None)
-
-
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [
-        ("instagram", "3 s to 15 min, up to 300 MB"),
-        ("facebook_reels", "3 s to 90 s, 9:16"),
-        ("youtube", "up to 12 h, up to 256 GB"),
-        ("folder", "any length and size"),
-    ],
-)
-def test_limits_in_words(place: str, words: str) -> None:
-    assert limits_in_words(next(a for a in ACCEPTANCES if a.key == place)) == words
 
 
 @pytest.mark.parametrize("place", ACCEPTANCES, ids=lambda place: place.key)
