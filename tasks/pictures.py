@@ -92,7 +92,9 @@ def take(
             *(() if exact else ("-noaccurate_seek",)),
             *("-ss", f"{at_s:.3f}", "-i", f"file:{INPUT}"),
         ]
-    chain = ",".join(filters(facts.video, size))
+    # The keyframe lies before the moment: with a time below zero it would be thrown away, and all
+    # pictures up to the moment decoded.
+    chain = ",".join(["setpts=PTS-STARTPTS", *filters(facts.video, size)])
     for number, name in enumerate(names):
         words += [
             *("-map", f"{number}:{facts.video.index}", "-vf", chain, "-frames:v", "1"),

@@ -15,10 +15,12 @@ from appliance.errors import Conflict, InvalidInput
 from appliance.ids import new_id
 from appliance.models import AuditEntry, Event, Job, PosterChoice, Video
 from appliance.states import JobState
-from tasks import pipeline
+from tasks import pictures, pipeline
+from tasks.context import Context
 from tasks.poster import choosing
 from tasks.poster.brought import MAX_PIXELS, brought_command, demuxer_of, orientation_of
 from tasks.poster.score import POOR, look_at
+from tasks.probe.facts import Probe
 from tests import media
 from tests.factories import make_video
 from tests.tasks.doing import again, bring_in, run_one, run_only
@@ -66,6 +68,26 @@ def test_the_one_lively_moment_is_found(db: None, settings: Settings, layout: La
     assert run_only(settings, "poster").state is JobState.COMPLETED
     assert again(video).poster_at_s == pytest.approx(2.0, abs=0.1)
     assert look_at(poster(layout, video)).score > POOR
+
+
+def test_a_jump_takes_the_keyframe_before_and_decodes_nothing_else(
+    db: None, settings: Settings, layout: Layout
+) -> None:
+    video = bring_in(settings, changing("one-keyframe.mp4", "-g", "999"))
+    assert run_one(settings, "quick").kind == "probe"
+    video = again(video)
+    context = Context(Job.get(Job.kind == "poster"), settings, threading.Event())
+    context.folder.mkdir(parents=True)
+
+    def colours(*, exact: bool) -> list[Any]:
+        taken = pictures.take(
+            layout.original(video.public_id), Probe.from_dict(video.facts), [0.5, 1.5, 2.5],
+            (160, 120), context, exact=exact,
+        )  # fmt: skip
+        return [picture.getpixel((80, 60)) for picture in taken if picture is not None]
+
+    assert all(map(close, colours(exact=False), [COLOURS[0]] * 3, strict=True))
+    assert all(map(close, colours(exact=True), COLOURS, strict=True))
 
 
 # What people choose
