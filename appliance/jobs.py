@@ -218,6 +218,8 @@ def claim(
         _tell(job, "job.started")
         if more:
             _ring_after_commit(queue, job.priority)  # perhaps there is room for it, too
+        elif behind := scheduling.GOES_BEFORE_BACKGROUND.get(queue):
+            _ring_after_commit(behind, int(Priority.LOW))
     return job
 
 

@@ -19,6 +19,9 @@ from appliance.states import JobState
 
 # Hours of reading files that nobody waits for: one at a time, so that posts never wait for it.
 HOUSEKEEPING = ("empty_bin", "retain", "tidy", "verify")
+# Files that wait to be checked, shown and repacked come before what is made in the background: all
+# are over in a second or two, and people wait for them.
+GOES_BEFORE_BACKGROUND = {"quick": "media"}
 # Behind so many that don't fit nobody looks for one that does.
 _LOOKED_AT = 100
 
@@ -91,6 +94,15 @@ def due_jobs(queue: str, *, night: bool) -> Any:
             other.state == JobState.RUNNING, other.kind.in_(HOUSEKEEPING)
         )
         conditions.append(Job.kind.not_in(HOUSEKEEPING) | ~fn.EXISTS(under_way))
+    before = [name for name, behind in GOES_BEFORE_BACKGROUND.items() if behind == queue]
+    if before:
+        other = Job.alias()
+        waiting = other.select().where(
+            other.queue.in_(before),
+            other.state == JobState.QUEUED,
+            other.run_after.is_null() | (other.run_after <= now()),
+        )
+        conditions.append((Job.priority > int(Priority.LOW)) | ~fn.EXISTS(waiting))
     return Job.select().where(*conditions).order_by(Job.priority.desc(), Job.id)
 
 

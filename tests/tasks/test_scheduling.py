@@ -110,6 +110,24 @@ def test_what_is_short_never_waits_for_room() -> None:
     assert found.id == probe.id
 
 
+def test_work_in_the_background_waits_until_new_files_are_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bells: list[str] = []
+    background, wanted = queue(1, Priority.LOW), queue(1)
+    probes = [jobs.create("probe", f"probe:{number}") for number in range(2)]
+    later = jobs.create("probe", "probe:later", run_after=now() + timedelta(hours=1))
+    monkeypatch.setattr(jobs, "ring", lambda name, _: bells.append(name))
+    assert claim() == wanted.id
+    assert claim() is None
+    assert jobs.claim("quick", "me", lease_s=60) == probes[0]
+    assert "media" not in bells and claim() is None
+    assert jobs.claim("quick", "me", lease_s=60) == probes[1]
+    assert "media" in bells, "its worker is told that the line is empty"
+    assert claim() == background.id
+    assert held(later.id).state is JobState.QUEUED
+
+
 def test_a_large_job_is_overtaken_only_so_often() -> None:
     running = queue(1)
     assert claim() == running.id
