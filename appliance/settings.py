@@ -65,6 +65,15 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _remote_url(value: str) -> str:
+    """Scheme and host of a platform; without TLS only on this machine."""
+    value = _public_url(value)
+    parts = urlsplit(value)
+    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        raise ValueError("must begin with https:// (plain http only for this very machine)")
+    return value
+
+
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -113,6 +122,8 @@ def _long_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+RemoteUrl = Annotated[str, AfterValidator(_remote_url)]
+GraphVersion = Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
 FolderPath = Annotated[Path, AfterValidator(_absolute)]
 
 
@@ -295,6 +306,57 @@ class Settings(BaseModel):
     folder: FolderPath | None = Field(
         None,
         description="Where the Folder publisher puts videos. Default: `published` in `data`.",
+    )
+
+    google_client_id: str = Field(
+        "",
+        pattern=r"^\S*$",
+        description="Of the Google project that YouTube channels are connected by. Default: as "
+        "entered in Settings → Accounts.",
+    )
+    google_client_secret: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = Field(
+        None, description="Its secret."
+    )
+    facebook_app_id: str = Field(
+        "",
+        pattern=r"^[0-9]*$",
+        description="Of the Meta app that Facebook Pages and Instagram accounts are connected by. "
+        "Default: as entered in Settings → Accounts.",
+    )
+    facebook_app_secret: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = Field(
+        None, description="Its secret."
+    )
+    graph_version: GraphVersion = Field("v25.0", description="The version of Meta's Graph API.")
+    google_auth_url: RemoteUrl = Field(
+        "https://accounts.google.com", description="Where Google asks people for their consent."
+    )
+    google_token_url: RemoteUrl = Field(
+        "https://oauth2.googleapis.com", description="Where Google gives and revokes tokens."
+    )
+    youtube_api_url: RemoteUrl = Field(
+        "https://www.googleapis.com", description="The YouTube Data API."
+    )
+    facebook_dialog_url: RemoteUrl = Field(
+        "https://www.facebook.com", description="Where Meta asks people for their consent."
+    )
+    facebook_graph_url: RemoteUrl = Field(
+        "https://graph.facebook.com", description="Meta's Graph API."
+    )
+    instagram_graph_url: RemoteUrl = Field(
+        "https://graph.facebook.com",
+        description="The Graph API for Instagram accounts that belong to a Page.",
+    )
+    meta_rupload_url: RemoteUrl = Field(
+        "https://rupload.facebook.com", description="Where Meta takes the bytes of videos."
+    )
+    team_name: str = Field(
+        "", max_length=200, description="Who runs this box, as `/privacy` names them."
+    )
+    privacy_contact: str = Field(
+        "",
+        max_length=320,
+        description="The mail address for questions about data, on `/privacy` and "
+        "`/data-deletion`.",
     )
 
     session_idle_days: float = Field(

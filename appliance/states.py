@@ -73,6 +73,17 @@ class TargetState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ConnectionState(StrEnum):
+    """An account that is being connected by OAuth."""
+
+    WAITING = "waiting"  # for the person, who is at the platform
+    REDEEMING = "redeeming"  # the code is back; a delivery job turns it into tokens
+    CHOOSING = "choosing"  # several pages or channels: which of them?
+    CONNECTED = "connected"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
 class ApprovalState(StrEnum):
     NOT_NEEDED = "not_needed"
     REQUESTED = "requested"
@@ -181,6 +192,23 @@ TARGET_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     TargetState.FAILED: frozenset({TargetState.WAITING}),
 }
 
+CONNECTION_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
+    ConnectionState.WAITING: frozenset(
+        {ConnectionState.REDEEMING, ConnectionState.FAILED, ConnectionState.EXPIRED}
+    ),
+    ConnectionState.REDEEMING: frozenset(
+        {
+            ConnectionState.CHOOSING,
+            ConnectionState.CONNECTED,
+            ConnectionState.FAILED,
+            ConnectionState.EXPIRED,
+        }
+    ),
+    ConnectionState.CHOOSING: frozenset(
+        {ConnectionState.CONNECTED, ConnectionState.FAILED, ConnectionState.EXPIRED}
+    ),
+}
+
 JOB_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 TARGET_ENDED = frozenset(
     {
@@ -200,6 +228,7 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     RenditionState: RENDITION_MOVES,
     JobState: JOB_MOVES,
     TargetState: TARGET_MOVES,
+    ConnectionState: CONNECTION_MOVES,
 }
 
 

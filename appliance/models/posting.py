@@ -9,7 +9,13 @@ from appliance.db import JsonField, Row, SealedField, StateField, TimeField
 from appliance.ids import new_id
 from appliance.models.media import PublicLink, Rendition, Video
 from appliance.models.people import User
-from appliance.states import AccountState, ApprovalState, PostState, TargetState
+from appliance.states import (
+    AccountState,
+    ApprovalState,
+    ConnectionState,
+    PostState,
+    TargetState,
+)
 
 
 class Account(Row):
@@ -26,6 +32,14 @@ class Account(Row):
     created_by = ForeignKeyField(User, null=True, on_delete="SET NULL")
     created_at = TimeField(default=now)
     last_used_at = TimeField(null=True)
+    practice = BooleanField(default=False)  # on this box's own stand-in of the platform
+    facts = JsonField(default=dict)  # what the last look told: link, picture, scopes, warnings
+    stage_ahead = BooleanField(default=False)  # bring files there before anybody presses Post
+    expires_at = TimeField(null=True)  # when somebody has to sign in again; None: not known to end
+    checked_at = TimeField(null=True)  # the last look whether the sign-in works
+    failures = IntegerField(default=0)  # in a row, of the platform, whatever the post
+    paused_until = TimeField(null=True)  # nothing is sent there before
+    pause_reason = TextField(null=True)
     created_by_id: int | None
 
     class Meta:
@@ -44,6 +58,9 @@ class Post(Row):
     description = TextField(default="")
     publish_at = TimeField(null=True)  # None: as soon as it can
     time_zone = CharField(default="UTC")  # the zone in which publish_at was chosen
+    late_since = TimeField(null=True)  # its time passed while the box was away; a person decides
+    approval_note = TextField(default="")  # why it was refused, or what to look at
+    hold_there = BooleanField(default=False)  # platforms that can keep it until its time
     error = TextField(null=True)
     created_at = TimeField(default=now, index=True)
     updated_at = TimeField(default=now)
@@ -80,6 +97,11 @@ class PostTarget(Row):
     created_at = TimeField(default=now)
     updated_at = TimeField(default=now)
     published_at = TimeField(null=True)
+    held_until = TimeField(null=True)  # STAGED: the platform itself makes it public then
+    edited_at = TimeField(null=True)  # its texts were changed there, by us
+    deleted_at = TimeField(null=True)  # it was removed there, by us
+    numbers = JsonField(default=dict)  # views, likes, comments: what the platform counts
+    numbers_at = TimeField(null=True)
     post_id: int
     account_id: int
     rendition_id: int | None
@@ -101,6 +123,73 @@ class Attempt(Row):
     started_at = TimeField(default=now)
     ended_at = TimeField(null=True)
     target_id: int
+
+
+class Connection(Row):
+    """An account on its way in: from "Connect" through the platform's own pages and back.
+
+    ``secret_hash``: of the ``state`` that the platform hands back; the way to this row. ``sealed``:
+    the PKCE verifier, then the tokens until the account is made. ``account``: the one that is
+    connected again. ``found``: what can be chosen from, for the screen; no secrets.
+    """
+
+    public_id = CharField(unique=True, default=new_id)
+    platform = CharField()
+    practice = BooleanField(default=False)
+    state = StateField(ConnectionState, default=ConnectionState.WAITING)
+    secret_hash = CharField(unique=True)
+    sealed = SealedField()
+    user = ForeignKeyField(User, on_delete="CASCADE")
+    account = ForeignKeyField(Account, null=True, on_delete="SET NULL")
+    found = JsonField(default=list)
+    error = TextField(null=True)
+    created_at = TimeField(default=now)
+    updated_at = TimeField(default=now)
+    expires_at = TimeField()
+    user_id: int
+    account_id: int | None
+
+
+class QuotaUse(Row):
+    """What calls have cost of a platform's allowance, as far as we count it ourselves."""
+
+    account = ForeignKeyField(Account, on_delete="CASCADE")
+    bucket = CharField()  # a name in the publisher's capabilities
+    units = IntegerField()
+    at = TimeField(default=now)
+    account_id: int
+
+    class Meta:
+        indexes = ((("account", "bucket", "at"), False),)
+
+
+class Slot(Row):
+    """A time of the week at which posts go out: what "the next free slot" means."""
+
+    public_id = CharField(unique=True, default=new_id)
+    weekday = IntegerField()  # 0 is Monday
+    time = CharField()  # "18:00", by the clocks of the zone
+    time_zone = CharField()
+    created_by = ForeignKeyField(User, null=True, on_delete="SET NULL")
+    created_at = TimeField(default=now)
+    created_by_id: int | None
+
+    class Meta:
+        indexes = ((("weekday", "time", "time_zone"), True),)
+
+
+class PostTemplate(Row):
+    """Texts to begin with, for all of the team."""
+
+    public_id = CharField(unique=True, default=new_id)
+    name = CharField(unique=True)
+    title = TextField(default="")
+    description = TextField(default="")
+    options = JsonField(default=dict)
+    created_by = ForeignKeyField(User, null=True, on_delete="SET NULL")
+    created_at = TimeField(default=now)
+    updated_at = TimeField(default=now)
+    created_by_id: int | None
 
 
 class IdempotencyKey(Row):

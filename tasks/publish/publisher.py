@@ -42,6 +42,38 @@ class FieldLimit:
 
 
 @dataclass(frozen=True)
+class Option:
+    """Something that a person decides for a post beside its texts (``PostDraft.options[name]``).
+
+    ``choices``: (value, words); without them it is yes or no. ``default``: what it is when nobody
+    said. ``hint``: what it does, and what it costs.
+    """
+
+    name: str
+    label: str
+    default: str | bool
+    choices: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """An allowance of the platform: ``limit`` units within ``window_s`` seconds.
+
+    ``post``: what one post takes of it. ``resets``: an IANA zone at whose midnight it is full
+    again; "" when it slides. ``asked``: the platform itself tells how much is used.
+    """
+
+    name: str
+    label: str
+    limit: int
+    window_s: float
+    post: int
+    resets: str = ""
+    asked: bool = False
+
+
+@dataclass(frozen=True)
 class Capabilities:
     """What a platform is like, as data: for the machine, the readiness card and the docs."""
 
@@ -54,11 +86,17 @@ class Capabilities:
     idempotent_go_live: bool = False  # a second go_live of the same staged thing makes no second
     takes_any_media: bool = False  # also an original that no rendition could be made of
     can_delete: bool = False
+    can_edit: frozenset[str] = frozenset()  # of a published post: "title", "description"
+    has_numbers: bool = False  # views and the like can be asked for
     title: FieldLimit | None = None
     description: FieldLimit | None = None
     max_size_bytes: int | None = None
     max_duration_s: float | None = None
-    daily_quota: int | None = None  # posts per account and 24 hours
+    options: tuple[Option, ...] = ()
+    buckets: tuple[Bucket, ...] = ()
+    # Of holding a post there until its time: how far ahead at least and at most, in seconds.
+    holds_from_s: float = 0.0
+    holds_to_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +139,14 @@ class Target:
     options: dict[str, Any]  # of the account
     checkpoint: dict[str, Any]
     filename: str = "video.mp4"  # a readable name for people, cleaned
+    practice: bool = False  # the account is one of the stand-in on this box
+    publish_at: datetime | None = None  # the platform itself shall make it public then
+    cover: Path | None = None  # JPEG, chosen for this post or the video's poster
+    cover_url: str | None = None  # the same for a fetcher
+    captions: Path | None = None  # WebVTT
+    remote_id: str | None = None  # of a published one, for edit, delete and numbers
+    # Count ``units`` of a bucket of the capabilities. Call it beside each call that costs.
+    spend: Callable[[str, int], None] = field(default=lambda bucket, units: None)
 
 
 @dataclass(frozen=True)
@@ -235,6 +281,18 @@ class Publisher(Protocol):
         Done | Staged | WaitUntil (poll) | NotThere | RetryAt (can't be asked now) |
         NeedsReconnect | Failed | Unsure (it can't tell: a person has to look)
         """
+        ...
+
+    def edit(self, target: Target) -> Step:
+        """Change the texts of what is published to those of the draft. Repeatable: the same texts
+        twice are the same.
+
+        Done | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure | NotThere (it was removed)
+        """
+        ...
+
+    def numbers(self, target: Target) -> dict[str, int] | RetryAt | NeedsReconnect | NotThere:
+        """What the platform counts of a published post: "views", "likes", "comments"."""
         ...
 
     def delete(self, target: Target) -> Step:

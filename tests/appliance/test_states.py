@@ -16,6 +16,7 @@ from appliance.states import (
     MOVES,
     POST_ENDED,
     TARGET_ENDED,
+    ConnectionState,
     JobState,
     PostState,
     RenditionState,
@@ -37,6 +38,7 @@ FIRST = {
     RenditionState: RenditionState.PENDING,
     JobState: JobState.QUEUED,
     TargetState: TargetState.WAITING,
+    ConnectionState: ConnectionState.WAITING,
 }
 
 

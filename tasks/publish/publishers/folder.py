@@ -107,6 +107,12 @@ class FolderPublisher:
             return self._trouble(exc)
         return NotThere()
 
+    def edit(self, target: Target) -> Step:
+        return Failed("A folder keeps texts as they were posted.", code="not_offered")
+
+    def numbers(self, target: Target) -> dict[str, int] | NotThere:
+        return {}
+
     def delete(self, target: Target) -> Step:
         try:
             with self._locked():

@@ -115,6 +115,12 @@ class PracticePublisher:
         container = target.checkpoint.get("container")
         return NotThere() if container is None else self._look(target, container)
 
+    def edit(self, target: Target) -> Step:
+        return Failed("The practice platform keeps texts as they were posted.", code="not_offered")
+
+    def numbers(self, target: Target) -> dict[str, int] | NotThere:
+        return {}
+
     def delete(self, target: Target) -> Step:
         container = target.checkpoint.get("container")
         if container is None:
