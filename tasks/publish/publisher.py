@@ -87,6 +87,7 @@ class Capabilities:
     takes_any_media: bool = False  # also an original that no rendition could be made of
     can_delete: bool = False
     can_edit: frozenset[str] = frozenset()  # of a published post: "title", "description"
+    can_comment: bool = False  # the first comment under it can be ours
     has_numbers: bool = False  # views and the like can be asked for
     title: FieldLimit | None = None
     description: FieldLimit | None = None
@@ -288,6 +289,14 @@ class Publisher(Protocol):
         twice are the same.
 
         Done | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure | NotThere (it was removed)
+        """
+        ...
+
+    def comment(self, target: Target, text: str) -> Step:
+        """Put ``text`` under what is published. Looks first whether it is there, so a second call
+        makes no second comment.
+
+        Done (its id) | RetryAt | NeedsReconnect | MustEdit | Failed | NotThere (it was removed)
         """
         ...
 

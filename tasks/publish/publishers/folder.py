@@ -110,6 +110,9 @@ class FolderPublisher:
     def edit(self, target: Target) -> Step:
         return Failed("A folder keeps texts as they were posted.", code="not_offered")
 
+    def comment(self, target: Target, text: str) -> Step:
+        return Failed("A folder has no comments.", code="not_offered")
+
     def numbers(self, target: Target) -> dict[str, int] | NotThere:
         return {}
 

@@ -118,6 +118,9 @@ class PracticePublisher:
     def edit(self, target: Target) -> Step:
         return Failed("The practice platform keeps texts as they were posted.", code="not_offered")
 
+    def comment(self, target: Target, text: str) -> Step:
+        return Failed("The practice platform has no comments.", code="not_offered")
+
     def numbers(self, target: Target) -> dict[str, int] | NotThere:
         return {}
 
