@@ -76,7 +76,7 @@ class Box:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_for("the box answers", self.answers, seconds=30)
+        wait_for("the box answers", self.answers, seconds=60)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop all of it; the exit code."""
