@@ -24,9 +24,10 @@ MAX_DETAIL_CHARS = 2000
 
 @dataclass(frozen=True)
 class Answer:
-    """The platform did what was asked (2xx)."""
+    """The platform did what was asked (2xx). An answer without a body (204) has no ``data``."""
 
     data: dict[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)  # their names in small letters
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Refused:
     subcode: int | None = None
     detail: str = ""
     data: dict[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)  # their names in small letters
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,23 @@ class Lost:
 
     reason: str
     detail: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # of an error of the platform's own
 
 
 def call(
-    client: httpx.Client, method: str, path: str, *, now: datetime, **request: Any
+    client: httpx.Client,
+    method: str,
+    path: str,
+    *,
+    now: datetime,
+    by_table: bool = False,
+    **request: Any,
 ) -> Answer | Refused | RetryAt | NeedsReconnect | Lost:
-    """Send one request. Never raises for what a network or a platform may do."""
+    """Send one request. Never raises for what a network or a platform may do.
+
+    ``by_table``: 401 and 429 are Refused like other 4xx, for the caller's table of errors knows
+    more about them.
+    """
     try:
         response = client.request(method, path, **request)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as exc:
@@ -60,16 +73,21 @@ def call(
     except (httpx.TransportError, httpx.DecodingError) as exc:
         return Lost("The connection broke before the answer came.", detail=repr(exc))
     detail = f"HTTP {response.status_code}: {response.text[:MAX_DETAIL_CHARS]}"
-    if response.status_code == 429:
+    if response.status_code == 429 and not by_table:
         when = retry_after(response.headers, now)
         return RetryAt(when, "The platform asks for a pause.", detail=detail, counted=when is None)
-    if response.status_code == 401:
+    if response.status_code == 401 and not by_table:
         return NeedsReconnect("The platform no longer accepts the sign-in.", detail=detail)
     if response.status_code >= 500:
-        return Lost("The platform answered with an error of its own.", detail=detail)
+        headers = dict(response.headers)
+        return Lost("The platform answered with an error of its own.", detail, headers)
     data = _json(response)
     if response.is_success:
-        return Lost("The answer can't be read.", detail=detail) if data is None else Answer(data)
+        if data is None and _says_nothing(response):
+            data = {}
+        if data is None:
+            return Lost("The answer can't be read.", detail=detail)
+        return Answer(data, dict(response.headers))
     error = (data or {}).get("error")
     error = error if isinstance(error, dict) else {}
     return Refused(
@@ -79,7 +97,13 @@ def call(
         subcode=error.get("error_subcode"),
         detail=detail,
         data=data or {},
+        headers=dict(response.headers),
     )
+
+
+def _says_nothing(response: httpx.Response) -> bool:
+    """On purpose: 204, or all that it says is where to go on (the start of an upload)."""
+    return response.status_code == 204 or (not response.content and "location" in response.headers)
 
 
 def _json(response: httpx.Response) -> dict[str, Any] | None:
