@@ -7,33 +7,25 @@ ones for each job that is far behind in its line); a connection must be open.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from peewee import JOIN
 
 from appliance import access, guest_links, job_history, scheduling, tags
-from appliance.clock import now
 from appliance.models import (
     LIVE,
-    Account,
     GuestLink,
     Job,
-    Post,
-    PostTarget,
     Rendition,
     Role,
     User,
     Video,
 )
 from appliance.states import (
-    POST_ENDED,
-    AccountState,
     JobState,
-    PostState,
     RenditionState,
-    TargetState,
     VideoState,
 )
 from appliance.videos import is_as_sent
@@ -42,9 +34,9 @@ from storage.uploads.rows import progress_of
 from tasks import profiles
 from tasks.profiles import SOCIAL
 from tasks.retrying import may_help
-from web import lateness, progress, words
+from web import progress, words
 from web.progress import Progress, Work
-from web.words import Badge, _
+from web.words import Badge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -258,119 +250,3 @@ def work_of(job: Job, forecast: Forecast | None, *, profile: str = "", night: bo
         job.only_at_night and not night,
         forecast.left if forecast is not None else None,
     )
-
-
-@dataclass(frozen=True)
-class TargetRow:
-    """One account of a post, and how it went there."""
-
-    id: str
-    account: str
-    platform: str
-    platform_name: str
-    badge: Badge
-    state: TargetState
-    stage: str
-    url: str
-    error: str
-    detail: str
-    published_at: datetime | None
-    may_retry: bool
-    needs_person: bool
-    reconnect: bool
-
-
-@dataclass(frozen=True)
-class PostRow:
-    id: str
-    video_id: str
-    video_title: str
-    poster: str
-    title: str
-    description: str
-    badge: Badge
-    state: PostState
-    author: str
-    created_at: datetime
-    publish_at: datetime | None
-    error: str
-    may_retry: bool
-    may_cancel: bool
-    late: str
-    """That it won't be ready in time, if so."""
-    targets: list[TargetRow] = field(default_factory=list)
-
-
-def load_posts(user: User, posts: Sequence[Post], *, zone: str = "UTC") -> list[PostRow]:
-    """Rows for posts in hand (with their videos joined), in their order."""
-    targets: defaultdict[int, dict[int, PostTarget]] = defaultdict(dict)
-    rows = (
-        PostTarget.select(PostTarget, Account)
-        .join(Account)
-        .where(PostTarget.post.in_([post.id for post in posts]))
-        .order_by(PostTarget.generation, PostTarget.id)
-    )
-    for target in rows:
-        targets[target.post_id][target.account_id] = target  # the newest generation stays
-    authors = {
-        row.id: row.name or row.email
-        for row in User.select().where(User.id.in_({p.author_id for p in posts if p.author_id}))
-    }
-    return [_post_row(user, post, list(targets[post.id].values()), authors, zone) for post in posts]
-
-
-def _post_row(
-    user: User, post: Post, targets: list[PostTarget], authors: dict[int, str], zone: str
-) -> PostRow:
-    may_change = access.at_least(user, Role.EDITOR)
-    number = ""
-    if post.state is PostState.SCHEDULED and post.publish_at:
-        number = words.clock_time(post.publish_at, zone, now())
-    return PostRow(
-        id=post.public_id,
-        video_id=post.video.public_id,
-        video_title=post.video.title,
-        poster=poster_url(post.video),
-        title=post.title or post.video.title,
-        description=post.description,
-        badge=words.badge(post.state, number=number),
-        state=post.state,
-        author=authors.get(post.author_id or 0, ""),
-        created_at=post.created_at,
-        publish_at=post.publish_at,
-        error=post.error or "",
-        may_retry=may_change and any(t.state is TargetState.FAILED for t in targets),
-        may_cancel=may_change
-        and post.state not in POST_ENDED
-        and any(
-            t.state in (TargetState.WAITING, TargetState.STAGING, TargetState.STAGED)
-            for t in targets
-        ),
-        late=late.sentence if (late := lateness.of_post(post, zone)) is not None else "",
-        targets=[_target_row(target, may_change=may_change) for target in targets],
-    )
-
-
-def _target_row(target: PostTarget, *, may_change: bool) -> TargetRow:
-    account: Account = target.account
-    return TargetRow(
-        id=target.public_id,
-        account=account.name,
-        platform=account.platform,
-        platform_name=_(words.PLATFORM_NAMES.get(account.platform, account.platform.title())),
-        badge=words.badge(target.state),
-        state=target.state,
-        stage=target.stage,
-        url=_safe_link(target.url),
-        error=target.error or "",
-        detail=target.error_detail or "",
-        published_at=target.published_at,
-        may_retry=may_change and target.state is TargetState.FAILED,
-        needs_person=may_change and target.state is TargetState.NEEDS_PERSON,
-        reconnect=account.state is AccountState.RECONNECT,
-    )
-
-
-def _safe_link(url: str | None) -> str:
-    """A platform's answer becomes a link only if it leads to a page, not to a script."""
-    return url if url and url.startswith(("https://", "http://", "/")) else ""

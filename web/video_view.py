@@ -15,8 +15,9 @@ from tasks.profiles import PREVIEW, SOCIAL
 from web import activity, playing, progress, storage_view, version_rows, words
 from web.activity import Activity
 from web.playing import Playing
+from web.post_rows import PostRow, load_posts
 from web.progress import Phase, Work
-from web.rows import PostRow, VideoCard, load_cards, load_posts, load_work
+from web.rows import VideoCard, load_cards, load_work
 from web.storage_view import DamagedShape
 from web.version_rows import Versions, codecs_of, describe, how_made
 from web.words import _

@@ -121,6 +121,9 @@ def all_badges() -> dict[str, list[Badge]]:
 
 
 PLATFORM_NAMES: Mapping[str, str] = {
+    "youtube": "YouTube",
+    "facebook": "Facebook",
+    "instagram": "Instagram",
     "practice": "Practice",
     "folder": "Folder",
 }

@@ -16,7 +16,7 @@ from appliance.models import Post, Role
 from appliance.states import PostState
 from tasks.publish import dispatch
 from web.auth import needs, principal
-from web.rows import load_posts
+from web.post_rows import load_posts
 
 LOOK = needs(Role.VIEWER)
 CHANGE = needs(Role.EDITOR)

@@ -1,0 +1,296 @@
+"""Posts as the pages show them: loaded dataclasses, see web/rows.py for the rules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from peewee import JOIN
+
+from appliance import access
+from appliance.clock import now
+from appliance.models import Account, Attempt, Post, PostTarget, Rendition, Role, User
+from appliance.states import POST_ENDED, AccountState, PostState, TargetState
+from tasks.publish import taken
+from tasks.publish.registry import capabilities_of
+from web import lateness, posting_words, words
+from web.posting_words import Part, Told, platform_name
+from web.rows import poster_url
+from web.words import Badge, _
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tasks.publish.publisher import Capabilities
+
+# Of what was tried for one account, the latest.
+SHOWN_TRIES = 40
+_NOT_OUT = (TargetState.WAITING, TargetState.STAGING, TargetState.STAGED)
+
+
+@dataclass(frozen=True)
+class TryRow:
+    """One call of a platform, for those who look for the reason."""
+
+    what: str
+    outcome: str
+    error: str
+    detail: str
+    started_at: datetime
+    took_s: float | None
+
+
+@dataclass(frozen=True)
+class TargetRow:
+    """One account of a post, and how it went there."""
+
+    id: str
+    account: str
+    platform: str
+    platform_name: str
+    practice: bool
+    badge: Badge
+    state: TargetState
+    stage: str
+    url: str
+    error: str
+    detail: str
+    published_at: datetime | None
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    numbers: str
+    """What the platform counts: "1,204 views, 17 likes"; "" when nobody asked."""
+    numbers_at: datetime | None
+    path: str
+    """Which file was taken, and whether it had to be waited for."""
+    title: str
+    description: str
+    may_retry: bool
+    needs_person: bool
+    reconnect: bool
+    may_edit: bool
+    may_remove: bool
+    why_not: str
+    """Why what is published can be neither changed nor removed from here, if so."""
+    tries: list[TryRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PostRow:
+    id: str
+    video_id: str
+    video_title: str
+    poster: str
+    title: str
+    description: str
+    badge: Badge
+    state: PostState
+    author: str
+    created_at: datetime
+    publish_at: datetime | None
+    error: str
+    told: Told
+    may_retry: bool
+    may_cancel: bool
+    late: str
+    """That it won't be ready in time, if so."""
+    targets: list[TargetRow] = field(default_factory=list)
+
+
+def load_posts(
+    user: User, posts: Sequence[Post], *, zone: str = "UTC", tries: bool = False
+) -> list[PostRow]:
+    """Rows for posts in hand (with their videos joined), in their order.
+
+    ``tries``: with all that was tried for each account; for a page of one post.
+    """
+    targets: defaultdict[int, dict[int, PostTarget]] = defaultdict(dict)
+    rows = (
+        PostTarget.select(PostTarget, Account, Rendition)
+        .join(Account)
+        .switch(PostTarget)
+        .join(Rendition, JOIN.LEFT_OUTER)
+        .where(PostTarget.post.in_([post.id for post in posts]))
+        .order_by(PostTarget.generation, PostTarget.id)
+    )
+    for target in rows:
+        targets[target.post_id][target.account_id] = target  # the newest generation stays
+    authors = {
+        row.id: row.name or row.email
+        for row in User.select().where(User.id.in_({p.author_id for p in posts if p.author_id}))
+    }
+    tried = _load_tries([post.id for post in posts]) if tries else {}
+    return [
+        _post_row(user, post, list(targets[post.id].values()), authors, zone, tried)
+        for post in posts
+    ]
+
+
+def _load_tries(post_ids: Sequence[int]) -> dict[tuple[int, int], list[TryRow]]:
+    """(post, account) → what was tried, of all generations, the newest first."""
+    found: defaultdict[tuple[int, int], list[TryRow]] = defaultdict(list)
+    rows: Any = (
+        Attempt.select(Attempt, PostTarget)
+        .join(PostTarget)
+        .where(PostTarget.post.in_(list(post_ids)))
+        .order_by(Attempt.id.desc())
+    )
+    for row in rows:
+        tries = found[row.target.post_id, row.target.account_id]
+        if len(tries) < SHOWN_TRIES:
+            tries.append(_try_row(row))
+    return found
+
+
+_STEPS = {
+    "stage": "Handed over",
+    "poll": "Asked how far it is",
+    "go_live": "Made public",
+    "reconcile": "Looked whether it is there",
+    "edit": "Changed the text",
+    "comment": "Wrote the first comment",
+    "delete": "Removed",
+    "numbers": "Asked for numbers",
+    "retry": "Retry was pressed",
+}
+
+
+def _try_row(attempt: Attempt) -> TryRow:
+    took = attempt.ended_at - attempt.started_at if attempt.ended_at else None
+    return TryRow(
+        what=_(_STEPS.get(attempt.step, attempt.step)),
+        outcome=attempt.outcome or _("no answer is known"),
+        error=attempt.error or "",
+        detail=attempt.detail or "",
+        started_at=attempt.started_at,
+        took_s=took.total_seconds() if took is not None else None,
+    )
+
+
+def _post_row(
+    user: User,
+    post: Post,
+    targets: list[PostTarget],
+    authors: dict[int, str],
+    zone: str,
+    tried: dict[tuple[int, int], list[TryRow]],
+) -> PostRow:
+    may_change = access.at_least(user, Role.EDITOR)
+    number = ""
+    if post.state is PostState.SCHEDULED and post.publish_at:
+        number = words.clock_time(post.publish_at, zone, now())
+    shown = [
+        _target_row(post, target, tried.get((post.id, target.account_id), []), may_change)
+        for target in targets
+    ]
+    return PostRow(
+        id=post.public_id,
+        video_id=post.video.public_id,
+        video_title=post.video.title,
+        poster=poster_url(post.video),
+        title=post.title or post.video.title,
+        description=post.description,
+        badge=words.badge(post.state, number=number),
+        state=post.state,
+        author=authors.get(post.author_id or 0, ""),
+        created_at=post.created_at,
+        publish_at=post.publish_at,
+        error=post.error or "",
+        told=posting_words.tell(
+            post.state, [Part(t.platform, t.account, t.state, t.url, t.error) for t in shown]
+        ),
+        may_retry=may_change and any(t.state is TargetState.FAILED for t in targets),
+        may_cancel=may_change
+        and post.state not in POST_ENDED
+        and any(t.state in _NOT_OUT for t in targets),
+        late=late.sentence if (late := lateness.of_post(post, zone)) is not None else "",
+        targets=shown,
+    )
+
+
+def _target_row(post: Post, target: PostTarget, tries: list[TryRow], may_change: bool) -> TargetRow:
+    account: Account = target.account
+    capabilities = capabilities_of(account.platform)
+    out = target.state is TargetState.PUBLISHED and target.deleted_at is None
+    usable = may_change and out and account.state is AccountState.CONNECTED
+    may_edit = usable and capabilities is not None and bool(capabilities.can_edit)
+    may_remove = usable and capabilities is not None and capabilities.can_delete
+    return TargetRow(
+        id=target.public_id,
+        account=account.name,
+        platform=account.platform,
+        platform_name=platform_name(account.platform),
+        practice=account.practice,
+        badge=_badge(target),
+        state=target.state,
+        stage=target.stage,
+        url=_safe_link(target.url) if target.deleted_at is None else "",
+        error=target.error or "",
+        detail=target.error_detail or "",
+        published_at=target.published_at,
+        edited_at=target.edited_at,
+        deleted_at=target.deleted_at,
+        numbers=_numbers(target.numbers),
+        numbers_at=target.numbers_at,
+        path=_path(post, target),
+        title=target.overrides.get("title") or post.title,
+        description=target.overrides.get("description") or post.description,
+        may_retry=may_change and target.state is TargetState.FAILED,
+        needs_person=may_change and target.state is TargetState.NEEDS_PERSON,
+        reconnect=account.state is AccountState.RECONNECT,
+        may_edit=may_edit,
+        may_remove=may_remove,
+        why_not=_why_not(capabilities) if usable else "",
+        tries=tries,
+    )
+
+
+def _badge(target: PostTarget) -> Badge:
+    if target.deleted_at is not None:
+        return Badge("removed", "neutral", "trash", _("Removed there"))
+    return words.badge(target.state)
+
+
+def _why_not(capabilities: Capabilities | None) -> str:
+    if capabilities is None or (capabilities.can_edit and capabilities.can_delete):
+        return ""
+    name = capabilities.label
+    if capabilities.can_edit:
+        return _("{name} lets nobody remove a post from outside; do it there.", name=name)
+    if capabilities.can_delete:
+        return _("{name} lets nobody change a text from outside; do it there.", name=name)
+    return _("{name} lets nobody change or remove a post from outside; do it there.", name=name)
+
+
+_NUMBER_WORDS = {
+    "views": ("{n} view", "{n} views"),
+    "likes": ("{n} like", "{n} likes"),
+    "comments": ("{n} comment", "{n} comments"),
+    "shares": ("{n} share", "{n} shares"),
+}
+
+
+def _numbers(counted: dict[str, int]) -> str:
+    known = [
+        words.count(counted[name], one, many)
+        for name, (one, many) in _NUMBER_WORDS.items()
+        if name in counted
+    ]
+    return ", ".join(known)
+
+
+def _path(post: Post, target: PostTarget) -> str:
+    took = taken.of(post, target)
+    if took is None:
+        return ""
+    if took.fast:
+        return _("The version was ready: sent at once (fast path).")
+    waited = words.spoken_duration(took.waited_s)
+    return _("Waited {time} for the version to be made (fallback).", time=waited)
+
+
+def _safe_link(url: str | None) -> str:
+    """A platform's answer becomes a link only if it leads to a page, not to a script."""
+    return url if url and url.startswith(("https://", "http://", "/")) else ""
