@@ -15,6 +15,7 @@ STATEMENTS = (
     'ALTER TABLE "post" ADD COLUMN "approval_note" TEXT NOT NULL DEFAULT \'\'',
     'ALTER TABLE "post" ADD COLUMN "hold_there" INTEGER NOT NULL DEFAULT 0',
     'ALTER TABLE "post_target" ADD COLUMN "held_until" TEXT',
+    'ALTER TABLE "post_target" ADD COLUMN "staged_as" VARCHAR(255)',
     'ALTER TABLE "post_target" ADD COLUMN "edited_at" TEXT',
     'ALTER TABLE "post_target" ADD COLUMN "deleted_at" TEXT',
     'ALTER TABLE "post_target" ADD COLUMN "numbers" TEXT NOT NULL DEFAULT \'{}\'',
@@ -47,13 +48,16 @@ STATEMENTS = (
     CREATE TABLE "quota_use" (
         "id" INTEGER NOT NULL PRIMARY KEY,
         "account_id" INTEGER NOT NULL,
+        "target_id" INTEGER,
         "bucket" VARCHAR(255) NOT NULL,
         "units" INTEGER NOT NULL,
         "at" TEXT NOT NULL,
-        FOREIGN KEY ("account_id") REFERENCES "account" ("id") ON DELETE CASCADE
+        FOREIGN KEY ("account_id") REFERENCES "account" ("id") ON DELETE CASCADE,
+        FOREIGN KEY ("target_id") REFERENCES "post_target" ("id") ON DELETE SET NULL
     )
     """,
     'CREATE INDEX "quota_use_account_id" ON "quota_use" ("account_id")',
+    'CREATE INDEX "quota_use_target_id" ON "quota_use" ("target_id")',
     'CREATE INDEX "quota_use_account_id_bucket_at" ON "quota_use" ("account_id", "bucket", "at")',
     """
     CREATE TABLE "slot" (

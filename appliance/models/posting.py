@@ -98,6 +98,7 @@ class PostTarget(Row):
     updated_at = TimeField(default=now)
     published_at = TimeField(null=True)
     held_until = TimeField(null=True)  # STAGED: the platform itself makes it public then
+    staged_as = CharField(null=True)  # of the texts and files that were staged: another is stale
     edited_at = TimeField(null=True)  # its texts were changed there, by us
     deleted_at = TimeField(null=True)  # it was removed there, by us
     numbers = JsonField(default=dict)  # views, likes, comments: what the platform counts
@@ -154,10 +155,12 @@ class QuotaUse(Row):
     """What calls have cost of a platform's allowance, as far as we count it ourselves."""
 
     account = ForeignKeyField(Account, on_delete="CASCADE")
+    target = ForeignKeyField(PostTarget, null=True, on_delete="SET NULL")
     bucket = CharField()  # a name in the publisher's capabilities
     units = IntegerField()
     at = TimeField(default=now)
     account_id: int
+    target_id: int | None
 
     class Meta:
         indexes = ((("account", "bucket", "at"), False),)

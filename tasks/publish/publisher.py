@@ -61,7 +61,9 @@ class Bucket:
     """An allowance of the platform: ``limit`` units within ``window_s`` seconds.
 
     ``post``: what one post takes of it. ``resets``: an IANA zone at whose midnight it is full
-    again; "" when it slides. ``asked``: the platform itself tells how much is used.
+    again; "" when it slides. ``asked``: the platform itself tells how much is used (what it said
+    last stands in ``Account.facts["allowances"][name]``: used, limit, at). ``shared``: all accounts
+    of the platform draw on it together.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Bucket:
     post: int
     resets: str = ""
     asked: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Target:
     checkpoint: dict[str, Any]
     filename: str = "video.mp4"  # a readable name for people, cleaned
     practice: bool = False  # the account is one of the stand-in on this box
-    publish_at: datetime | None = None  # the platform itself shall make it public then
+    publish_at: datetime | None = None  # the platform itself shall make it public then; see Held
     cover: Path | None = None  # JPEG, chosen for this post or the video's poster
     cover_url: str | None = None  # the same for a fetcher
     captions: Path | None = None  # WebVTT
@@ -175,6 +178,20 @@ class Staged:
     """All that is slow is done; one cheap ``go_live`` is left, possible until ``expires_at``."""
 
     expires_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Held:
+    """The platform has all of it, unseen, and makes it public itself at ``until``.
+
+    Only when ``Target.publish_at`` is set: from ``stage`` (YouTube: uploaded with its time), or
+    from ``go_live``, which is called after Staged with that same ``publish_at`` (Facebook:
+    finished as scheduled). At that time ``poll`` is asked until it says Done; when it still says
+    Held or Staged some minutes later, ``go_live`` is called without ``publish_at``. "Post now"
+    calls ``go_live`` without ``publish_at``, too; cancel and another time call ``delete``.
+    """
+
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -237,7 +254,18 @@ class NotThere:
     """From ``reconcile``: looked, nothing was created; start again. From ``delete``: it is gone."""
 
 
-Step = Done | Staged | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure | NotThere
+Step = (
+    Done
+    | Staged
+    | Held
+    | WaitUntil
+    | RetryAt
+    | NeedsReconnect
+    | MustEdit
+    | Failed
+    | Unsure
+    | NotThere
+)
 
 # Commits the whole checkpoint while the job is ours. Raises LeaseLost.
 Checkpoint = Callable[[dict[str, Any]], None]
@@ -255,7 +283,7 @@ class Publisher(Protocol):
     def stage(self, target: Target, save: Checkpoint) -> Step:
         """Bring the file to the platform, unseen. Takes up a checkpoint that is there.
 
-        Staged | WaitUntil | Done (it turned out to be public) | RetryAt | NeedsReconnect |
+        Staged | Held | WaitUntil | Done (it turned out to be public) | RetryAt | NeedsReconnect |
         MustEdit | Failed | Unsure
         """
         ...
@@ -263,7 +291,7 @@ class Publisher(Protocol):
     def poll(self, target: Target) -> Step:
         """How far is it? After ``stage`` or ``go_live`` answered WaitUntil. Creates nothing.
 
-        Staged | Done | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed |
+        Staged | Held | Done | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed |
         NotThere (what was staged is gone: stage anew)
         """
         ...
@@ -271,7 +299,7 @@ class Publisher(Protocol):
     def go_live(self, target: Target, save: Checkpoint) -> Step:
         """Make it public; the one call that must never happen twice.
 
-        Done | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure |
+        Done | Held | WaitUntil | RetryAt | NeedsReconnect | MustEdit | Failed | Unsure |
         NotThere (what was staged is gone: stage anew)
         """
         ...
@@ -279,7 +307,7 @@ class Publisher(Protocol):
     def reconcile(self, target: Target) -> Step:
         """After a lost answer: ask the platform what really happened. Creates nothing.
 
-        Done | Staged | WaitUntil (poll) | NotThere | RetryAt (can't be asked now) |
+        Done | Staged | Held | WaitUntil (poll) | NotThere | RetryAt (can't be asked now) |
         NeedsReconnect | Failed | Unsure (it can't tell: a person has to look)
         """
         ...
