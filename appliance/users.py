@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
@@ -36,9 +37,15 @@ def clean_email(email: str) -> str:
 
 def check_time_zone(name: str) -> str:
     """Raises InvalidInput."""
-    if name not in available_timezones():
+    if name not in time_zones():
         raise InvalidInput("Choose a time zone such as Europe/Berlin.", field="time_zone")
     return name
+
+
+@cache
+def time_zones() -> frozenset[str]:
+    """All names of zones. Looked up once: it reads some hundred files."""
+    return frozenset(available_timezones())
 
 
 def exist() -> bool:
