@@ -45,8 +45,8 @@ class FieldLimit:
 class Option:
     """Something that a person decides for a post beside its texts (``PostDraft.options[name]``).
 
-    ``choices``: (value, words); without them it is yes or no. ``default``: what it is when nobody
-    said. ``hint``: what it does, and what it costs.
+    ``choices``: (value, words); without them it is yes or no, or a line of text when the default
+    is a text. ``default``: what it is when nobody said. ``hint``: what it does, and what it costs.
     """
 
     name: str
@@ -151,6 +151,8 @@ class Target:
     remote_id: str | None = None  # of a published one, for edit, delete and numbers
     # Count ``units`` of a bucket of the capabilities. Call it beside each call that costs.
     spend: Callable[[str, int], None] = field(default=lambda bucket, units: None)
+    # The platform said of an asked-for bucket: so much is used, of so much.
+    told: Callable[[str, int, int], None] = field(default=lambda bucket, used, limit: None)
 
 
 @dataclass(frozen=True)
