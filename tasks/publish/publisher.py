@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tasks.publish import counting
+
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 
 class Unit(StrEnum):
     CHARS = "chars"
+    # Platforms say "characters" and don't say which. Most count like Java and JavaScript do: an
+    # emoji is two or more. What passes by that passes by any count of characters.
+    UTF16 = "utf16"
     BYTES = "bytes"  # of UTF-8
+    TAGS = "tags"  # a list between commas, as YouTube counts one
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,13 @@ class Option:
     default: str | bool
     choices: tuple[tuple[str, str], ...] = ()
     hint: str = ""
+
+
+# Names in ``PostDraft.options`` that mean the same for every platform; what Capabilities.options
+# names is the platform's own.
+FIRST_COMMENT = "first_comment"  # a text; tasks.publish asks `Publisher.comment` to put it there
+COVER = "cover"  # the id of a picture (tasks/publish/covers.py) in place of the video's poster
+VERSION = "version"  # the profile of the rendition that goes out, in place of the best that fits
 
 
 @dataclass(frozen=True)
@@ -157,11 +170,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that ``validate`` has to say. ``must``: it can't go out like this."""
+    """Something that ``validate`` has to say. ``must``: it can't go out like this.
 
-    field: str  # "title", "description", "media"
+    ``code``: a stable word for what it is.
+    """
+
+    field: str  # "title", "description", "first_comment", "media", or the name of an option
     message: str
     must: bool = True
+    code: str = ""
 
 
 # What a step answers.
@@ -342,25 +359,40 @@ class Publisher(Protocol):
         ...
 
 
+_MEASURES: dict[Unit, Callable[[str], int]] = {
+    Unit.CHARS: len,
+    Unit.UTF16: counting.count_utf16,
+    Unit.BYTES: counting.count_bytes,
+    Unit.TAGS: counting.count_tags,
+}
+
+
 def measure(text: str, unit: Unit) -> int:
-    return len(text.encode()) if unit is Unit.BYTES else len(text)
+    return _MEASURES[unit](text)
 
 
-def check_field(name: str, text: str, limit: FieldLimit | None) -> list[Finding]:
-    """The findings about one text: too long, empty, characters that the platform refuses."""
+def check_field(
+    name: str, text: str, limit: FieldLimit | None, *, called: str = ""
+) -> list[Finding]:
+    """The findings about one text: too long, empty, characters that the platform refuses.
+
+    ``called``: what people know it as, when that isn't ``name``.
+    """
     if limit is None:
         return []
     findings = []
+    called = called or name
     if limit.required and not text.strip():
-        findings.append(Finding(name, f"The {name} is empty; this platform needs one."))
+        message = f"The {called} is empty; this platform needs one."
+        findings.append(Finding(name, message, code="empty"))
     length = measure(text, limit.unit)
     if length > limit.maximum:
-        unit = "characters" if limit.unit is Unit.CHARS else "bytes"
-        findings.append(
-            Finding(name, f"The {name} has {length} {unit}; {limit.maximum} are allowed.")
-        )
+        unit = "bytes" if limit.unit is Unit.BYTES else "characters"
+        message = f"The {called} has {length} {unit}; {limit.maximum} are allowed."
+        findings.append(Finding(name, message, code="too_long"))
     if bad := sorted({ch for ch in text if ch in limit.forbidden}):
-        findings.append(Finding(name, f"The {name} may not contain {' or '.join(bad)}."))
+        message = f"The {called} may not contain {' or '.join(bad)}."
+        findings.append(Finding(name, message, code="forbidden"))
     return findings
 
 

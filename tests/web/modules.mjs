@@ -52,6 +52,8 @@ const load = (name) => import(new URL(name, upload));
 const [boxes, index, kinds, answers, words, folders, { Pace }, { Growing }] = await Promise.all(
   ["boxes.js", "index_move.js", "kinds.js", "answers.js", "words.js", "folders.js", "pace.js", "sources.js"].map(load),
 );
+const post = new URL("../../web/assets/js/parts/post/", import.meta.url);
+const [rules, counting] = await Promise.all(["rules.js", "counting.js"].map((name) => import(new URL(name, post))));
 
 const calls = {
   // What would be sent for a file: its first `most` bytes to `out`, and how long all of it is.
@@ -72,6 +74,18 @@ const calls = {
     const kind = kinds.kindOf(new Uint8Array(head));
     return { kind, problem: kinds.problemOfKind(kind, { name: name ?? basename(path), type }) };
   },
+  postRules({ rules: all, vector: { platform, texts, asked, facts } }) {
+    const found = texts ? rules.checkTexts(all, platform, texts) : [];
+    if (asked) found.push(...rules.checkLinks(all, platform, texts, asked));
+    if (facts) found.push(...rules.checkMedia(all, platform, facts));
+    return found.map(({ field, code, must, message }) => [field, code, must, message]);
+  },
+  postCounts: ({ texts }) =>
+    texts.map((text) => [
+      ...["utf16", "bytes", "tags"].map((unit) => counting.measure(text, unit)),
+      counting.findHashtags(text),
+      counting.findMentions(text),
+    ]),
   judge: (answer) => answers.judge(answer),
   system: ({ names }) => names.filter(folders.isSystem),
   span: ({ seconds }) => words.span(seconds),

@@ -17,7 +17,6 @@ from tasks.publish.publisher import (
     Checkpoint,
     Done,
     Failed,
-    FieldLimit,
     Finding,
     MediaFacts,
     NotThere,
@@ -31,6 +30,7 @@ from tasks.publish.publisher import (
     check_draft,
 )
 from tasks.publish.remote import Answer, Lost, Refused, call
+from tasks.publish.rules import text_limit
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -55,8 +55,8 @@ class PracticePublisher:
         staged_lifetime_s=CONTAINER_LIFETIME.total_seconds(),
         idempotent_go_live=True,
         can_delete=True,
-        title=FieldLimit(100, required=True),
-        description=FieldLimit(2200),
+        title=text_limit("practice", "title"),
+        description=text_limit("practice", "description"),
         max_size_bytes=4_000_000_000,
     )
 
