@@ -81,18 +81,22 @@ class Planned:
     account_name: str
     platform: str
     at: datetime
+    pool: str = ""
+    """Accounts of the same pool share the allowances that are shared."""
 
 
 @dataclass(frozen=True)
 class Allowance:
     """What a platform lets one account do: ``limit`` units within ``window``, of which one post
-    takes ``cost``. ``resets``: the zone at whose midnight it is full again; "" when it slides."""
+    takes ``cost``. ``resets``: the zone at whose midnight it is full again; "" when it slides.
+    ``shared``: by all accounts of the pool."""
 
     label: str
     limit: int
     window: timedelta
     cost: int
     resets: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,21 @@ def clashes(
         Clash("close", plan.account_name, _close_sentence(plan, other), other.post)
         for _distance, _post, other in near
     ]
-    moments = sorted([plan.at, *(p.at for p in same)])
     for allowance in allowances:
+        moments = sorted([plan.at, *(p.at for p in others if _counts(p, plan, allowance))])
         most = _most_in_a_window(moments, plan.at, allowance)
         if most * allowance.cost > allowance.limit:
             found.append(
                 Clash("allowance", plan.account_name, _over_sentence(plan, allowance, most))
             )
     return found
+
+
+def _counts(other: Planned, plan: Planned, allowance: Allowance) -> bool:
+    """Whether ``other`` takes of the same allowance, and isn't the plan itself."""
+    if other.post == plan.post and other.account == plan.account:
+        return False
+    return other.pool == plan.pool if allowance.shared else other.account == plan.account
 
 
 def _close_sentence(plan: Planned, other: Planned) -> str:
@@ -146,9 +157,10 @@ def _over_sentence(plan: Planned, allowance: Allowance, posts: int) -> str:
     room = allowance.limit // max(1, allowance.cost)
     kind = "1 post" if room == 1 else f"{room} posts"
     span = "a day" if allowance.resets else f"within {_hours(allowance.window)}"
+    who = "and the other accounts there take" if allowance.shared else "takes"
     return (
-        f"“{plan.account_name}” takes {kind} {span} ({allowance.label}); with this one {posts} are "
-        "planned. What is over waits until there is room."
+        f"“{plan.account_name}” {who} {kind} {span} ({allowance.label}); with this one {posts} "
+        "are planned. What is over waits until there is room."
     )
 
 

@@ -185,3 +185,13 @@ def test_a_day_that_ends_at_midnight_in_california() -> None:
     assert "2 posts a day" in late[0].sentence
     next_day = clashes(plan("a", "2026-11-20 08:30"), others, apart=timedelta(), allowances=[units])
     assert next_day == []
+
+
+def test_an_allowance_that_is_shared_counts_the_other_accounts_too() -> None:
+    units = Allowance("uploads", 2, timedelta(days=1), 1, "UTC", shared=True)
+    one = plan("a", "2026-11-20 12:00")
+    others = [plan("b", "2026-11-20 13:00", account=2), plan("a", "2026-11-20 12:00", account=3)]
+    (found,) = clashes(one, others, apart=timedelta(), allowances=[units])
+    assert "3 are planned" in found.sentence
+    alone = Allowance("uploads", 2, timedelta(days=1), 1, "UTC")
+    assert clashes(one, others, apart=timedelta(), allowances=[alone]) == []
