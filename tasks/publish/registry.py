@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import NotFound
 from tasks.publish.publishers.folder import FolderPublisher
+from tasks.publish.publishers.instagram.publisher import InstagramPublisher
 from tasks.publish.publishers.practice import PracticePublisher
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 PUBLISHERS: dict[str, Callable[[Settings], Publisher]] = {
     "practice": PracticePublisher,
     "folder": FolderPublisher,
+    "instagram": InstagramPublisher,
 }
 
 
