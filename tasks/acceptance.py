@@ -9,9 +9,11 @@ from the others.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tasks.probe.facts import Probe
 
 # A shape that is off by less looks the same; encoders round to even sides.
@@ -93,6 +95,16 @@ FACEBOOK_REEL = Acceptance(
     min_width=540,
     min_height=960,
 )
+FACEBOOK_VIDEO = Acceptance(
+    key="facebook",
+    place="Facebook Pages",
+    as_of="2026-11",
+    # Sources disagree: 2 GB in the page of errors, 10 GB and 4 hours elsewhere. Facebook itself
+    # says so when a file is too much for it.
+    source="developers.facebook.com/docs/graph-api/reference/page/videos: any shape is shown",
+    max_bytes=10_000_000_000,
+    max_duration_s=4 * 3600.0,
+)
 INSTAGRAM_REEL = Acceptance(
     key="instagram",
     place="Instagram Reels",
@@ -144,7 +156,7 @@ FOLDER = Acceptance(
     as_of="2026-11",
     source="a copy of any file",
 )
-ACCEPTANCES = (YOUTUBE, FACEBOOK_REEL, INSTAGRAM_REEL, BROWSERS, PRACTICE, FOLDER)
+ACCEPTANCES = (YOUTUBE, FACEBOOK_VIDEO, FACEBOOK_REEL, INSTAGRAM_REEL, BROWSERS, PRACTICE, FOLDER)
 
 
 @dataclass(frozen=True)
@@ -160,8 +172,19 @@ DELIVERIES = {
     "folder": Delivery(FOLDER),
     "youtube": Delivery(YOUTUBE),
     "instagram": Delivery(INSTAGRAM_REEL, ("social", "instagram")),
-    "facebook_reels": Delivery(FACEBOOK_REEL, ("social", "vertical", "reel")),
+    # What fits a Reel becomes one, anything else a Page video: see facebook/kind.py.
+    "facebook": Delivery(FACEBOOK_VIDEO),
 }
+# Where an option of the post asks for another form: (platform, value of its option "kind").
+WISHED_DELIVERIES = {
+    ("facebook", "reel"): Delivery(FACEBOOK_REEL, ("social", "vertical", "reel")),
+}
+
+
+def delivery_for(platform: str, options: Mapping[str, Any]) -> Delivery:
+    """What a platform may get, for a post with these options; any file where nothing is known."""
+    wished = WISHED_DELIVERIES.get((platform, str(options.get("kind", ""))))
+    return wished or DELIVERIES.get(platform, Delivery(FOLDER))
 
 
 def whole_faults(probe: Probe, place: Acceptance) -> list[str]:

@@ -14,6 +14,7 @@ from appliance.models import Method
 from tasks.acceptance import (
     ACCEPTANCES,
     DELIVERIES,
+    WISHED_DELIVERIES,
     Acceptance,
     in_time,
     megabytes,
@@ -113,8 +114,14 @@ def deliveries() -> list[str]:
         "| platform | gets the first of these that fits |",
         "|---|---|",
         *(
-            f"| `{name}` | {', then '.join(f'`{profile}`' for profile in delivery.profiles)} |"
-            for name, delivery in DELIVERIES.items()
+            f"| {name} | {', then '.join(f'`{profile}`' for profile in delivery.profiles)} |"
+            for name, delivery in [
+                *((f"`{name}`", delivery) for name, delivery in DELIVERIES.items()),
+                *(
+                    (f"`{name}` with “{wish}” chosen", delivery)
+                    for (name, wish), delivery in WISHED_DELIVERIES.items()
+                ),
+            ]
         ),
     ]
 

@@ -158,6 +158,7 @@ class Target:
     filename: str = "video.mp4"  # a readable name for people, cleaned
     practice: bool = False  # the account is one of the stand-in on this box
     publish_at: datetime | None = None  # the platform itself shall make it public then; see Held
+    ahead: bool = False  # long before it goes, as the account allows: it may lie there unpublished
     cover: Path | None = None  # JPEG, chosen for this post or the video's poster
     cover_url: str | None = None  # the same for a fetcher
     captions: Path | None = None  # WebVTT

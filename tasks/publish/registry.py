@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from appliance.errors import NotFound
+from tasks.publish.publishers.facebook.publisher import FacebookPublisher
 from tasks.publish.publishers.folder import FolderPublisher
 from tasks.publish.publishers.instagram.publisher import InstagramPublisher
 from tasks.publish.publishers.practice import PracticePublisher
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PUBLISHERS: dict[str, Callable[[Settings], Publisher]] = {
     "practice": PracticePublisher,
     "folder": FolderPublisher,
+    "facebook": FacebookPublisher,
     "instagram": InstagramPublisher,
 }
 

@@ -14,6 +14,7 @@ from appliance.models import Account, Job, Method, Post, PostTarget, Rendition, 
 from appliance.states import JobState, PostState, RenditionState, TargetState
 from appliance.vault import Vault
 from tasks import asking, renditions
+from tasks.acceptance import DELIVERIES, WISHED_DELIVERIES
 from tasks.audio.command import audio_command, is_copied
 from tasks.probe.facts import AudioTrack
 from tasks.waveform.sound import MOST_PEAKS, read_sound, samples_for_peak, waveform_command
@@ -184,13 +185,14 @@ def test_what_was_made_on_demand_can_be_taken_away(
 
 
 def test_what_could_not_be_made_again_or_is_waited_for_stays(
-    db: None, settings: Settings, layout: Layout
+    db: None, settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(DELIVERIES, "facebook", WISHED_DELIVERIES["facebook", "reel"])
     video = add_ready_video(layout, facts=None)
     Rendition.delete().execute()
     add_rendition(layout, video, "reel", b"reel")
     sealed = Vault(bytes(32)).encrypt({}, bound_to="account:1")
-    account = Account.create(platform="facebook_reels", name="x", remote_id="x", credentials=sealed)
+    account = Account.create(platform="facebook", name="x", remote_id="x", credentials=sealed)
     post = Post.create(video=video, state=PostState.SCHEDULED)
     target = PostTarget.create(post=post, account=account)  # it takes what is there, in time
     with pytest.raises(Conflict, match="post still needs it"):

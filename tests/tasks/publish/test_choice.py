@@ -13,6 +13,7 @@ from tasks.acceptance import (
     DELIVERIES,
     INSTAGRAM_REEL,
     PRACTICE,
+    WISHED_DELIVERIES,
     Acceptance,
     Delivery,
     whole_faults,
@@ -22,7 +23,7 @@ from tasks.profiles import PROFILES
 from tasks.publish.choice import Choice, Known, Use, accepts, choose, fitting_profiles
 from tests.tasks.test_plan import FITS, video
 
-INSTAGRAM, REELS = DELIVERIES["instagram"], DELIVERIES["facebook_reels"]
+INSTAGRAM, REELS = DELIVERIES["instagram"], WISHED_DELIVERIES["facebook", "reel"]
 LYING = {"width": 1920, "height": 1080, "shown_width": 1920, "shown_height": 1080}
 
 
@@ -56,6 +57,9 @@ BROKEN = Known(RenditionState.FAILED, error="It is damaged.")
         pytest.param(REELS, film(**video(width=360, height=640, shown_width=360,
                                          shown_height=640)), "vertical", id="too few pixels"),
         pytest.param(DELIVERIES["youtube"], film(7200, 9000), "social", id="two hours"),
+        pytest.param(DELIVERIES["facebook"], film(600, **video(**LYING)), "social",
+                     id="any shape of a Page video"),
+        pytest.param(DELIVERIES["facebook"], film(5 * 3600), None, id="too long for a Page video"),
         pytest.param(DELIVERIES["practice"], film(7200, 3000), "social", id="practice"),
         pytest.param(DELIVERIES["folder"], film(1), "social", id="folder"),
         pytest.param(INSTAGRAM, film(**video(width=1920, height=176, shown_width=1920,
