@@ -132,6 +132,13 @@ def mark_connected(account: Account, *, actor: User | None = None) -> None:
             events.audit(actor, "account.reconnect", f"account:{account.public_id}")
 
 
+def mark_disabled(account: Account, *, actor: User | None) -> None:
+    """It was disconnected: nothing goes there, and nothing is asked of it any more."""
+    with transaction():
+        _set_state(account, AccountState.DISABLED)
+        events.audit(actor, "account.disconnect", f"account:{account.public_id}")
+
+
 def _set_state(account: Account, state: AccountState, *, error: str | None = None) -> None:
     with transaction():
         Account.update(state=state, error=error).where(Account.id == account.id).execute()

@@ -85,9 +85,11 @@ def begin(
     session: Session | None,
     practice: bool,
     account: Account | None = None,
+    take_all: bool = False,
 ) -> Began:
-    """A new way in. ``session``: the only one that may come back; None: nobody comes back, the
-    box goes there itself (practice). ``account``: the one to be connected again."""
+    """A new way in. ``session``: the only one that may come back; None: no browser is sent (a
+    script makes practice accounts). ``account``: the one to be connected again. ``take_all``: of
+    several accounts that it opens all come in, nobody is asked."""
     provider_of(platform)
     state, verifier = new_token(), secrets.token_urlsafe(48)
     with transaction():
@@ -100,7 +102,8 @@ def begin(
             account=account,
             expires_at=now() + LIVES,
         )
-        _seal(vault, connection, {"verifier": verifier, "session": session.id if session else 0})
+        whose = {"session": session.id if session else 0, "take_all": take_all}
+        _seal(vault, connection, {"verifier": verifier, **whose})
     return Began(connection, state, challenge_of(verifier))
 
 
@@ -158,7 +161,7 @@ def receive(
     began = sealed(vault, row)
     if row.user_id != user.id or (
         row.state is ConnectionState.WAITING
-        and (session is None or began.get("session") != session.id)
+        and began.get("session") != (session.id if session else 0)
     ):
         raise Forbidden(
             "Somebody else, or another browser, began this sign-in, so nothing was connected. "
@@ -181,16 +184,8 @@ def receive(
         elif len(code) > MAX_CODE_CHARS:
             _end(row, ConnectionState.FAILED, f"{where} sent an answer that can't be read.")
         else:
-            _redeem(vault, row, {"verifier": began["verifier"], "code": code})
+            _redeem(vault, row, {**began, "code": code})
     return row
-
-
-def go_by_itself(vault: Vault, began: Began) -> None:
-    """Practice in one click: the job itself goes by the stand-in's page, nobody is sent there."""
-    opened = sealed(vault, began.connection)
-    more = {"verifier": opened["verifier"], "state": began.state, "challenge": began.challenge}
-    with transaction():
-        _redeem(vault, began.connection, more)
 
 
 def _redeem(vault: Vault, row: Connection, value: dict[str, Any]) -> None:
@@ -238,6 +233,9 @@ def offered(vault: Vault, row: Connection, keys: Sequence[str]) -> list[Found]:
     wanted = [entry for entry in row.found if entry["key"] in set(keys)]
     if not wanted:
         raise InvalidInput("Choose at least one account.", field="accounts")
+    for entry in wanted:
+        if blocked := entry["facts"].get("blocked"):
+            raise InvalidInput(f"{entry['name']}: {blocked}", field="accounts")
     return [
         Found(
             platform=entry["platform"],
@@ -284,9 +282,10 @@ def adopt(
 
 def note(account: Account, one: Found) -> None:
     """What the platform told when it was asked just now."""
+    before = {name: value for name, value in account.facts.items() if name != "warning"}
     Account.update(
         name=one.name or account.name,
-        facts=one.facts,
+        facts={**before, **one.facts},
         expires_at=one.expires_at,
         checked_at=now(),
     ).where(Account.id == account.id).execute()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from appliance import jobs, night
+from appliance import connections, jobs, night
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed
@@ -24,6 +24,7 @@ from appliance.states import JobState
 from storage import ballast, media, uploads
 from storage.layout import Layout
 from tasks import pipeline, tidy, trash
+from tasks.connect import flow
 from tasks.publish import dispatch
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def sweep(settings: Settings) -> None:
         lambda: uploads.recover(settings),
         lambda: pipeline.sweep(settings),
         dispatch.sweep,
+        connections.sweep,
+        flow.check_due,
         lambda: media.settle_trash(layout),
         lambda: trash.start_emptying(settings, layout),
         lambda: ballast.take_on(settings, layout),
