@@ -39,7 +39,18 @@ if TYPE_CHECKING:
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METRICS_PATH = "/metrics"
 # Paths that are the same for everybody: no look into the database for them.
-_NOBODY = ("/static/", "/public/", "/send/", "/practice/api/", "/health/live")
+_NOBODY = (
+    "/static/",
+    "/public/",
+    "/send/",
+    "/practice/api/",
+    # Stand-ins of platforms, which have tokens of their own; people see their consent pages.
+    "/practice/google/youtube/",
+    "/practice/google/upload/",
+    "/practice/google/token",
+    "/practice/google/revoke",
+    "/health/live",
+)
 
 
 @dataclass(frozen=True)

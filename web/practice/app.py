@@ -10,6 +10,7 @@ from litestar import Router
 
 from web.practice import api, pages
 from web.practice.platform import Practice
+from web.practice.stand_ins import STAND_INS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from litestar import Litestar
 
     from appliance.settings import Settings
+    from web.practice.stand_ins import StandIn
 
 
 def practice_app(settings: Settings) -> Router:
@@ -41,6 +43,7 @@ def practice_app(settings: Settings) -> Router:
             pages.send_file,
             pages.change_faults,
             pages.remove,
+            *(kind.routes() for kind in STAND_INS),
         ],
     )
 
@@ -59,8 +62,19 @@ async def practising(app: Litestar) -> AsyncIterator[None]:
         practice.fetcher.start()
         return practice
 
+    def begin_stand_ins() -> list[StandIn]:
+        begun = []
+        for kind in STAND_INS:
+            stand_in = app.state[kind.name] = kind.make(settings, app.state.listen)
+            stand_in.begin()
+            begun.append(stand_in)
+        return begun
+
     practice = app.state.practice = await anyio.to_thread.run_sync(begin)
+    stand_ins = await anyio.to_thread.run_sync(begin_stand_ins)
     try:
         yield
     finally:
+        for stand_in in stand_ins:
+            await anyio.to_thread.run_sync(stand_in.end)
         await anyio.to_thread.run_sync(practice.fetcher.stop)

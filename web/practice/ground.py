@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 MAX_CALLS = 2000
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS thing (
-    number INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL,
-    UNIQUE (kind, id)
-);
-CREATE TABLE IF NOT EXISTS call (number INTEGER PRIMARY KEY, data TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS fault (number INTEGER PRIMARY KEY, data TEXT NOT NULL);
-"""
+# One by one: `executescript` would end the transaction.
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS thing (number INTEGER PRIMARY KEY, kind TEXT NOT NULL,"
+    " id TEXT NOT NULL, data TEXT NOT NULL, UNIQUE (kind, id))",
+    "CREATE TABLE IF NOT EXISTS call (number INTEGER PRIMARY KEY, data TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS fault (number INTEGER PRIMARY KEY, data TEXT NOT NULL)",
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,8 @@ class Fault:
     "break_after" (done, then a server error), "lose" (done, then the connection breaks),
     "lose_before" (the connection breaks, nothing done), "expire" (the sign-in is refused), "slow"
     (processing takes ``value`` seconds), "reject" (processing ends in an error), "blind" (it can't
-    tell what was posted). ``skip``: so many calls go well before it. ``lasts``: until it is
+    tell what was posted), "lock_private" (what is posted stays private, as of a project that the
+    platform hasn't checked). ``skip``: so many calls go well before it. ``lasts``: until it is
     cleared, instead of once.
     """
 
@@ -59,7 +59,8 @@ class Ground:
         self.path = folder / f"{name}.db"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.connection() as db:
-            db.executescript(_SCHEMA)
+            for statement in _SCHEMA:
+                db.execute(statement)
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:

@@ -1,0 +1,125 @@
+"""The stand-in's consent page, and where codes become tokens. Source: platforms.md §1.1."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from litestar import Request, Response, get, post
+from litestar.datastructures import State
+from litestar.response import Redirect, Template
+
+from appliance.models import Role
+from web.auth import needs
+from web.practice.google import grants
+from web.practice.google.google import AFTER, BEFORE, OPT, cut_off, google_of, misbehave
+
+if TYPE_CHECKING:
+    from web.practice.google.google import AnyRequest, Google
+
+# People see this page with their session, as they do Google's.
+SEE = needs(Role.VIEWER)
+_REQUIRED = ("client_id", "redirect_uri", "response_type", "scope")
+
+
+@get("/o/oauth2/v2/auth", opt=SEE, sync_to_thread=True, include_in_schema=False)
+def ask_for_consent(request: Request[Any, Any, State]) -> Response[Any] | Template | Redirect:
+    """Which channel, and may it? ``choose`` is the answer; the browser goes back with a code.
+
+    Only back to this box: nobody is sent elsewhere by a stand-in.
+    """
+    google = google_of(request)
+    asked = {name: value for name, value in request.query_params.items() if value}
+    missing = [name for name in _REQUIRED if name not in asked]
+    if missing or asked["response_type"] != "code":
+        return _plain(f"Error 400: invalid_request. Missing: {', '.join(missing) or 'code'}.")
+    if not asked["redirect_uri"].startswith(f"{google.settings.base_url}/"):
+        return _plain("Error 400: redirect_uri_mismatch. The stand-in only leads back to this box.")
+    chosen = asked.pop("choose", None)
+    if chosen is None:
+        return Template("practice/consent.html", context=_context(google, asked))
+    back = {"state": asked["state"]} if "state" in asked else {}
+    known = {channel["id"] for channel in grants.CHANNELS}
+    if chosen in known:
+        back["code"] = grants.give_code(google.ground, chosen, asked)
+        back["scope"] = asked["scope"]
+    else:
+        back["error"] = "access_denied"
+    return Redirect(f"{asked['redirect_uri']}?{urlencode(back)}", status_code=302)
+
+
+def _context(google: Google, asked: dict[str, str]) -> dict[str, Any]:
+    address = f"{google.base}/o/oauth2/v2/auth?"
+    return {
+        "platform": "YouTube",
+        "choices": [
+            (channel["title"], address + urlencode({**asked, "choose": channel["id"]}))
+            for channel in grants.CHANNELS
+        ],
+        "refuse": address + urlencode({**asked, "choose": "nobody"}),
+        "wants": [scope.rpartition("/")[2] for scope in asked["scope"].split()],
+    }
+
+
+@post("/token", opt=OPT, status_code=200, include_in_schema=False)
+async def give_token(request: Request[Any, Any, State]) -> Response[Any]:
+    google = google_of(request)
+    form = await _form(request)
+    google.note(request, "oauth.token", form=sorted(form))
+    fault = google.ground.take_fault("oauth.token", *BEFORE, *AFTER)
+    if fault is not None and fault.kind in BEFORE:
+        return _token_fault(fault.kind, fault.value) or misbehave(fault)
+    if not form.get("client_id") or not form.get("client_secret"):
+        return _error(401, "invalid_client", "The OAuth client was not found.")
+    if form.get("grant_type") == "authorization_code":
+        tokens = grants.redeem(google.ground, form)
+    elif form.get("grant_type") == "refresh_token":
+        tokens = grants.refresh(google.ground, form)
+    else:
+        return _error(400, "unsupported_grant_type", "Invalid grant_type")
+    if fault is not None:
+        return cut_off() if fault.kind == "lose" else misbehave(fault)
+    if tokens is None:
+        return _error(400, "invalid_grant", "Token has been expired or revoked.")
+    return Response(tokens, headers={"Cache-Control": "no-store"})
+
+
+@post("/revoke", opt=OPT, status_code=200, include_in_schema=False)
+async def revoke_token(request: Request[Any, Any, State]) -> Response[Any]:
+    google = google_of(request)
+    form = await _form(request)
+    google.note(request, "oauth.revoke", form=sorted(form))
+    fault = google.ground.take_fault("oauth.revoke", *BEFORE, *AFTER)
+    if fault is not None and fault.kind in BEFORE:
+        return _token_fault(fault.kind, fault.value) or misbehave(fault)
+    gone = grants.revoke(google.ground, form.get("token", ""))
+    if fault is not None:
+        return misbehave(fault)
+    return Response({}) if gone else _error(400, "invalid_token", "Token expired or revoked")
+
+
+async def _form(request: AnyRequest) -> dict[str, str]:
+    """Of a form-encoded body; {} for anything else (JSON isn't taken)."""
+    raw = await request.body()
+    kind = request.headers.get("content-type", "")
+    if not kind.startswith("application/x-www-form-urlencoded"):
+        return {}
+    return dict(parse_qsl(raw.decode("utf-8", "replace")))
+
+
+def _token_fault(kind: str, value: str) -> Response[Any] | None:
+    if kind == "expire":
+        return _error(400, "invalid_grant", "Token has been expired or revoked.")
+    if kind == "refuse":
+        word = value or "invalid_grant"
+        return _error(401 if word == "invalid_client" else 400, word, f"{word} (told to refuse)")
+    return None
+
+
+def _error(status: int, error: str, description: str) -> Response[Any]:
+    """Source: RFC 6749 §5.2."""
+    return Response({"error": error, "error_description": description}, status_code=status)
+
+
+def _plain(text: str) -> Response[Any]:
+    return Response(text, status_code=400, media_type="text/plain")
