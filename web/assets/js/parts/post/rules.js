@@ -25,7 +25,11 @@ export function checkTexts(rules, platform, texts) {
     Object.entries(texts).map(([field, text]) => [field, withSampleLinks(rules, text)]),
   );
   const found = [];
-  for (const [field, limit] of Object.entries(rule.texts ?? {})) {
+  const limits = Object.entries(rule.texts ?? {});
+  for (const [field, limit] of limits) {
+    if (limit.or && !whole[field]?.trim()) whole[field] = whole[limit.or] ?? ""; // goes out instead
+  }
+  for (const [field, limit] of limits) {
     if (field in whole) found.push(...checkField(field, whole[field], limit));
   }
   return [...found, ...checkCounts(rule, whole)];
@@ -135,9 +139,7 @@ export function checkLinks(rules, platform, texts, asked) {
 function checkLink(rules, platform, other, asked) {
   const name = `{${other}_url}`;
   if (!rules[other]?.link) {
-    const known = Object.keys(rules).filter((key) => rules[key].link);
-    const names = known.map((key) => `{${key}_url}`).join(" ");
-    return ["unknown_link", `There is no link ${name}. Those that there are: ${names}.`];
+    return ["unknown_link", `There is no link ${name}: it goes out as it stands here.`, false];
   }
   const { label } = rules[other];
   if (other === platform) {
