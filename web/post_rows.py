@@ -11,8 +11,8 @@ from peewee import JOIN
 
 from appliance import access
 from appliance.clock import now
-from appliance.models import Account, Attempt, Post, PostTarget, Rendition, Role, User
-from appliance.states import POST_ENDED, AccountState, PostState, TargetState
+from appliance.models import Account, Attempt, Job, Post, PostTarget, Rendition, Role, User
+from appliance.states import POST_ENDED, AccountState, JobState, PostState, TargetState
 from tasks.publish import taken
 from tasks.publish.registry import capabilities_of
 from web import lateness, posting_words, words
@@ -72,6 +72,10 @@ class TargetRow:
     reconnect: bool
     may_edit: bool
     may_remove: bool
+    doing: str
+    """What is being done to it on the platform; "" nothing."""
+    undone: str
+    """Why the last change or removal there didn't happen, if so."""
     why_not: str
     """Why what is published can be neither changed nor removed from here, if so."""
     tries: list[TryRow] = field(default_factory=list)
@@ -98,6 +102,10 @@ class PostRow:
     """That it won't be ready in time, if so."""
     targets: list[TargetRow] = field(default_factory=list)
 
+    @property
+    def failed_targets(self) -> int:
+        return sum(target.state is TargetState.FAILED for target in self.targets)
+
 
 def load_posts(
     user: User, posts: Sequence[Post], *, zone: str = "UTC", tries: bool = False
@@ -121,11 +129,33 @@ def load_posts(
         row.id: row.name or row.email
         for row in User.select().where(User.id.in_({p.author_id for p in posts if p.author_id}))
     }
-    tried = _load_tries([post.id for post in posts]) if tries else {}
+    ids = [post.id for post in posts]
+    tried, follow_ups = _load_tries(ids) if tries else {}, _load_follow_ups(ids)
     return [
-        _post_row(user, post, list(targets[post.id].values()), authors, zone, tried)
+        _post_row(
+            user,
+            post,
+            authors,
+            zone,
+            [
+                _target_row(
+                    user,
+                    post,
+                    target,
+                    tried.get((post.id, target.account_id), []),
+                    follow_ups.get(target.id),
+                )
+                for target in targets[post.id].values()
+            ],
+        )
         for post in posts
     ]
+
+
+def _load_follow_ups(post_ids: Sequence[int]) -> dict[int, Job]:
+    """Target → the last job that changes or removes what is published."""
+    rows = Job.select().where(Job.post.in_(list(post_ids)), Job.kind.in_(list(_FOLLOW_UPS)))
+    return {row.target_id: row for row in rows.order_by(Job.id) if row.target_id is not None}
 
 
 def _load_tries(post_ids: Sequence[int]) -> dict[tuple[int, int], list[TryRow]]:
@@ -142,6 +172,24 @@ def _load_tries(post_ids: Sequence[int]) -> dict[tuple[int, int], list[TryRow]]:
         if len(tries) < SHOWN_TRIES:
             tries.append(_try_row(row))
     return found
+
+
+_FOLLOW_UPS = {
+    "edit": ("Changing the text there", "The text there stays as it was: {error}"),
+    "remove": ("Removing it there", "It is still there: {error}"),
+}
+
+
+def _follow_up(job: Job | None) -> tuple[str, str]:
+    """What is being done there, and why the last try of it came to nothing."""
+    if job is None:
+        return "", ""
+    doing, undone = _FOLLOW_UPS[job.kind]
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        return _(doing), ""
+    if job.state is JobState.FAILED:
+        return "", _(undone, error=job.error or _("no reason is known."))
+    return "", ""
 
 
 _STEPS = {
@@ -170,21 +218,12 @@ def _try_row(attempt: Attempt) -> TryRow:
 
 
 def _post_row(
-    user: User,
-    post: Post,
-    targets: list[PostTarget],
-    authors: dict[int, str],
-    zone: str,
-    tried: dict[tuple[int, int], list[TryRow]],
+    user: User, post: Post, authors: dict[int, str], zone: str, shown: list[TargetRow]
 ) -> PostRow:
     may_change = access.at_least(user, Role.EDITOR)
     number = ""
     if post.state is PostState.SCHEDULED and post.publish_at:
         number = words.clock_time(post.publish_at, zone, now())
-    shown = [
-        _target_row(post, target, tried.get((post.id, target.account_id), []), may_change)
-        for target in targets
-    ]
     return PostRow(
         id=post.public_id,
         video_id=post.video.public_id,
@@ -201,21 +240,26 @@ def _post_row(
         told=posting_words.tell(
             post.state, [Part(t.platform, t.account, t.state, t.url, t.error) for t in shown]
         ),
-        may_retry=may_change and any(t.state is TargetState.FAILED for t in targets),
+        may_retry=may_change and any(t.state is TargetState.FAILED for t in shown),
         may_cancel=may_change
         and post.state not in POST_ENDED
-        and any(t.state in _NOT_OUT for t in targets),
+        and any(t.state in _NOT_OUT for t in shown),
         late=late.sentence if (late := lateness.of_post(post, zone)) is not None else "",
         targets=shown,
     )
 
 
-def _target_row(post: Post, target: PostTarget, tries: list[TryRow], may_change: bool) -> TargetRow:
+def _target_row(
+    user: User, post: Post, target: PostTarget, tries: list[TryRow], follow_up: Job | None
+) -> TargetRow:
+    may_change = access.at_least(user, Role.EDITOR)
+    doing, undone = _follow_up(follow_up)
     account: Account = target.account
     capabilities = capabilities_of(account.platform)
     out = target.state is TargetState.PUBLISHED and target.deleted_at is None
-    usable = may_change and out and account.state is AccountState.CONNECTED
-    may_edit = usable and capabilities is not None and bool(capabilities.can_edit)
+    usable = may_change and out and account.state is AccountState.CONNECTED and not doing
+    editable = usable and capabilities is not None and bool(capabilities.can_edit)
+    unsent = may_change and target.state in (*_NOT_OUT, TargetState.FAILED)
     may_remove = usable and capabilities is not None and capabilities.can_delete
     return TargetRow(
         id=target.public_id,
@@ -240,8 +284,10 @@ def _target_row(post: Post, target: PostTarget, tries: list[TryRow], may_change:
         may_retry=may_change and target.state is TargetState.FAILED,
         needs_person=may_change and target.state is TargetState.NEEDS_PERSON,
         reconnect=account.state is AccountState.RECONNECT,
-        may_edit=may_edit,
+        may_edit=editable or unsent,
         may_remove=may_remove,
+        doing=doing,
+        undone=undone,
         why_not=_why_not(capabilities) if usable else "",
         tries=tries,
     )

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance.models import Account, Attempt, PostTarget
+from peewee import JOIN, fn
+
+from appliance.models import Account, Attempt, PostTarget, Rendition
 from appliance.states import TARGET_ENDED, PostState, TargetState
-from web import lateness
+from tasks.publish import taken
+from web import lateness, posting_words
+from web.posting_words import Part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +55,14 @@ class ResultShape:
     attempts: int
     generation: int
     published_at: datetime | None
+    path: str | None
+    """"fast": the version was ready when it was wanted; "fallback": it had to be waited for."""
+    edited_at: datetime | None
+    removed_at: datetime | None
+    """When its text was changed on the platform, and when it was removed there, from here."""
+    numbers: dict[str, int]
+    """views, likes, comments: what the platform counts, as far as it was asked."""
+    numbers_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,8 @@ class PostShape:
     post_id: str
     video_id: str
     status: str
+    message: str
+    """The same for people: "Posting to platforms... (YouTube done, Facebook waiting)"."""
     platforms: list[str]
     title: str
     description: str
@@ -92,8 +106,10 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
     """
     targets: defaultdict[int, dict[int, PostTarget]] = defaultdict(dict)
     rows = list(
-        PostTarget.select(PostTarget, Account)
+        PostTarget.select(PostTarget, Account, Rendition)
         .join(Account)
+        .switch(PostTarget)
+        .join(Rendition, JOIN.LEFT_OUTER)
         .where(PostTarget.post.in_([post.id for post in posts]))
         .order_by(PostTarget.generation, PostTarget.id)
     )
@@ -106,10 +122,11 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
             post_id=post.public_id,
             video_id=post.video.public_id,
             status=post.state,
+            message=_message(post, list(targets[post.id].values())),
             platforms=sorted({t.account.platform for t in targets[post.id].values()}),
             title=post.title,
             description=post.description,
-            results=[_result(t, tries[t.id]) for t in targets[post.id].values()],
+            results=[_result(post, t, tries[t.id]) for t in targets[post.id].values()],
             error=post.error,
             publish_at=post.publish_at,
             time_zone=post.time_zone,
@@ -121,6 +138,14 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
         )
         for post in posts
     ]
+
+
+def _message(post: Post, targets: Sequence[PostTarget]) -> str:
+    parts = [
+        Part(t.account.platform, t.account.name, t.state, t.url or "", t.error or "")
+        for t in targets
+    ]
+    return posting_words.tell(post.state, parts).sentence
 
 
 def warning_of(late: Lateness | None) -> dict[str, Any]:
@@ -151,7 +176,8 @@ def _count_tries(targets: Sequence[PostTarget]) -> defaultdict[int, int]:
     return tries
 
 
-def _result(target: PostTarget, attempts: int) -> ResultShape:
+def _result(post: Post, target: PostTarget, attempts: int) -> ResultShape:
+    took = taken.of(post, target)
     ended = target.state in TARGET_ENDED and target.state is not TargetState.NEEDS_PERSON
     return ResultShape(
         target_id=target.public_id,
@@ -169,12 +195,88 @@ def _result(target: PostTarget, attempts: int) -> ResultShape:
         attempts=attempts,
         generation=target.generation,
         published_at=target.published_at,
+        path=took.path if took is not None else None,
+        edited_at=target.edited_at,
+        removed_at=target.deleted_at,
+        numbers=target.numbers,
+        numbers_at=target.numbers_at,
     )
 
 
-# Seconds after which asking again makes sense; None: nothing will change by itself.
-_ASK_AGAIN = {PostState.SCHEDULED: 60, PostState.PENDING: 3, PostState.PROCESSING: 3}
+@dataclass(frozen=True)
+class AttemptShape:
+    """One call of a platform. ``outcome``: null while it is under way, or when its answer was
+    lost with the worker."""
+
+    target_id: str
+    generation: int
+    account: str
+    account_name: str
+    platform: str
+    step: str
+    outcome: str | None
+    error: str | None
+    detail: str | None
+    started_at: datetime
+    ended_at: datetime | None
 
 
-def retry_after_s(post: Post) -> int | None:
-    return _ASK_AGAIN.get(post.state)
+@dataclass(frozen=True)
+class AttemptList:
+    items: list[AttemptShape]
+
+
+def load_attempts(post: Post, *, limit: int = 500) -> AttemptList:
+    """What was tried for a post, of all generations of its targets, the newest first."""
+    rows: Any = (
+        Attempt.select(Attempt, PostTarget, Account)
+        .join(PostTarget)
+        .join(Account)
+        .where(PostTarget.post == post)
+        .order_by(Attempt.id.desc())
+        .limit(limit)
+    )
+    return AttemptList([_attempt(row) for row in rows])
+
+
+def _attempt(row: Attempt) -> AttemptShape:
+    target = row.target
+    return AttemptShape(
+        target_id=target.public_id,
+        generation=target.generation,
+        account=target.account.public_id,
+        account_name=target.account.name,
+        platform=target.account.platform,
+        step=row.step,
+        outcome=row.outcome,
+        error=row.error,
+        detail=row.detail,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+# Seconds after which asking again makes sense. Source: the notes' poll of 3 s, with exponential
+# back-off, for those who don't listen to GET /api/v1/events.
+_FIRST_S, _LONGEST_S, _LONGEST_SCHEDULED_S = 3, 60, 300
+
+
+def retry_after_s(post: Post, changed_at: datetime, now: datetime) -> int | None:
+    """The pause doubles while nothing changes, and is short again when something has.
+
+    ``changed_at``: the post's last change or that of an account of it. None: nothing will change
+    by itself.
+    """
+    if post.state in (PostState.PENDING, PostState.PROCESSING):
+        quiet_s = int((now - changed_at).total_seconds())
+        return max(_FIRST_S, min(quiet_s, _LONGEST_S))
+    if post.state is PostState.SCHEDULED and post.publish_at is not None:
+        left_s = int((post.publish_at - now).total_seconds())
+        return max(_FIRST_S, min(left_s, _LONGEST_SCHEDULED_S))
+    return None
+
+
+def changed_at(post: Post) -> datetime:
+    """When it, or an account of it, changed last."""
+    last = PostTarget.select(fn.MAX(PostTarget.updated_at)).where(PostTarget.post == post).scalar()
+    return max(post.updated_at, last) if last is not None else post.updated_at

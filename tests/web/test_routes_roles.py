@@ -55,7 +55,9 @@ GET           /api/v1/openapi.json/openapi.json                     public
 GET           /api/v1/openapi.json/{path}                           public
 GET           /api/v1/posts                                         viewer  read
 POST          /api/v1/posts                                         editor  post
+GET           /api/v1/posts/history.csv                             viewer  read
 GET           /api/v1/posts/{post_id}                               viewer  read
+GET           /api/v1/posts/{post_id}/attempts                      viewer  read
 POST          /api/v1/posts/{post_id}/cancel                        editor  post
 POST          /api/v1/posts/{post_id}/retry                         editor  post
 POST          /api/v1/posts/{post_id}/submit                        editor  post
@@ -123,6 +125,18 @@ GET,POST      /practice/api/v1/media                                own
 DELETE,GET    /practice/api/v1/media/{media_id}                     own
 POST          /practice/api/v1/media_publish                        own
 POST          /practice/faults                                      admin   -
+GET           /practice/google/o/oauth2/v2/auth                     viewer  -
+POST          /practice/google/revoke                               own
+POST          /practice/google/token                                own
+POST          /practice/google/upload/youtube/v3/captions           own
+POST          /practice/google/upload/youtube/v3/thumbnails/set     own
+POST,PUT      /practice/google/upload/youtube/v3/videos             own
+GET           /practice/google/youtube/v3/captions                  own
+GET           /practice/google/youtube/v3/channels                  own
+GET,POST      /practice/google/youtube/v3/commentThreads            own
+GET,POST      /practice/google/youtube/v3/playlistItems             own
+GET           /practice/google/youtube/v3/playlists                 own
+DELETE,GET,PUT /practice/google/youtube/v3/videos                   own
 GET           /practice/v/{post_id}                                 viewer  read
 POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read

@@ -12,42 +12,49 @@ from litestar.response import Redirect, Response, Template
 from appliance import access, posts
 from appliance.db import database
 from appliance.errors import NotFound
-from appliance.models import Post, Role
-from appliance.states import PostState
+from appliance.models import Role
 from tasks.publish import dispatch
 from web.auth import needs, principal
+from web.post_list import WantedPosts, load_menus, load_page
 from web.post_rows import load_posts
 
 LOOK = needs(Role.VIEWER)
 CHANGE = needs(Role.EDITOR)
-PAGE = 30
-
-FILTERS: dict[str, tuple[PostState, ...]] = {
-    "": tuple(PostState),
-    "scheduled": (PostState.SCHEDULED,),
-    "posting": (PostState.PENDING, PostState.PROCESSING),
-    "posted": (PostState.COMPLETED, PostState.PARTIAL),
-    "failed": (PostState.FAILED, PostState.PARTIAL),
-}
-
 Fields = URLEncodedBody[dict[str, Any]]
 
 
 @get("/posts", opt=LOOK, sync_to_thread=True, include_in_schema=False)
 def list_posts(
-    request: Request[Any, Any, State], show: FromQuery[str] = "", before: FromQuery[str] = ""
+    request: Request[Any, Any, State],
+    show: FromQuery[str] = "",
+    platform: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    author: FromQuery[str] = "",
+    q: FromQuery[str] = "",
+    since: FromQuery[str] = "",
+    until: FromQuery[str] = "",
+    before: FromQuery[str] = "",
 ) -> Template:
+    """The history: all posts, by what the address asks for."""
     user = principal(request).user
-    show = show if show in FILTERS else ""
+    wanted = WantedPosts.of(
+        show=show,
+        platform=platform,
+        account=account,
+        author=author,
+        q=q,
+        since=since,
+        until=until,
+        before=before,
+    )
     with database.connection_context():
-        query = access.visible_posts(user).where(Post.state.in_(FILTERS[show]))
-        if before:
-            query = query.where(Post.public_id < before)  # ids sort by the time of making
-        rows = list(query.order_by(Post.public_id.desc()).limit(PAGE + 1))
+        rows, more = load_page(user, wanted)
         context = {
-            "show": show,
-            "posts": load_posts(user, rows[:PAGE], zone=user.time_zone),
-            "more": rows[PAGE - 1].public_id if len(rows) > PAGE else "",
+            "wanted": wanted,
+            "show": wanted.show,
+            "menus": load_menus(user),
+            "posts": load_posts(user, rows, zone=user.time_zone),
+            "more": more,
         }
     return Template("posts/page.html", context=context)
 
@@ -67,7 +74,8 @@ def row(request: Request[Any, Any, State], post_id: FromPath[str]) -> Response[A
 def show_post(request: Request[Any, Any, State], post_id: FromPath[str]) -> Template:
     user = principal(request).user
     with database.connection_context():
-        (found,) = load_posts(user, [access.get_post(user, post_id)], zone=user.time_zone)
+        wanted = access.get_post(user, post_id)
+        (found,) = load_posts(user, [wanted], zone=user.time_zone, tries=True)
     return Template("posts/show.html", context={"post": found})
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -12,10 +13,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance import access, accounts, posts
 from appliance.access import Scope
+from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.errors import InvalidInput
 from appliance.models import Post, Role
-from appliance.states import AccountState, PostState
+from appliance.post_history import Filters, narrow
+from appliance.states import AccountState, PostState, TargetState
 from tasks.publish import dispatch
 from web import lateness, words
 from web.auth import needs, principal
@@ -26,6 +29,7 @@ from web.post_shapes import (
     AccountShape,
     PostList,
     PostShape,
+    changed_at,
     load_accounts,
     load_posts,
     retry_after_s,
@@ -36,6 +40,7 @@ READ = needs(Role.VIEWER, Scope.READ)
 WRITE = needs(Role.EDITOR, Scope.POST)
 
 AnyRequest = Request[Any, Any, State]
+_S = TypeVar("_S", bound=StrEnum)
 
 
 class NewPost(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -65,6 +70,7 @@ class PostTaken(msgspec.Struct, kw_only=True):
     post_id: str
     status: str
     status_url: str
+    message: str = "Post job created and processing in background"
     warning: str | None = None
     ready_from: str | None = None
     ready_by: str | None = None
@@ -118,21 +124,52 @@ def list_posts(
     request: AnyRequest,
     status: FromQuery[str | None] = None,
     video_id: FromQuery[str | None] = None,
+    platform: FromQuery[str | None] = None,
+    account: FromQuery[str | None] = None,
+    author: FromQuery[str | None] = None,
+    result: FromQuery[str | None] = None,
+    q: FromQuery[str | None] = None,
+    since: FromQuery[datetime | None] = None,
+    until: FromQuery[datetime | None] = None,
     cursor: FromQuery[str | None] = None,
     limit: FromQuery[int] = 50,
 ) -> PostList:
-    """Newest first."""
+    """Newest first. ``result``: a state that an account of the post is in (that of ``platform`` or
+    ``account``, if given). ``account``, ``author``: ids. ``q``: words of title, text or the video's
+    title. ``since`` and ``until``: when it went out or is to go out, ``until`` not included."""
     user = principal(request).user
     with database.connection_context():
-        query = access.visible_posts(user)
-        if status is not None:
-            if status not in list(PostState):
-                raise InvalidInput(f"There is no status “{status[:40]}” of posts.", field="status")
-            query = query.where(Post.state == status)
         if video_id is not None:
-            query = query.where(Post.video == access.get_video(user, video_id))
+            access.get_video(user, video_id)  # raises NotFound
+        wanted = Filters(
+            states=(_state(PostState, status, "status"),) if status is not None else (),
+            target_states=(_state(TargetState, result, "result"),) if result is not None else (),
+            platform=platform or "",
+            account=account or "",
+            author=author or "",
+            video=video_id or "",
+            words=(q or "")[:200],
+            since=_with_zone(since, "since"),
+            until=_with_zone(until, "until"),
+        )
+        query = narrow(access.visible_posts(user), wanted)
         rows, following = take_page(query, Post, cursor=cursor, limit=limit)
         return PostList(load_posts(rows, base_url=_base_url(request)), following)
+
+
+def _state(kind: type[_S], word: str, field: str) -> _S:
+    try:
+        return kind(word)
+    except ValueError as exc:
+        raise InvalidInput(f"There is no {field} “{word[:40]}” of posts.", field=field) from exc
+
+
+def _with_zone(when: datetime | None, field: str) -> datetime | None:
+    if when is not None and when.tzinfo is None:
+        raise InvalidInput(
+            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
+        )
+    return when
 
 
 @get(
@@ -143,7 +180,8 @@ def list_posts(
     sync_to_thread=True,
 )
 def show_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
-    """``Retry-After`` says when to ask again; without it nothing will change by itself."""
+    """``Retry-After`` says in how many seconds to ask again: ever more while nothing changes.
+    Without it nothing will change by itself."""
     with database.connection_context():
         return _answer(request, post_id)
 
@@ -262,6 +300,6 @@ def _base_url(request: AnyRequest) -> str:
 def _answer(request: AnyRequest, post_id: str, *, status_code: int = 200) -> Response[PostShape]:
     found = access.get_post(principal(request).user, post_id)
     shape = load_posts([found], base_url=_base_url(request))[0]
-    pause_s = retry_after_s(found)
+    pause_s = retry_after_s(found, changed_at(found), now())
     headers = {} if pause_s is None else {"Retry-After": str(pause_s)}
     return Response(shape, status_code=status_code, headers=headers)
