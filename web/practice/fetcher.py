@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, Queue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.robotparser import RobotFileParser
 
 import httpx
@@ -26,8 +26,10 @@ from tasks.publish.own_socket import own_socket_client
 from web.practice.mp4 import complaint, walk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from appliance.settings import Settings
-    from web.practice.store import Media, Store
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,40 @@ UNFETCHABLE, UNFIT = 2207052, 2207026
 RETRY_EVERY_S = 0.5
 # For this long a link that isn't reachable at all is tried again: our web process restarts.
 PATIENCE_S = 60.0
+
+
+class Wanted(Protocol):
+    """A video that was handed over by its link. ``status_code`` as of Instagram's containers."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def video_url(self) -> str: ...
+    @property
+    def status_code(self) -> str: ...
+
+
+class Keeper(Protocol):
+    """Where a stand-in keeps what was handed over, and what became of it."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    def file(self, media_id: str) -> Path:
+        """Where its video goes, below ``folder``."""
+        ...
+
+    def get(self, media_id: str) -> Wanted | None: ...
+
+    def unfetched(self) -> Sequence[Wanted]: ...
+
+    def settle(self, media_id: str, status_code: str, status: str, **columns: Any) -> bool:
+        """The fetch ended: "FINISHED", or "ERROR" with ``error_subcode``."""
+        ...
+
+    def take_fault(self, name: str) -> float | None:
+        """ "fail_fetch" or "reject_file"; None: it isn't told to."""
+        ...
 
 
 class Refusal(Exception):
@@ -62,7 +98,7 @@ class Tally:
 class Fetcher:
     """A thread of the web process that works off what was handed over; ends promptly."""
 
-    def __init__(self, settings: Settings, store: Store, address: str) -> None:
+    def __init__(self, settings: Settings, store: Keeper, address: str) -> None:
         self._settings = settings
         self._store = store
         self._address = address
@@ -117,7 +153,7 @@ class Fetcher:
             fetch_s=time.monotonic() - began_s,
         )  # fmt: skip
 
-    def _fetch(self, media: Media, tally: Tally) -> int:
+    def _fetch(self, media: Wanted, tally: Tally) -> int:
         """Fetch and check the file; its size. Raises Refusal or InterruptedError."""
         if self._store.take_fault("fail_fetch") is not None:
             raise Refusal("The video could not be fetched (told to fail).", UNFETCHABLE)

@@ -1,0 +1,53 @@
+"""Instagram's fetcher: the strict one, and for the cover as well."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tasks.publish.own_socket import own_socket_client
+from web.practice.fetcher import AGENT, UNFETCHABLE, Fetcher, Refusal
+from web.practice.meta.instagram_store import CONTAINER, Containers
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+    from web.practice.fetcher import Tally, Wanted
+
+# Source: …/instagram-graph-api/reference/ig-user/media, read 2026-11: "cover photo: JPEG, 8 MB".
+COVER_BYTES = 8_000_000
+
+
+class InstagramFetcher(Fetcher):
+    def __init__(self, settings: Settings, containers: Containers, address: str) -> None:
+        super().__init__(settings, containers, address)
+        self._containers = containers
+
+    def _fetch(self, media: Wanted, tally: Tally) -> int:
+        size = super()._fetch(media, tally)
+        found = self._containers.get(media.id)
+        if found is not None and found.cover_url:
+            self._fetch_cover(media.id, found.cover_url)
+        return size
+
+    def _fetch_cover(self, container_id: str, url: str) -> None:
+        base = self._settings.base_url
+        if not url.isascii() or not url.startswith(f"{base}/"):
+            raise Refusal("The stand-in only fetches from this box.", UNFETCHABLE)
+        with own_socket_client(
+            self._settings, self._address, headers={"User-Agent": AGENT}
+        ) as client:
+            try:
+                answer = client.get(url.removeprefix(base))
+            except httpx.TransportError as exc:
+                raise Refusal("The cover can't be reached.", UNFETCHABLE) from exc
+        kind = answer.headers.get("content-type", "")
+        if answer.status_code != 200 or kind != "image/jpeg":
+            raise Refusal("The cover's link leads to no JPEG.", UNFETCHABLE)
+        if len(answer.content) > COVER_BYTES:
+            raise Refusal("The cover is too large.", UNFETCHABLE)
+        said = hashlib.sha256(answer.content).hexdigest()
+        self._containers.ground.change(
+            CONTAINER, container_id, lambda container: {**container, "cover_sha256": said}
+        )

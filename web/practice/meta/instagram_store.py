@@ -1,0 +1,183 @@
+"""What the stand-in of Instagram keeps: containers, what became of them, and comments.
+
+A container that was published *is* the Reel: both live in one thing, so that one change makes it
+public, whoever dies when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from appliance.clock import now
+from web.practice.ground import new_number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from web.practice.ground import Ground
+
+CONTAINER, COMMENT = "ig_container", "ig_comment"
+# Source: …/instagram-graph-api/reference/ig-user/media, read 2026-11.
+CONTAINER_LIFETIME = timedelta(hours=24)
+MOST_CONTAINERS, MOST_POSTS = 400, 50
+WINDOW = timedelta(hours=24)
+FETCH = "ig.fetch"
+
+
+@dataclass(frozen=True)
+class Fetchable:
+    """A container as the fetcher wants it."""
+
+    id: str
+    video_url: str
+    status_code: str
+    cover_url: str
+
+
+class Containers:
+    """Any thread, any process. Also the fetcher's keeper (web/practice/fetcher.py)."""
+
+    def __init__(self, ground: Ground, folder: Path) -> None:
+        self.ground = ground
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def create(self, account: str, form: dict[str, str], *, slow_s: float) -> dict[str, Any]:
+        began = now()
+        container: dict[str, Any] = {
+            "id": new_number(),
+            "account": account,
+            "video_url": form.get("video_url", ""),
+            "cover_url": form.get("cover_url", ""),
+            "thumb_offset": form.get("thumb_offset", ""),
+            "caption": form.get("caption", ""),
+            "share_to_feed": form.get("share_to_feed", "true"),
+            "collaborators": form.get("collaborators", ""),
+            "status_code": "IN_PROGRESS",
+            "status": "In progress",
+            "created_at": _text(began),
+            "ready_after": _text(began + timedelta(seconds=slow_s)),
+            "received": 0,
+            "length": 0,
+            "turn": 0,  # of the requests that bring bytes, the latest
+            "sha256": "",
+            "media": "",
+            "published_at": "",
+        }
+        self.ground.put(CONTAINER, container["id"], container)
+        return container
+
+    def find(self, id: str) -> dict[str, Any] | None:
+        """A container as it is by now."""
+        found = self.ground.get(CONTAINER, id)
+        return None if found is None else as_of(found, now())
+
+    def find_media(self, id: str) -> dict[str, Any] | None:
+        """What was published, by the id of the post."""
+        return next((c for c in self.published() if c["media"] == id), None)
+
+    def all(self) -> list[dict[str, Any]]:
+        at = now()
+        return [as_of(container, at) for container in self.ground.all(CONTAINER)]
+
+    def published(self) -> list[dict[str, Any]]:
+        """The latest first."""
+        found = [container for container in self.ground.all(CONTAINER) if container["media"]]
+        return sorted(found, key=lambda container: container["published_at"], reverse=True)
+
+    def publish(self, id: str) -> dict[str, Any] | None:
+        """Make a finished container public; None when it isn't finished (any more). Of two calls
+        for one container, one publishes."""
+
+        def go(container: dict[str, Any]) -> dict[str, Any] | None:
+            if as_of(container, now())["status_code"] != "FINISHED":
+                return None
+            return {
+                **container,
+                "status_code": "PUBLISHED",
+                "status": "Published",
+                "media": new_number(),
+                "published_at": _text(now()),
+            }
+
+        return self.ground.change(CONTAINER, id, go)
+
+    def use_of(self, account: str) -> tuple[int, int]:
+        """Posts and containers of the account within the last 24 hours."""
+        since = _text(now() - WINDOW)
+        mine = [c for c in self.ground.all(CONTAINER) if c["account"] == account]
+        posts = sum(c["published_at"] > since for c in mine)
+        return posts, sum(c["created_at"] > since for c in mine)
+
+    def remove(self, id: str) -> bool:
+        """For the pages of the stand-in; Instagram itself has no such call."""
+        self.file(id).unlink(missing_ok=True)
+        return self.ground.remove(CONTAINER, id)
+
+    def tidy(self) -> None:
+        """Remove files that nothing names, and those of containers that came to nothing."""
+        live = ("IN_PROGRESS", "FINISHED", "PUBLISHED")
+        kept = {c["id"] for c in self.all() if c["status_code"] in live}
+        for path in self.folder.iterdir():
+            if path.name.partition(".")[0] not in kept:
+                path.unlink(missing_ok=True)
+
+    # As the fetcher wants it
+
+    def file(self, media_id: str) -> Path:
+        if not media_id.isdecimal():
+            raise ValueError("no id of Instagram")
+        return self.folder / f"{media_id}.mp4"
+
+    def get(self, media_id: str) -> Fetchable | None:
+        found = self.find(media_id)
+        if found is None or not found["video_url"]:
+            return None
+        # Slow ones are fetched at once, and ready later.
+        kept = self.ground.get(CONTAINER, media_id) or found
+        return Fetchable(found["id"], found["video_url"], kept["status_code"], found["cover_url"])
+
+    def unfetched(self) -> list[Fetchable]:
+        found = [self.get(c["id"]) for c in self.all() if c["status_code"] == "IN_PROGRESS"]
+        return [one for one in found if one is not None and one.status_code == "IN_PROGRESS"]
+
+    def settle(self, media_id: str, status_code: str, status: str, **columns: Any) -> bool:
+        subcode = columns.pop("error_subcode", None)
+        if subcode is not None:
+            # All that Instagram tells of it; the pages of the stand-in say more.
+            columns["why"] = status
+            status = f"Error: Media upload has failed with error code {subcode}"
+
+        def end(container: dict[str, Any]) -> dict[str, Any] | None:
+            if container["status_code"] != "IN_PROGRESS":
+                return None
+            return {**container, **columns, "status_code": status_code, "status": status}
+
+        return self.ground.change(CONTAINER, media_id, end) is not None
+
+    def take_fault(self, name: str) -> float | None:
+        kind = {"fail_fetch": "break_before", "reject_file": "reject"}[name]
+        return None if self.ground.take_fault(FETCH, kind) is None else 1.0
+
+
+def as_of(container: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """What time makes of a container: slow ones still work, old ones have expired. Pure."""
+    code = container["status_code"]
+    if code in ("PUBLISHED", "ERROR"):
+        return container
+    if container["created_at"] < _text(at - CONTAINER_LIFETIME):
+        return {**container, "status_code": "EXPIRED", "status": "Expired: was not published"}
+    if code == "FINISHED" and container["ready_after"] > _text(at):
+        return {**container, "status_code": "IN_PROGRESS", "status": "In progress"}
+    return container
+
+
+def _text(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def graph_time(text: str) -> str:
+    """As the Graph API writes times: 2026-11-21T18:00:00+0000."""
+    return f"{text[:19]}+0000"
