@@ -14,7 +14,7 @@ from peewee import SQL, NodeList, fn
 
 from appliance import events
 from appliance.clock import now
-from appliance.db import transaction
+from appliance.db import database, transaction
 from appliance.errors import InvalidInput
 from appliance.models import Rendition, Setting, Video
 from appliance.states import RenditionState, VideoState
@@ -138,11 +138,6 @@ def stale_condition(only: str | None = None) -> Any:
     ``only``: of this profile. As two ranges, which the index on (profile, recipe) answers however
     many rows there are.
     """
-    return reduce(or_, stale_conditions(only))
-
-
-def stale_conditions(only: str | None = None) -> list[Any]:
-    """The same as conditions one by one, each for one range of that index."""
     # With a plus, which keeps SQLite from going by the state: nearly all are ready.
     ready = NodeList((SQL("+"), Rendition.state)) == RenditionState.READY.value
     found = []
@@ -151,7 +146,26 @@ def stale_conditions(only: str | None = None) -> list[Any]:
             mine = Rendition.profile == name
             found.append(mine & (Rendition.recipe < profile.recipe) & ready)
             found.append(mine & (Rendition.recipe > profile.recipe) & ready)
-    return found
+    return reduce(or_, found)
+
+
+def some_stale(most: int) -> set[int]:
+    """The row ids of videos with a version made by other settings than today's: of each range of
+    the index at most so many. For each visit of the library, so it is one statement as text.
+    """
+    ranges, values = [], []
+    for name, profile in profiles.all_current().items():
+        for sign in ("<", ">"):
+            ranges.append(_STALE_RANGE.format(sign=sign))
+            values += [name, profile.recipe, most]
+    rows = database.execute_sql(" UNION ALL ".join(ranges), values)
+    return {int(video_id) for (video_id,) in rows}
+
+
+_STALE_RANGE = (
+    'SELECT * FROM (SELECT "video_id" FROM "rendition" WHERE "profile" = ?'
+    ' AND "recipe" {sign} ? AND +"state" = \'ready\' LIMIT ?)'
+)
 
 
 def can_be_made_anew() -> Any:

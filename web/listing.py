@@ -136,12 +136,11 @@ def _count_stale(user: User, wanted: Wanted) -> int:
 
     After an upgrade that may be all of them: each range of an index is read no further than that.
     """
-    some: set[int] = set()
-    for condition in profile_choices.stale_conditions():
-        rows: Any = Rendition.select(Rendition.video).where(condition).limit(FOUND + 1).tuples()
-        some.update(video_id for (video_id,) in rows)
+    some = profile_choices.some_stale(FOUND + 1)
+    if not some:
+        return 0
     seen = access.visible_videos(user).where(Video.id.in_(sorted(some)[: 4 * FOUND]))
-    return int(_narrowed(seen, wanted).limit(FOUND + 1).count()) if some else 0
+    return int(_narrowed(seen, wanted).limit(FOUND + 1).count())
 
 
 def stale_videos() -> ModelSelect[Rendition]:
