@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 HEADER_BYTES = 16
 # Real files have a handful at the top; a hostile one may have millions of empty ones.
@@ -58,3 +59,17 @@ def complaint(boxes: list[Box]) -> str | None:
     if order.index("moov") > order.index("mdat"):
         return "its index (moov) isn't at the front"
     return None
+
+
+def complaint_of(place: Path) -> str | None:
+    """The same about a file."""
+    with place.open("rb") as file:
+
+        def read(offset: int, length: int) -> bytes:
+            file.seek(offset)
+            return file.read(length)
+
+        try:
+            return complaint(walk(read, place.stat().st_size))
+        except ValueError as exc:
+            return str(exc)

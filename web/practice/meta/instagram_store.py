@@ -14,11 +14,12 @@ from appliance.clock import now
 from web.practice.ground import new_number
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from web.practice.ground import Ground
 
-CONTAINER, COMMENT = "ig_container", "ig_comment"
+CONTAINER, MEDIA, COMMENT = "ig_container", "ig_media", "ig_comment"
 # Source: …/instagram-graph-api/reference/ig-user/media, read 2026-11.
 CONTAINER_LIFETIME = timedelta(hours=24)
 MOST_CONTAINERS, MOST_POSTS = 400, 50
@@ -42,9 +43,8 @@ class Containers:
     def __init__(self, ground: Ground, folder: Path) -> None:
         self.ground = ground
         self.folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def create(self, account: str, form: dict[str, str], *, slow_s: float) -> dict[str, Any]:
+    def create(self, account: str, form: Mapping[str, str], *, slow_s: float) -> dict[str, Any]:
         began = now()
         container: dict[str, Any] = {
             "id": new_number(),
@@ -74,10 +74,6 @@ class Containers:
         found = self.ground.get(CONTAINER, id)
         return None if found is None else as_of(found, now())
 
-    def find_media(self, id: str) -> dict[str, Any] | None:
-        """What was published, by the id of the post."""
-        return next((c for c in self.published() if c["media"] == id), None)
-
     def all(self) -> list[dict[str, Any]]:
         at = now()
         return [as_of(container, at) for container in self.ground.all(CONTAINER)]
@@ -98,11 +94,17 @@ class Containers:
                 **container,
                 "status_code": "PUBLISHED",
                 "status": "Published",
-                "media": new_number(),
+                "media": media,
                 "published_at": _text(now()),
             }
 
-        return self.ground.change(CONTAINER, id, go)
+        # The way from the Reel to its container; leads nowhere when it isn't published after all.
+        media = new_number()
+        self.ground.put(MEDIA, media, {"id": media, "container": id})
+        published = self.ground.change(CONTAINER, id, go)
+        if published is None:
+            self.ground.remove(MEDIA, media)
+        return published
 
     def use_of(self, account: str) -> tuple[int, int]:
         """Posts and containers of the account within the last 24 hours."""
@@ -113,16 +115,11 @@ class Containers:
 
     def remove(self, id: str) -> bool:
         """For the pages of the stand-in; Instagram itself has no such call."""
+        found = self.ground.get(CONTAINER, id)
         self.file(id).unlink(missing_ok=True)
+        if found is not None and found["media"]:
+            self.ground.remove(MEDIA, found["media"])
         return self.ground.remove(CONTAINER, id)
-
-    def tidy(self) -> None:
-        """Remove files that nothing names, and those of containers that came to nothing."""
-        live = ("IN_PROGRESS", "FINISHED", "PUBLISHED")
-        kept = {c["id"] for c in self.all() if c["status_code"] in live}
-        for path in self.folder.iterdir():
-            if path.name.partition(".")[0] not in kept:
-                path.unlink(missing_ok=True)
 
     # As the fetcher wants it
 
@@ -181,3 +178,7 @@ def _text(when: datetime) -> str:
 def graph_time(text: str) -> str:
     """As the Graph API writes times: 2026-11-21T18:00:00+0000."""
     return f"{text[:19]}+0000"
+
+
+def as_of_now(container: dict[str, Any]) -> dict[str, Any]:
+    return as_of(container, now())

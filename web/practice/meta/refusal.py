@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from litestar import Response
 from litestar.response import Stream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from web.practice.ground import Fault
 
 # Of a call: nothing was done, or it was done and the answer is lost.
@@ -20,23 +23,33 @@ class Refusal(Exception):
     """``code`` and ``subcode`` as in the tables of errors."""
 
     def __init__(
-        self, code: int, subcode: int | None = None, message: str = "", *, status: int = 400
+        self,
+        code: int,
+        subcode: int | None = None,
+        message: str = "",
+        *,
+        status: int = 400,
+        error_data: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code, self.subcode, self.status = code, subcode, status
         self.message = message or "(told to refuse)"
+        self.error_data = error_data
 
 
 def refuse(refusal: Refusal) -> Response[Any]:
-    """The shape of all errors of the Graph API; the ``type`` says nothing."""
+    """The shape of all errors of the Graph API: "OAuthException" whatever it is about."""
     error: dict[str, Any] = {
         "message": refusal.message,
         "type": "OAuthException",
         "code": refusal.code,
-        "fbtrace_id": "practice",
+        "is_transient": refusal.code in (1, 2),
+        "fbtrace_id": "Apractice",
     }
     if refusal.subcode is not None:
         error["error_subcode"] = refusal.subcode
+    if refusal.error_data is not None:
+        error["error_data"] = dict(refusal.error_data)
     return Response({"error": error}, status_code=refusal.status)
 
 
@@ -47,20 +60,35 @@ def misbehave(fault: Fault) -> Response[Any]:
     """
     match fault.kind:
         case "throttle":
-            # As Meta does: 400, and the pause in minutes in a header of its own.
-            answer = refuse(Refusal(80002, None, "There have been too many calls."))
-            minutes = max(1, round(float(fault.value or 60) / 60))
-            entry = {"type": "instagram", "estimated_time_to_regain_access": minutes}
-            answer.headers["X-Business-Use-Case-Usage"] = json.dumps({"0": [entry]})
-            return answer
+            return _throttle(as_number(fault.value, 60.0))
         case "refuse":
-            code, _, subcode = fault.value.partition("/")
-            return refuse(Refusal(int(code or 100), int(subcode) if subcode else None))
+            code, _, subcode = (fault.value or "368").partition("/")
+            number = int(code) if code.lstrip("-").isdecimal() else 368
+            return refuse(Refusal(number, int(subcode) if subcode.isdecimal() else None))
         case "expire":
-            return refuse(Refusal(190, 463, "The session has expired.", status=401))
-        case "break_before" | "break_after":
-            return refuse(Refusal(2, None, "An unexpected error has occurred.", status=500))
+            message = "Error validating access token: Session has expired"
+            return refuse(Refusal(190, 463, message, status=401))
+        case "break_before" | "break_after" | "blind":
+            message = "An unexpected error has occurred. Please retry your request later."
+            return refuse(Refusal(2, None, message, status=500))
     return cut_off()
+
+
+def _throttle(seconds: float) -> Response[Any]:
+    """As for a Page that is called too often. Meta names whole minutes; shorter pauses are only
+    in the header that all the web knows."""
+    answer = refuse(Refusal(32, None, "(#32) Page request limit reached"))
+    usage = {
+        "type": "pages",
+        "call_count": 100,
+        "total_cputime": 20,
+        "total_time": 20,
+        "estimated_time_to_regain_access": math.ceil(seconds / 60) if seconds >= 60 else 0,
+    }
+    answer.headers["X-Business-Use-Case-Usage"] = json.dumps({"200000000000001": [usage]})
+    if seconds < 60:
+        answer.headers["Retry-After"] = str(max(0, round(seconds)))
+    return answer
 
 
 def cut_off() -> Response[Any]:
@@ -71,3 +99,11 @@ def cut_off() -> Response[Any]:
         headers={"content-length": "64"},
         media_type="application/json",
     )
+
+
+def as_number(text: str, default: float) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return default
+    return min(max(number, 0.0), 86_400.0) if math.isfinite(number) else default
