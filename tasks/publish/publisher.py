@@ -187,10 +187,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Done:
-    """It is public. ``url`` None: the platform has no page for it."""
+    """It is public. ``url`` None: the platform has no page for it.
+
+    ``note``: sentences about what didn't come along (a cover, a playlist), for the person.
+    """
 
     remote_id: str
     url: str | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)

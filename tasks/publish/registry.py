@@ -9,6 +9,7 @@ from tasks.publish.publishers.facebook.publisher import FacebookPublisher
 from tasks.publish.publishers.folder import FolderPublisher
 from tasks.publish.publishers.instagram.publisher import InstagramPublisher
 from tasks.publish.publishers.practice import PracticePublisher
+from tasks.publish.publishers.youtube.publisher import YouTubePublisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PUBLISHERS: dict[str, Callable[[Settings], Publisher]] = {
     "practice": PracticePublisher,
     "folder": FolderPublisher,
+    "youtube": YouTubePublisher,
     "facebook": FacebookPublisher,
     "instagram": InstagramPublisher,
 }
