@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from web.practice.google.app import google_router
 from web.practice.google.google import Google
+from web.practice.meta.app import make_meta, meta_router
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,4 +47,7 @@ class Kind:
     make: Callable[[Settings, str], StandIn]
 
 
-STAND_INS: tuple[Kind, ...] = (Kind("google", "YouTube", google_router, Google),)
+STAND_INS: tuple[Kind, ...] = (
+    Kind("google", "YouTube", google_router, Google),
+    Kind("meta", "Facebook and Instagram", meta_router, make_meta),
+)
