@@ -13,7 +13,7 @@ from litestar.response import Redirect
 
 from appliance.models import Role
 from web.auth import needs
-from web.practice.meta import oauth, rupload, videos
+from web.practice.meta import instagram, instagram_bytes, oauth, rupload, videos
 from web.practice.meta.meta import MAX_FORM_BYTES, OPT, VERSION, Call, Edges, Meta, meta_of
 from web.practice.meta.people import look_up
 from web.practice.meta.refusal import Refusal, refuse
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from web.practice.meta.meta import AnyRequest
 
-EDGES: Edges = {**oauth.EDGES, **videos.EDGES}
+EDGES: Edges = {**oauth.EDGES, **videos.EDGES, **instagram.EDGES}
 SEE = needs(Role.VIEWER)
 _METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.DELETE]
 
 
 def make_meta(settings: Settings, listen: str) -> Meta:
-    return Meta(settings, listen)
+    meta = Meta(settings, listen)
+    instagram.join(meta)
+    return meta
 
 
 def meta_router() -> Router:
@@ -40,6 +42,7 @@ def meta_router() -> Router:
             oauth.give_token,
             oauth.debug_token,
             rupload.take_bytes,
+            instagram_bytes.take_bytes,
             show_reel,
             show_video,
             node,

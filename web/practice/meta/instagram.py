@@ -25,12 +25,11 @@ from web.practice.meta.instagram_store import (
 )
 from web.practice.meta.meta import Edge, Edges, missing, pick
 from web.practice.meta.refusal import Refusal
-from web.practice.mp4 import complaint_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from web.practice.meta.meta import Call, Meta
+    from web.practice.meta.meta import Call, Do, Meta
 
 # Names of calls (for faults and notes) → in words.
 ENDPOINTS = {
@@ -46,11 +45,6 @@ ENDPOINTS = {
     "ig.comment": "Instagram: take a comment",
     "ig.insights": "Instagram: count views",
 }
-__all__ = ["EDGES", "ENDPOINTS", "FILE_KINDS", "NODE_KINDS", "Instagram", "complaint_of"]
-
-NODE_KINDS = (CONTAINER, MEDIA)
-FILE_KINDS = (CONTAINER,)
-
 MAX_CAPTION, MAX_HASHTAGS, MAX_MENTIONS, MAX_COLLABORATORS = 2200, 30, 20, 3
 
 
@@ -68,9 +62,13 @@ class Instagram:
         self.fetcher.stop()
 
 
-def _instagram(meta: Meta) -> Instagram:
-    instagram: Instagram = meta.instagram
-    return instagram
+def join(meta: Meta) -> None:
+    """Make Instagram a part of ``meta``."""
+    meta.instagram = Instagram(meta)
+    meta.parts.append(meta.instagram)
+    meta.endpoints |= ENDPOINTS
+    meta.node_kinds += [CONTAINER, MEDIA]
+    meta.file_kinds += [CONTAINER]
 
 
 # Of an account
@@ -79,14 +77,14 @@ def _instagram(meta: Meta) -> Instagram:
 def _create(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
     _check_account(meta, call, account["id"])
     _check_form(call.params)
-    containers = _instagram(meta).containers
+    containers = meta.instagram.containers
     if containers.use_of(account["id"])[1] >= MOST_CONTAINERS:
         raise Refusal(9, 2207042, "Too many containers were made.")
     slow = meta.ground.take_fault(FETCH, "slow")
     seconds = float(slow.value or 5) if slow is not None else 0.0
     container = containers.create(account["id"], call.params, slow_s=seconds)
     if container["video_url"]:
-        _instagram(meta).fetcher.fetch_soon(container["id"])
+        meta.instagram.fetcher.fetch_soon(container["id"])
         return {"id": container["id"]}
     version = meta.settings.graph_version
     uri = f"{meta.base}/ig-api-upload/{version}/{container['id']}"
@@ -95,7 +93,7 @@ def _create(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
 
 def _publish(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
     _check_account(meta, call, account["id"])
-    containers = _instagram(meta).containers
+    containers = meta.instagram.containers
     found = containers.find(call.need("creation_id"))
     gone = ("EXPIRED", "ERROR", "PUBLISHED")
     # UNVERIFIED what Instagram says of one that is published already.
@@ -113,14 +111,14 @@ def _list(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
     _check_account(meta, call, account["id"])
     limit = call.params.get("limit", "25")
     most = min(int(limit), 100) if limit.isdecimal() else 25
-    found = [c for c in _instagram(meta).containers.published() if c["account"] == account["id"]]
+    found = [c for c in meta.instagram.containers.published() if c["account"] == account["id"]]
     fields = call.params.get("fields", "")
     return {"data": [pick(_reel(meta, container), fields) for container in found[:most]]}
 
 
 def _limit(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
     _check_account(meta, call, account["id"])
-    used = _instagram(meta).containers.use_of(account["id"])[0]
+    used = meta.instagram.containers.use_of(account["id"])[0]
     config = {"quota_total": MOST_POSTS, "quota_duration": 86400}
     shape = {"quota_usage": used, "config": config}
     return {"data": [pick(shape, call.params.get("fields", "quota_usage"), always=())]}
@@ -179,16 +177,21 @@ def _comment(meta: Meta, call: Call, media: dict[str, Any]) -> dict[str, Any]:
     return {"id": comment["id"]}
 
 
+def _edge(name: str, do: Do) -> Edge:
+    """Whose token it may be is looked at here (`_check_account`): that of the linked Page."""
+    return Edge(name, do, page=False)
+
+
 EDGES: Edges = {
-    ("POST", "ig_user", "media"): Edge("ig.create", _create),
-    ("GET", "ig_user", "media"): Edge("ig.list", _list),
-    ("POST", "ig_user", "media_publish"): Edge("ig.publish", _publish),
-    ("GET", "ig_user", "content_publishing_limit"): Edge("ig.limit", _limit),
-    ("GET", CONTAINER, ""): Edge("ig.container", _look_at_container),
-    ("GET", MEDIA, ""): Edge("ig.media", _look_at_media),
-    ("GET", MEDIA, "insights"): Edge("ig.insights", _insights),
-    ("GET", MEDIA, "comments"): Edge("ig.comments", _comments),
-    ("POST", MEDIA, "comments"): Edge("ig.comment", _comment),
+    ("POST", "ig_user", "media"): _edge("ig.create", _create),
+    ("GET", "ig_user", "media"): _edge("ig.list", _list),
+    ("POST", "ig_user", "media_publish"): _edge("ig.publish", _publish),
+    ("GET", "ig_user", "content_publishing_limit"): _edge("ig.limit", _limit),
+    ("GET", CONTAINER, ""): _edge("ig.container", _look_at_container),
+    ("GET", MEDIA, ""): _edge("ig.media", _look_at_media),
+    ("GET", MEDIA, "insights"): _edge("ig.insights", _insights),
+    ("GET", MEDIA, "comments"): _edge("ig.comments", _comments),
+    ("POST", MEDIA, "comments"): _edge("ig.comment", _comment),
 }
 
 
@@ -202,7 +205,7 @@ def _check_account(meta: Meta, call: Call, account: str) -> None:
 
 
 def _container_of(meta: Meta, call: Call, media: dict[str, Any]) -> dict[str, Any]:
-    container = _instagram(meta).containers.find(media["container"])
+    container: dict[str, Any] | None = meta.instagram.containers.find(media["container"])
     if container is None or container["media"] != media["id"]:
         raise missing(media["id"])
     _check_account(meta, call, container["account"])
