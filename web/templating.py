@@ -13,11 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
+from jinja2.environment import TemplateModule
 from jinja2.runtime import Context
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template.config import TemplateConfig
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from appliance import __version__, night
 from appliance.clock import now
@@ -42,8 +43,20 @@ def template_config(settings: Settings) -> TemplateConfig[JinjaTemplateEngine]:
     return TemplateConfig(instance=engine)
 
 
+class _Template(Template):
+    """Finds its macros at once: no template here has globals of its own, and looking whether one
+    has, for each import of each card, takes a tenth of the time of a page."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        return super()._get_default_module()
+
+
+class _Environment(Environment):
+    template_class = _Template
+
+
 def make_environment(settings: Settings) -> Environment:
-    environment = Environment(
+    environment = _Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -136,6 +149,7 @@ def _time_tag(context: Context, when: datetime | None) -> Markup:
     """``<time>``: relative to read, whole on hover, exact for machines; "" for None."""
     if when is None:
         return Markup("")
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        words.machine_time(when), words.full_time(when, _zone(context)), words.ago(when, now())
-    )
+    exact, whole = escape(words.machine_time(when)), escape(words.full_time(when, _zone(context)))
+    ago = escape(words.ago(when, now()))
+    # Put together as text: Markup's own format takes a millisecond for the cards of a page.
+    return Markup(f'<time datetime="{exact}" title="{whole}">{ago}</time>')
