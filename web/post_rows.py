@@ -18,6 +18,7 @@ from tasks.publish.registry import capabilities_of
 from web import lateness, posting_words, words
 from web.posting_words import Part, Told, platform_name
 from web.rows import poster_url
+from web.target_links import link_of
 from web.words import Badge, _
 
 if TYPE_CHECKING:
@@ -270,7 +271,7 @@ def _target_row(
         badge=_badge(target),
         state=target.state,
         stage=target.stage,
-        url=_safe_link(target.url) if target.deleted_at is None else "",
+        url=link_of(target),
         error=target.error or "",
         detail=target.error_detail or "",
         published_at=target.published_at,
@@ -335,8 +336,3 @@ def _path(post: Post, target: PostTarget) -> str:
         return _("The version was ready: sent at once (fast path).")
     waited = words.spoken_duration(took.waited_s)
     return _("Waited {time} for the version to be made (fallback).", time=waited)
-
-
-def _safe_link(url: str | None) -> str:
-    """A platform's answer becomes a link only if it leads to a page, not to a script."""
-    return url if url and url.startswith(("https://", "http://", "/")) else ""

@@ -14,6 +14,7 @@ from appliance.states import TARGET_ENDED, PostState, TargetState
 from tasks.publish import taken
 from web import lateness, posting_words
 from web.posting_words import Part
+from web.target_links import link_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AccountShape:
+    """``state``: connected, reconnect (somebody has to sign in again) or disabled. ``expires_at``:
+    when the sign-in ends at the latest; null: no end is known."""
+
     id: str
     platform: str
     name: str
     state: str
     error: str | None
+    practice: bool
+    """On this box's own stand-in of the platform: nothing leaves the box."""
+    stage_ahead: bool
+    link: str | None
+    warning: str | None
+    expires_at: datetime | None
+    checked_at: datetime | None
+    paused_until: datetime | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,23 @@ class PostList:
 
 
 def load_accounts(accounts: Sequence[Account]) -> list[AccountShape]:
-    return [AccountShape(a.public_id, a.platform, a.name, a.state, a.error) for a in accounts]
+    return [
+        AccountShape(
+            id=row.public_id,
+            platform=row.platform,
+            name=row.name,
+            state=row.state,
+            error=row.error,
+            practice=row.practice,
+            stage_ahead=row.stage_ahead,
+            link=row.facts.get("link") or None,
+            warning=row.facts.get("warning"),
+            expires_at=row.expires_at,
+            checked_at=row.checked_at,
+            paused_until=row.paused_until,
+        )
+        for row in accounts
+    ]
 
 
 def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
@@ -126,7 +154,7 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
             platforms=sorted({t.account.platform for t in targets[post.id].values()}),
             title=post.title,
             description=post.description,
-            results=[_result(post, t, tries[t.id]) for t in targets[post.id].values()],
+            results=[_result(post, t, tries[t.id], base_url) for t in targets[post.id].values()],
             error=post.error,
             publish_at=post.publish_at,
             time_zone=post.time_zone,
@@ -176,7 +204,7 @@ def _count_tries(targets: Sequence[PostTarget]) -> defaultdict[int, int]:
     return tries
 
 
-def _result(post: Post, target: PostTarget, attempts: int) -> ResultShape:
+def _result(post: Post, target: PostTarget, attempts: int, base_url: str) -> ResultShape:
     took = taken.of(post, target)
     ended = target.state in TARGET_ENDED and target.state is not TargetState.NEEDS_PERSON
     return ResultShape(
@@ -187,7 +215,7 @@ def _result(post: Post, target: PostTarget, attempts: int) -> ResultShape:
         state=target.state,
         stage=target.stage,
         success=target.state is TargetState.PUBLISHED if ended else None,
-        url=target.url,
+        url=link_of(target, base_url=base_url) or None,
         remote_id=target.remote_id,
         error=target.error,
         error_code=target.error_code,

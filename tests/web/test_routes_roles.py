@@ -137,6 +137,11 @@ GET,POST      /practice/google/youtube/v3/commentThreads            own
 GET,POST      /practice/google/youtube/v3/playlistItems             own
 GET           /practice/google/youtube/v3/playlists                 own
 DELETE,GET,PUT /practice/google/youtube/v3/videos                   own
+GET           /practice/of/{platform}                               viewer  read
+POST          /practice/of/{platform}/faults                        admin   -
+GET           /practice/of/{platform}/{remote_id}                   viewer  read
+POST          /practice/of/{platform}/{remote_id}/remove            editor  -
+GET,HEAD      /practice/of/{platform}/{remote_id}/video.mp4         viewer  read
 GET           /practice/v/{post_id}                                 viewer  read
 POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 from litestar import Router
 
-from web.practice import api, pages
+from web.practice import api, pages, stand_in_pages
 from web.practice.platform import Practice
 from web.practice.stand_ins import STAND_INS
 
@@ -43,6 +43,11 @@ def practice_app(settings: Settings) -> Router:
             pages.send_file,
             pages.change_faults,
             pages.remove,
+            stand_in_pages.show,
+            stand_in_pages.watch,
+            stand_in_pages.send_copy,
+            stand_in_pages.remove_copy,
+            stand_in_pages.change_faults,
             *(kind.routes() for kind in STAND_INS),
         ],
     )

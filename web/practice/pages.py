@@ -24,6 +24,7 @@ from appliance.errors import NotFound
 from appliance.models import Account, Post, PostTarget, Role
 from web.auth import needs, principal
 from web.practice.faults import FAULTS, Kind
+from web.practice.presets import tabs
 from web.sendfile import SendFile, content_disposition
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def overview(request: AnyRequest) -> Template:
         if admin or media.post_id in visible
     ]
     context = {
+        "tabs": tabs(request.app.state),
         "received": shown[:MAX_SHOWN],
         "more": max(0, len(shown) - MAX_SHOWN),
         "kinds": FAULTS if admin else {},
