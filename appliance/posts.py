@@ -8,14 +8,14 @@ what makes jobs, is in tasks/publish.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 from appliance import access, events, users
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden, InvalidInput, NotFound
-from appliance.models import Account, Attempt, Job, Post, PostTarget, User, Video
+from appliance.models import Account, Attempt, Job, Post, PostTarget, PublicLink, User, Video
+from appliance.post_input import check_time, clean_description, clean_title, for_each_account
 from appliance.states import (
     POST_ENDED,
     AccountState,
@@ -26,17 +26,14 @@ from appliance.states import (
     move,
     post_state,
 )
-from appliance.text import clean_line, clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-MAX_TITLE_CHARS = 500
-MAX_DESCRIPTION_BYTES = 20_000
-# A clock that is a little behind ours still means "now".
-CLOCK_SKEW = timedelta(minutes=1)
-OVERRIDES = {"title", "description", "options"}
+
+# By then the platform has finished with the file, or never needs it again.
+NEEDS_NO_LINK = frozenset({TargetState.PUBLISHED, TargetState.FAILED, TargetState.CANCELLED})
 
 
 def create(
@@ -69,13 +66,13 @@ def create(
         post = Post.create(
             video=video,
             author=author,
-            title=_title(title, field="title") or video.title,
-            description=_description(description, field="description") or video.description,
-            publish_at=_publish_at(publish_at),
+            title=clean_title(title, field="title") or video.title,
+            description=clean_description(description, field="description") or video.description,
+            publish_at=check_time(publish_at),
             time_zone=users.check_time_zone(time_zone),
             state=PostState.DRAFT if draft else PostState.PENDING,
         )
-        for account, changes in _overrides(chosen, overrides or {}):
+        for account, changes in for_each_account(chosen, overrides or {}):
             PostTarget.create(post=post, account=account, overrides=changes)
         _tell(post, "post.created", actor_id=author.id if author else None)
         refresh_state(post)
@@ -122,83 +119,6 @@ def _check_account(account: Account) -> None:
         raise InvalidInput(
             f"“{account.name}” is switched off.", field="accounts", code="account_disabled"
         )
-
-
-def _title(text: str | None, *, field: str) -> str:
-    line = clean_line(text or "", max_bytes=4 * MAX_TITLE_CHARS + 4)
-    if len(line) > MAX_TITLE_CHARS:
-        raise InvalidInput(
-            f"The title is longer than {MAX_TITLE_CHARS} characters; shorten it.", field=field
-        )
-    return line
-
-
-def _description(text: str | None, *, field: str) -> str:
-    cleaned = clean_text(text or "", max_bytes=MAX_DESCRIPTION_BYTES + 4)
-    if len(cleaned.encode()) > MAX_DESCRIPTION_BYTES:
-        raise InvalidInput(
-            f"The description is longer than {MAX_DESCRIPTION_BYTES} bytes; shorten it.",
-            field=field,
-        )
-    return cleaned
-
-
-def _publish_at(when: datetime | None) -> datetime | None:
-    if when is None:
-        return None
-    if when.tzinfo is None or when.utcoffset() is None:
-        raise InvalidInput(
-            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field="publish_at"
-        )
-    try:
-        when = when.astimezone(UTC)
-    except OverflowError as exc:
-        raise InvalidInput("No calendar goes that far.", field="publish_at") from exc
-    if when < now() - CLOCK_SKEW:
-        raise InvalidInput(
-            "This time has passed. Choose a later one, or leave it empty to post now.",
-            field="publish_at",
-        )
-    return when
-
-
-def _overrides(
-    accounts: Sequence[Account], overrides: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[Account, dict[str, Any]]]:
-    """Each account with its own texts: those for its platform, then those for itself."""
-    known = {a.public_id for a in accounts} | {a.platform for a in accounts}
-    for name, changes in overrides.items():
-        if name not in known:
-            raise InvalidInput(
-                f"“{name[:64]}” in overrides is none of the chosen accounts or platforms.",
-                field="overrides",
-            )
-        if extra := sorted(set(changes) - OVERRIDES):
-            raise InvalidInput(
-                f"overrides can't change “{extra[0][:64]}”; they change title, description and "
-                "options.",
-                field="overrides",
-            )
-    return [
-        (a, _cleaned({**overrides.get(a.platform, {}), **overrides.get(a.public_id, {})}))
-        for a in accounts
-    ]
-
-
-def _cleaned(changes: dict[str, Any]) -> dict[str, Any]:
-    cleaned: dict[str, Any] = {}
-    for name, value in changes.items():
-        if value is None:
-            continue
-        if not isinstance(value, dict if name == "options" else str):
-            raise InvalidInput(f"“{name}” in overrides has the wrong type.", field="overrides")
-        if name == "title":
-            value = _title(str(value), field="overrides")
-        elif name == "description":
-            value = _description(str(value), field="overrides")
-        if value:
-            cleaned[name] = value
-    return cleaned
 
 
 def latest_targets(post: Post) -> list[PostTarget]:
@@ -250,9 +170,25 @@ def move_target(target: PostTarget, new: TargetState, *also: Any, **columns: Any
         target.state = new
         for name, value in columns.items():
             setattr(target, name, value)
+        if new in NEEDS_NO_LINK:
+            end_link(target)
         tell_target(target, f"target.{new.value}")
         refresh_state(target.post)
     return True
+
+
+def fail_target(target: PostTarget, reason: str, *, code: str, detail: str = "") -> None:
+    """Nothing of it is public, and it won't go by itself. Any state in which that is known."""
+    move_target(
+        target, TargetState.FAILED, stage="", error=reason, error_code=code, error_detail=detail
+    )
+
+
+def end_link(target: PostTarget) -> None:
+    """The platform has finished with the file: from now on its public link leads nowhere."""
+    PublicLink.update(revoked_at=now()).where(
+        PublicLink.id == target.public_link_id, PublicLink.revoked_at.is_null()
+    ).execute()
 
 
 def note_target(target: PostTarget, stage: str, **columns: Any) -> None:
@@ -281,6 +217,11 @@ def tell_target(target: PostTarget, type: str) -> None:
         url=target.url,
         target_error=target.error,
     )
+
+
+def tell(post: Post, type: str, *, actor: User | None = None, **data: Any) -> None:
+    """An event about the post as a whole."""
+    _tell(post, type, actor_id=actor.id if actor else None, **data)
 
 
 def _tell(post: Post, type: str, *, actor_id: int | None = None, **data: Any) -> None:
@@ -341,8 +282,13 @@ def retry_failed(post: Post, *, actor: User | None = None) -> list[PostTarget]:
 
     Raises Conflict when nothing failed, or the accounts aren't connected.
     """
+    return retry([t for t in latest_targets(post) if t.state is TargetState.FAILED], actor=actor)
+
+
+def retry(targets: Sequence[PostTarget], *, actor: User | None = None) -> list[PostTarget]:
+    """The same for some targets of one post; those that wait now. Raises Conflict."""
     with transaction():
-        failed = [t for t in latest_targets(post) if t.state is TargetState.FAILED]
+        failed = [t for t in targets if t.state is TargetState.FAILED]
         if not failed:
             raise Conflict("Nothing of this post has failed.", code="nothing_to_retry")
         able = [t for t in failed if t.account.state is AccountState.CONNECTED]
@@ -360,7 +306,7 @@ def retry_failed(post: Post, *, actor: User | None = None) -> list[PostTarget]:
                 error_code=None,
                 error_detail=None,
             )
-        events.audit(actor, "post.retry", f"post:{post.public_id}")
+        events.audit(actor, "post.retry", f"post:{failed[0].post.public_id}")
     return able
 
 

@@ -297,6 +297,12 @@ class Settings(BaseModel):
         7.0, gt=0, description="Finished jobs are removed from the Jobs page after so long."
     )
 
+    account_pause_s: float = Field(
+        60.0,
+        gt=0,
+        description="An account whose platform has failed five times in a row is left alone for "
+        "so long, then twice as long, up to ten minutes.",
+    )
     public_link_hours: float = Field(
         24.0, ge=1, description="The life of a link that is made for a platform's fetcher."
     )

@@ -161,8 +161,17 @@ TARGET_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
             TargetState.CANCELLED,
         }
     ),
+    # WAITING: taken back, to be staged anew. PUBLISHED, UNSURE: the platform held it till its time.
     TargetState.STAGED: frozenset(
-        {TargetState.PUBLISHING, TargetState.STAGING, TargetState.FAILED, TargetState.CANCELLED}
+        {
+            TargetState.PUBLISHING,
+            TargetState.STAGING,
+            TargetState.WAITING,
+            TargetState.PUBLISHED,
+            TargetState.UNSURE,
+            TargetState.FAILED,
+            TargetState.CANCELLED,
+        }
     ),
     # PUBLISHING → STAGED, WAITING: the platform said no for now, so nothing was made public.
     TargetState.PUBLISHING: frozenset(
@@ -209,6 +218,15 @@ CONNECTION_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     ),
 }
 
+# To NOT_NEEDED: the author took the question back, or changes what was refused.
+APPROVAL_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
+    ApprovalState.NOT_NEEDED: frozenset({ApprovalState.REQUESTED}),
+    ApprovalState.REQUESTED: frozenset(
+        {ApprovalState.APPROVED, ApprovalState.REFUSED, ApprovalState.NOT_NEEDED}
+    ),
+    ApprovalState.REFUSED: frozenset({ApprovalState.REQUESTED, ApprovalState.NOT_NEEDED}),
+}
+
 JOB_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 TARGET_ENDED = frozenset(
     {
@@ -218,6 +236,7 @@ TARGET_ENDED = frozenset(
         TargetState.CANCELLED,
     }
 )
+OUT_OR_GOING = frozenset({TargetState.PUBLISHED, TargetState.PUBLISHING, TargetState.NEEDS_PERSON})
 POST_ENDED = frozenset(
     {PostState.COMPLETED, PostState.PARTIAL, PostState.FAILED, PostState.CANCELLED}
 )
@@ -229,6 +248,7 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     JobState: JOB_MOVES,
     TargetState: TARGET_MOVES,
     ConnectionState: CONNECTION_MOVES,
+    ApprovalState: APPROVAL_MOVES,
 }
 
 
@@ -264,6 +284,8 @@ def post_state(targets: list[TargetState], *, scheduled: bool = False) -> PostSt
         if published == wanted:
             return PostState.COMPLETED
         return PostState.PARTIAL if published else PostState.FAILED
+    if scheduled and not any(t in OUT_OR_GOING for t in targets):
+        return PostState.SCHEDULED  # whatever is prepared ahead
     if all(t in (TargetState.WAITING, TargetState.CANCELLED) for t in targets):
-        return PostState.SCHEDULED if scheduled else PostState.PENDING
+        return PostState.PENDING
     return PostState.PROCESSING

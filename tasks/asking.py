@@ -13,7 +13,7 @@ from storage.media import sync_folder
 from tasks import profiles, renditions
 from tasks.probe.facts import Probe
 from tasks.profiles import Profile
-from tasks.publish import dispatch
+from tasks.publish import material
 from tasks.transcode.plan import too_long
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _is_needed(video: Video, rendition: Rendition) -> bool:
             return True
         if target.state is not TargetState.WAITING or target.post.state is PostState.DRAFT:
             continue
-        if dispatch.choice_of(video, target.account.platform).profile == rendition.profile:
+        if material.choice_for(target).profile == rendition.profile:
             return True
     return False
 

@@ -65,11 +65,13 @@ class Stalled(JobFailed):
 class PutBack:
     """Queue the job again, uncounted: not before ``run_after``, or as soon as somebody is free.
 
-    ``stage``: what it waits for, in words.
+    ``stage``: what it waits for, in words. ``outdated``: asked in the transaction that puts it
+    back; True: what was decided doesn't hold any more, so it is due at once.
     """
 
     run_after: datetime | None = None
     stage: str = ""
+    outdated: Callable[[], bool] | None = None
 
 
 Write = Callable[[], None]
@@ -189,6 +191,16 @@ class Context:
                 self._record(write)
         else:
             self._record(write)
+
+    def renew(self) -> None:
+        """Renew the lease now, before something that must not happen twice. Raises LeaseLost.
+
+        Opens a connection unless this thread has one.
+        """
+        ours = []
+        self.record(lambda: ours.append(jobs.beat(self.job, lease_s=self.settings.lease_s).ours))
+        if not ours[0]:
+            raise LeaseLost("Another worker has taken this job over.")
 
     def _record(self, write: Write) -> None:
         with transaction():

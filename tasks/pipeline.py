@@ -27,9 +27,10 @@ from appliance.models import LIVE, Damage, Job, Method, PosterChoice, Priority, 
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import asking, profiles, renditions
 from tasks.acceptance import BROWSERS
+from tasks.connect import flow
 from tasks.probe.facts import Probe
 from tasks.profiles import PREVIEW, SOCIAL
-from tasks.publish import dispatch
+from tasks.publish import dispatch, follow_up, settling
 from tasks.transcode.plan import plan
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def check_sent_digest(video: Video) -> bool:
             if rendition.state is RenditionState.READY:
                 renditions.move_rendition(rendition, RenditionState.PENDING)
             _fail_rendition(rendition, videos.NOT_AS_SENT, videos.digests_of(fresh))
-        dispatch.video_refused(fresh, videos.NOT_AS_SENT, code="not_as_sent")
+        settling.video_refused(fresh, videos.NOT_AS_SENT, code="not_as_sent")
     return False
 
 
@@ -209,7 +210,7 @@ def rendition_ready(rendition: Rendition, columns: dict[str, Any]) -> None:
         renditions.move_video(
             video, VideoState.READY, ready_at=now(), error=None, error_detail=None
         )
-    dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
+    settling.rendition_settled(Rendition.get_by_id(fresh.id))
 
 
 def lose_rendition(rendition: Rendition, error: str) -> None:
@@ -227,7 +228,7 @@ def _fail_rendition(rendition: Rendition, error: str, detail: str = "") -> None:
         renditions.move_rendition(
             fresh, RenditionState.FAILED, error=error, error_detail=detail or None, wanted=0
         )
-    dispatch.rendition_settled(Rendition.get_by_id(fresh.id))
+    settling.rendition_settled(Rendition.get_by_id(fresh.id))
 
 
 # Encodes of growing files
@@ -266,10 +267,13 @@ def encode_as_usual(job: Job) -> None:
 def settle_failure(job: Job, failure: JobFailed) -> None:
     """What the final failure of a job does to its subject, in the transaction that fails it."""
     if job.kind == "publish":
-        dispatch.job_failed(job, failure)
+        settling.job_failed(job, failure)
+        return
+    if job.kind == "connect":
+        flow.connect_failed(job, failure)
         return
     video = Video.get_or_none(Video.id == job.video_id)
-    if video is None or job.kind == "early_look":
+    if video is None or job.kind in ("early_look", *follow_up.KINDS):
         return  # nothing waits for it
     if job.kind == "poster":
         if job.payload and failure.code != "cancelled":  # somebody has chosen it
@@ -315,7 +319,7 @@ def _take_back_rendition(job: Job) -> None:
 def settle_cancel(job: Job) -> None:
     """The same for a cancel. There is no state "cancelled" for videos: Retry is offered."""
     if job.kind == "publish":
-        dispatch.job_cancelled(job)
+        settling.job_cancelled(job)
     else:
         what = "Checking the file" if job.kind == "probe" else "Making it ready"
         sentence = f"{what} was cancelled. Press Retry to start it again."

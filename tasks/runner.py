@@ -62,6 +62,7 @@ HANDLERS = {
     "probe": "tasks.probe.task:probe",
     "early_look": "tasks.early_look.task:look_early",
     "poster": "tasks.poster.task:take_poster",
+    "cover": "tasks.poster.cover_task:make_cover",
     "remux": "tasks.transcode.task:repack",
     "preview": "tasks.transcode.task:encode",
     "encode": "tasks.transcode.task:encode",
@@ -71,6 +72,10 @@ HANDLERS = {
     "audio": "tasks.audio.task:take_sound",
     "remake": "tasks.remaking:make_jobs",
     "publish": "tasks.publish.task:publish",
+    "edit": "tasks.publish.follow_up:edit",
+    "remove": "tasks.publish.follow_up:remove",
+    "comment": "tasks.publish.follow_up:comment",
+    "numbers": "tasks.publish.follow_up:fetch_numbers",
     "connect": "tasks.connect.task:connect",
     "check_account": "tasks.connect.task:check_account",
     "disconnect": "tasks.connect.task:disconnect",
@@ -214,6 +219,12 @@ def _work(job: Job, context: Context) -> End:
     except Exception as exc:
         if context.lost.is_set():
             return LeaseLost("Another worker has taken this job over.")
+        if isinstance(exc, FileNotFoundError) and not context.folder.exists():
+            return JobFailed(
+                "What it worked on was removed from the disk meanwhile. It begins anew.",
+                permanent=False,
+                code="work_removed",
+            )
         return _as_failure(job, exc)
 
 
@@ -261,8 +272,11 @@ def _record(job: Job, end: End, context: Context) -> str:
         jobs.put_back(job, ending=Ending.STOPPED)
         return "put back, the worker stops"
     if isinstance(end, PutBack):
-        jobs.put_back(job, run_after=end.run_after, stage=end.stage)
-        return f"put back until {end.run_after or 'somebody is free'}"
+        with transaction():
+            outdated = end.outdated is not None and end.outdated()
+            run_after = None if outdated else end.run_after
+            jobs.put_back(job, run_after=run_after, stage=end.stage)
+        return f"put back until {run_after or 'somebody is free'}"
     if isinstance(end, Cancelled):
         return _record_cancel(job)
     if isinstance(end, JobFailed):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from appliance import connections, jobs, night
+from appliance import allowances, connections, jobs, night
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed
@@ -25,7 +25,7 @@ from storage import ballast, media, uploads
 from storage.layout import Layout
 from tasks import pipeline, tidy, trash
 from tasks.connect import flow
-from tasks.publish import dispatch
+from tasks.publish import dispatch, follow_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,6 +102,8 @@ def follow_clock_step(step_s: float) -> None:
         chosen = job.post.publish_at if job.post is not None else None
         if job.run_after is not None and job.run_after != chosen:
             later = job.run_after + timedelta(seconds=step_s)
+            if chosen is not None and job.run_after < chosen < later:
+                later = chosen  # what is prepared ahead of a time that a person chose
             Job.update(run_after=later).where(
                 Job.id == job.id, Job.state == JobState.QUEUED
             ).execute()
@@ -116,6 +118,8 @@ def sweep(settings: Settings) -> None:
         lambda: uploads.recover(settings),
         lambda: pipeline.sweep(settings),
         dispatch.sweep,
+        follow_up.start_numbers,
+        allowances.prune,
         connections.sweep,
         flow.check_due,
         lambda: media.settle_trash(layout),

@@ -24,7 +24,7 @@ from storage import ballast
 from storage.ballast import although_full, is_full_for
 from storage.media import free_bytes, move_from_trash, move_to_trash, remove_video_files
 from tasks import pipeline, tidy
-from tasks.publish import dispatch
+from tasks.publish import settling
 from tasks.turns import Turn, make_room
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def throw_away(video: Video, actor: User, layout: Layout) -> None:
 def _into_bin(video: Video, actor: User) -> None:
     with transaction():
         videos.trash(video, actor=actor)
-        dispatch.video_trashed(video)
+        settling.video_trashed(video)
         pipeline.stop_work(video)
 
 

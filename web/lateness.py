@@ -10,7 +10,7 @@ from appliance import job_history
 from appliance.clock import now
 from appliance.models import Account, PostTarget
 from appliance.states import PostState, TargetState, VideoState
-from tasks.publish import dispatch
+from tasks.publish import material
 from tasks.publish.choice import Use
 from web import words
 from web.words import _
@@ -42,7 +42,7 @@ def of_choice(
         return None
     waits_for = {
         choice.profile
-        for choice in (dispatch.choice_of(video, platform) for platform in set(platforms))
+        for choice in (material.choice_of(video, platform) for platform in set(platforms))
         if choice.use is Use.WAIT
     }
     if not waits_for:

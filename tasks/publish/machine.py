@@ -1,30 +1,21 @@
 """What comes next for a target, decided purely: no clock, no database, no network.
 
-`next_act` says what to do in a situation, `after` what the answer means. tasks/publish/task.py
-carries both out. The one invariant: GO_LIVE is only ever chosen when it is known that nothing is
-public; after a lost answer the only choice is RECONCILE.
+`next_act` says what to do in a situation, `answers.after` what the answer means;
+tasks/publish/task.py carries both out. The one invariant: GO_LIVE is only ever chosen when it is
+known that nothing is public; after a lost answer the only choice is RECONCILE.
+
+What a platform holds until its time (`Held`) it makes public itself: at that time it is asked, and
+only when it says that nothing happened, minutes later, GO_LIVE follows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from appliance.states import TargetState
-from tasks.publish.publisher import (
-    Done,
-    Failed,
-    MustEdit,
-    NeedsReconnect,
-    NotThere,
-    RetryAt,
-    Staged,
-    Step,
-    Unsure,
-    WaitUntil,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +25,12 @@ if TYPE_CHECKING:
 MAX_TRIES = 5
 # How often a platform that doesn't answer is asked how far it is, or what happened.
 MAX_ASKS = 12
+# Of an account whose platform is down as a whole: pauses of the breaker, about three hours.
+MAX_DOWNS = 20
+# After the time at which the platform itself should have made it public.
+CONFIRM_AFTER = timedelta(seconds=5)
+CONFIRM_EVERY = timedelta(seconds=30)
+CONFIRM_FOR = timedelta(minutes=10)
 # Retry-After is honoured up to here. Source: robustness R13.
 LONGEST_WAIT = timedelta(hours=24)
 SHORTEST_WAIT = timedelta(seconds=0.2)
@@ -51,6 +48,9 @@ class Act(StrEnum):
     DELETE = "delete"
 
 
+DOWN = "down"
+COUNTED = frozenset({Act.STAGE, Act.POLL, Act.GO_LIVE})
+
 # A crash in one of these may have left something behind; the others only look.
 CREATING = frozenset({Act.STAGE, Act.GO_LIVE})
 
@@ -66,8 +66,21 @@ class Then(StrEnum):
 
 
 @dataclass(frozen=True)
+class Rest:
+    """Nothing to do before ``until``."""
+
+    until: datetime
+    stage: str = ""
+
+
+@dataclass(frozen=True)
 class Situation:
-    """All that a decision needs. Counters run since a person last pressed Retry."""
+    """All that a decision needs. Counters run since a person last pressed Retry.
+
+    ``publish_at``: the time that a person chose; None: as soon as it can. ``begin_at``: when it is
+    brought to the platform (tasks/publish/timing.py); None: at once. ``hold``: that time is given
+    to the platform. ``stale``: what is staged isn't what shall go out any more.
+    """
 
     state: TargetState
     now: datetime
@@ -78,6 +91,17 @@ class Situation:
     tries: int = 0  # creating steps that ended in an error, a lost answer, or nothing
     asks: int = 0  # polls or reconciles in a row that got no answer
     jitter: float = 1.0  # a random number, 0 to 1
+    publish_at: datetime | None = None
+    begin_at: datetime | None = None
+    hold: bool = False
+    held_until: datetime | None = None  # the platform has it, and its time
+    stale: bool = False
+    downs: int = 0  # steps that met a platform that was down
+    down_until: datetime | None = None  # if this step fails, too: the account's pause
+
+    @property
+    def due(self) -> bool:
+        return self.publish_at is None or self.publish_at <= self.now
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,7 @@ class Verdict:
     remote_id: str | None = None
     url: str | None = None
     staged_until: datetime | None = None
+    held_until: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -119,9 +144,18 @@ def count(record: Sequence[Past]) -> tuple[int, int]:
             continue
         creating = past.step in CREATING
         if past.outcome in ("unsure", "again", "gone") or (creating and past.outcome == "retry"):
-            tries += past.step not in (Act.RECONCILE, Act.DELETE)
-        asks = asks + 1 if not creating and past.outcome == "retry" else 0
+            tries += past.step in COUNTED
+        if past.outcome != DOWN:
+            asks = asks + 1 if not creating and past.outcome == "retry" else 0
     return tries, asks
+
+
+def count_downs(record: Sequence[Past]) -> int:
+    """``downs`` of a `Situation`."""
+    downs = 0
+    for past in record:
+        downs = 0 if past.step == RETRY_BY_PERSON else downs + (past.outcome == DOWN)
+    return downs
 
 
 STATE_DURING = {
@@ -129,6 +163,7 @@ STATE_DURING = {
     Act.GO_LIVE: TargetState.PUBLISHING,
 }
 
+READY = "Ready to go"
 STAGE_WORDS = {
     Act.STAGE: "Handing over the video",
     Act.POLL: "The platform works on the video",
@@ -138,16 +173,19 @@ STAGE_WORDS = {
 }
 
 
-def next_act(situation: Situation) -> Act | None:
+def next_act(situation: Situation) -> Act | Rest | None:
     """What to do now; None: nothing (any more)."""
     match situation.state:
         case TargetState.WAITING:
+            if situation.stale and situation.prepared:
+                return Act.DELETE
+            if situation.begin_at is not None and situation.begin_at > situation.now:
+                return Rest(situation.begin_at)
             return Act.STAGE
         case TargetState.STAGING | TargetState.PUBLISHING:
             return Act.RECONCILE if situation.lost in CREATING else Act.POLL
         case TargetState.STAGED:
-            until = situation.staged_until
-            return Act.STAGE if until is not None and until <= situation.now else Act.GO_LIVE
+            return _of_staged(situation)
         case TargetState.UNSURE:
             return Act.RECONCILE
         case TargetState.CANCELLED:
@@ -156,227 +194,21 @@ def next_act(situation: Situation) -> Act | None:
             return None
 
 
-def after(situation: Situation, act: Act, step: Step) -> Verdict:
-    """What the answer ``step`` to ``act`` means.
-
-    ``situation.state`` is the state during the act (STAGING, PUBLISHING, UNSURE …), its counters
-    those before it.
-    """
-    if act is Act.DELETE:
-        return _after_delete(situation, step)
-    match step:
-        case Done():
-            return Verdict(
-                "published",
-                TargetState.PUBLISHED,
-                Then.END,
-                remote_id=step.remote_id,
-                url=step.url,
-            )
-        case NeedsReconnect():
-            return Verdict(
-                "reconnect",
-                _before(situation, act),
-                Then.END,
-                stage="Waits until the account is connected again",
-                error=step.reason,
-                code="reconnect",
-                detail=step.detail,
-                account_lost=True,
-            )
-        case MustEdit():
-            return _fail("must_edit", step.reason, step.code, step.detail)
-        case Failed():
-            return _fail("refused", step.reason, step.code, step.detail)
-    if act is Act.RECONCILE:
-        return _after_reconcile(situation, step)
-    match step:
-        case Staged():
-            # From go_live or a poll of it: it isn't public after all. Once more, but counted.
-            again = situation.state is TargetState.PUBLISHING
-            return _staged(situation, step, counted=again)
-        case WaitUntil():
-            return Verdict(
-                "waiting",
-                situation.state,
-                Then.WAIT,
-                when=_bounded(step.when, situation.now),
-                stage=step.stage or STAGE_WORDS[Act.POLL],
-            )
-        case RetryAt():
-            return _again(situation, act, step)
-        case Unsure():
-            return Verdict(
-                "unsure",
-                TargetState.UNSURE,
-                Then.WAIT,
-                when=situation.now + LOOK_AFTER,
-                stage="The answer was lost; looking whether it is there",
-                detail=_joined(step.reason, step.detail),
-            )
-        case NotThere():
-            return _start_over(situation)
-    raise AssertionError(step)  # pragma: no cover - mypy holds the match complete
-
-
-def lost_answer(situation: Situation, why: str) -> Verdict:
-    """A worker died during a creating step: what it did is not known."""
-    return Verdict("lost", TargetState.UNSURE, Then.GO_ON, stage=STAGE_WORDS[Act.RECONCILE],
-                   detail=why)  # fmt: skip
-
-
-def _after_reconcile(situation: Situation, step: Step) -> Verdict:
-    match step:
-        case Staged():
-            return _staged(situation, step, counted=True)
-        case NotThere():
-            return _start_over(situation)
-        case WaitUntil():
-            state = STATE_DURING[situation.about]
-            return Verdict(
-                "waiting",
-                state,
-                Then.WAIT,
-                when=_bounded(step.when, situation.now),
-                stage=step.stage or STAGE_WORDS[Act.POLL],
-            )
-        case RetryAt() if situation.asks + 1 < MAX_ASKS:
-            return Verdict(
-                "retry",
-                TargetState.UNSURE,
-                Then.WAIT,
-                when=_retry_time(situation, step, situation.asks),
-                stage="The platform doesn't answer; asking again whether it is there",
-                detail=_joined(step.reason, step.detail),
-            )
-        case RetryAt() | Unsure():
-            return Verdict(
-                "needs_person",
-                TargetState.NEEDS_PERSON,
-                Then.END,
-                stage="",
-                error=f"{step.reason} Look on the platform whether the video is there, then "
-                "choose “It is there” or “Send again”.",
-                code="needs_person",
-                detail=step.detail,
-            )
-    raise AssertionError(step)  # pragma: no cover - mypy holds the match complete
-
-
-def _after_delete(situation: Situation, step: Step) -> Verdict:
-    if isinstance(step, RetryAt) and situation.asks + 1 < MAX_ASKS:
-        return Verdict(
-            "retry",
-            TargetState.CANCELLED,
-            Then.WAIT,
-            when=_retry_time(situation, step, situation.asks),
-            stage=STAGE_WORDS[Act.DELETE],
-            detail=_joined(step.reason, step.detail),
-        )
-    gone = isinstance(step, NotThere)
-    return Verdict(
-        "gone" if gone else "left",
-        TargetState.CANCELLED,
-        Then.END,
-        stage="" if gone else "What was prepared on the platform could not be removed",
-        detail="" if gone else str(getattr(step, "reason", "")),
-        forget=True,
-    )
-
-
-def _staged(situation: Situation, step: Staged, *, counted: bool) -> Verdict:
-    # A reconcile adds nothing: the lost answer that it follows was counted already.
-    again = situation.state is TargetState.PUBLISHING
-    tries = situation.tries + (1 if again else 0)
-    if counted and tries >= MAX_TRIES:
-        return _gave_up("")
-    ready = Verdict(
-        "again" if again else "staged",
-        TargetState.STAGED,
-        Then.GO_ON,
-        stage="Ready to go",
-        staged_until=step.expires_at,
-    )
-    if not counted or tries == 0:
-        return ready
-    when = situation.now + _backoff(tries - 1, situation.jitter)
-    return replace(ready, then=Then.WAIT, when=when)
-
-
-def _start_over(situation: Situation) -> Verdict:
-    """What was staged is gone, or nothing was created: from the start, a few times at most."""
-    reconciled = situation.state is TargetState.UNSURE
-    tries = situation.tries + (0 if reconciled else 1)
-    if tries >= MAX_TRIES:
-        return _gave_up("")
-    anew = Verdict("gone", TargetState.WAITING, Then.GO_ON, stage="Nothing was posted; once more")
-    if tries == 0:
-        return anew
-    when = situation.now + _backoff(tries - 1, situation.jitter)
-    return replace(anew, then=Then.WAIT, when=when)
-
-
-def _again(situation: Situation, act: Act, step: RetryAt) -> Verdict:
-    creating = act in CREATING
-    so_far = situation.tries if creating else situation.asks
-    most = MAX_TRIES if creating else MAX_ASKS
-    if step.counted and so_far + 1 >= most:
-        if act is Act.POLL and situation.state is TargetState.PUBLISHING:
-            # It was accepted and may be public: not known, and the platform doesn't say.
-            return Verdict(
-                "unsure",
-                TargetState.UNSURE,
-                Then.GO_ON,
-                stage=STAGE_WORDS[Act.RECONCILE],
-                detail=_joined(step.reason, step.detail),
-            )
-        return _gave_up(step.reason, step.detail)
-    when = _retry_time(situation, step, so_far)
-    return Verdict(
-        "retry" if step.counted else "throttled",
-        _before(situation, act),
-        Then.WAIT,
-        when=when,
-        stage=f"{step.reason} Trying again",
-        detail=step.detail,
-    )
-
-
-def _before(situation: Situation, act: Act) -> TargetState:
-    """Where a target goes back to when the platform said no for now."""
-    return {Act.STAGE: TargetState.WAITING, Act.GO_LIVE: TargetState.STAGED}.get(
-        act, situation.state
-    )
-
-
-def _fail(outcome: str, reason: str, code: str, detail: str) -> Verdict:
-    return Verdict(outcome, TargetState.FAILED, Then.END, error=reason, code=code, detail=detail)
-
-
-def _gave_up(reason: str, detail: str = "") -> Verdict:
-    return _fail(
-        "gave_up",
-        _joined(reason, f"It was tried {MAX_TRIES} times; nothing was posted. Press Retry later."),
-        "gave_up",
-        detail,
-    )
-
-
-def _retry_time(situation: Situation, step: RetryAt, so_far: int) -> datetime:
-    if step.when is not None:
-        return _bounded(step.when, situation.now)
-    return situation.now + _backoff(so_far, situation.jitter)
-
-
-def _backoff(so_far: int, jitter: float) -> timedelta:
-    """Exponential, with jitter over the upper half, so that the first is never at once."""
-    ceiling_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**so_far)
-    return timedelta(seconds=ceiling_s * (0.5 + 0.5 * jitter))
-
-
-def _bounded(when: datetime, now: datetime) -> datetime:
-    return min(max(when, now + SHORTEST_WAIT), now + LONGEST_WAIT)
-
-
-def _joined(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
+def _of_staged(situation: Situation) -> Act | Rest:
+    now, held = situation.now, situation.held_until
+    if held is not None and now >= held:
+        # The platform's turn; ours only when it has told for minutes that nothing happened.
+        return Act.GO_LIVE if now > held + CONFIRM_FOR else Act.POLL
+    if situation.stale:
+        return Act.DELETE
+    if held is not None:
+        if situation.due:
+            return Act.GO_LIVE  # "Post now"
+        return Rest(held + CONFIRM_AFTER) if held == situation.publish_at else Act.DELETE
+    until = situation.staged_until
+    if until is not None and until <= now:
+        return Act.STAGE
+    if situation.due or situation.hold:
+        return Act.GO_LIVE
+    assert situation.publish_at is not None
+    return Rest(min(situation.publish_at, until or situation.publish_at), READY)

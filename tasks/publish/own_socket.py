@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from appliance.models import Heartbeat
+from tasks.publish.lease_guard import before_request
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -71,5 +72,6 @@ def own_socket_client(settings: Settings, address: str, **options: Any) -> httpx
         transport=_OwnSocket(address),
         timeout=options.pop("timeout", TIMEOUT),
         trust_env=False,
+        event_hooks={"request": [before_request]},
         **options,
     )

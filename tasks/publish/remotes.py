@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from appliance.db import database
+from tasks.publish.lease_guard import before_request
 from tasks.publish.own_socket import TIMEOUT, listening_address, own_socket_client
 
 if TYPE_CHECKING:
@@ -70,5 +71,6 @@ def client_for(
         base_url=base_url,
         timeout=options.pop("timeout", TIMEOUT),
         follow_redirects=False,
+        event_hooks={"request": [before_request]},
         **options,
     )

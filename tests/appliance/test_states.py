@@ -16,6 +16,7 @@ from appliance.states import (
     MOVES,
     POST_ENDED,
     TARGET_ENDED,
+    ApprovalState,
     ConnectionState,
     JobState,
     PostState,
@@ -39,6 +40,7 @@ FIRST = {
     JobState: JobState.QUEUED,
     TargetState: TargetState.WAITING,
     ConnectionState: ConnectionState.WAITING,
+    ApprovalState: ApprovalState.NOT_NEEDED,
 }
 
 
@@ -161,7 +163,7 @@ def test_a_post_whose_time_is_to_come_is_scheduled() -> None:
     assert post_state([W, W], scheduled=True) is PostState.SCHEDULED
     assert post_state([W, C], scheduled=True) is PostState.SCHEDULED
     assert post_state([C], scheduled=True) is PostState.CANCELLED
-    assert post_state([S], scheduled=True) is PostState.PROCESSING  # staged ahead of its time
+    assert post_state([S, W], scheduled=True) is PostState.SCHEDULED  # staged ahead of its time
 
 
 @pytest.mark.parametrize("targets", list(product(TargetState, repeat=2)))

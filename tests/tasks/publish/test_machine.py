@@ -9,7 +9,8 @@ import pytest
 
 from appliance.states import TARGET_MOVES, TargetState
 from tasks.publish import machine
-from tasks.publish.machine import Act, Past, Situation, Then, Verdict, after, count, next_act
+from tasks.publish.answers import after
+from tasks.publish.machine import Act, Past, Situation, Then, Verdict, count, next_act
 from tasks.publish.publisher import (
     Done,
     Failed,

@@ -15,7 +15,7 @@ from appliance.errors import InvalidInput
 from appliance.models import Account, Attempt, Job, PublicLink, Rendition, Video
 from appliance.settings import Settings
 from appliance.states import AccountState, JobState, RenditionState, VideoState
-from tasks.publish import dispatch
+from tasks.publish import dispatch, material, sending, settling
 from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
 from tests.tasks.test_plan import FITS
 from tests.tasks.test_plan import video as changed
@@ -97,7 +97,7 @@ def test_a_post_of_a_video_that_is_not_ready_waits_and_goes_out_by_itself(box: P
     with connected():
         rendition = Rendition.get(Rendition.video == video)
         box.make_ready(rendition)
-        dispatch.rendition_settled(rendition)
+        settling.rendition_settled(rendition)
     box.wait(post, "completed")
     assert len(box.received()) == 1
 
@@ -116,7 +116,7 @@ def test_a_rendition_that_fails_fails_the_post_with_its_reason(idle: Poster) -> 
         Rendition.update(state=RenditionState.FAILED, error="The file ends too early.").where(
             Rendition.video == video
         ).execute()
-        dispatch.rendition_settled(Rendition.get(Rendition.video == video))
+        settling.rendition_settled(Rendition.get(Rendition.video == video))
     (target,) = idle.wait(post, "failed")
     assert "The file ends too early." in (target.error or "")
 
@@ -314,10 +314,10 @@ def test_what_a_post_waited_for_is_made_when_its_account_is_back(
         (target,) = posts.latest_targets(post)
         Job.delete().where(Job.post == post).execute()
         Rendition.update(state=state).where(Rendition.video == video).execute()
-        posts.note_target(target, dispatch.WAITS_FOR_ACCOUNT)
+        posts.note_target(target, sending.WAITS_FOR_ACCOUNT)
         dispatch.account_settled(target.account)
         (target,) = posts.latest_targets(post)
-        assert (target.state.value, target.stage) == ("waiting", dispatch.WAITS_FOR_VIDEO)
+        assert (target.state.value, target.stage) == ("waiting", material.WAITS_FOR_VIDEO)
         (job,) = Job.select().where(Job.video == video)
         assert (job.rendition.profile, job.priority) == ("social", 90)
         assert dispatch.sweep() == 0  # it is under way

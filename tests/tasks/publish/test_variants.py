@@ -16,7 +16,7 @@ from appliance.models import Attempt, Job, Rendition, Video
 from appliance.settings import Settings
 from appliance.states import RenditionState, VideoState
 from tasks.acceptance import DELIVERIES, PRACTICE, Delivery
-from tasks.publish import dispatch
+from tasks.publish import settling
 from tests import media
 from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
 from tests.tasks.test_plan import FITS
@@ -80,7 +80,7 @@ def fail(video: Video, profile: str) -> None:
     Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
         wanted
     ).execute()
-    dispatch.rendition_settled(Rendition.get(wanted))
+    settling.rendition_settled(Rendition.get(wanted))
 
 
 def details(post: Post) -> list[str | None]:
@@ -108,7 +108,7 @@ def test_a_variant_is_made_when_a_post_needs_it_and_then_goes_out(box: Poster) -
     assert box.received() == []
 
     with connected():
-        dispatch.rendition_settled(put(box, video, "instagram", media.h264_aac(1)))
+        settling.rendition_settled(put(box, video, "instagram", media.h264_aac(1)))
     box.wait(post, "completed")
     (received,) = box.received()
     assert box.practice.store.file(received.id).read_bytes() == media.h264_aac(1).read_bytes()
@@ -130,7 +130,7 @@ def test_the_social_rendition_is_looked_at_when_it_is_there(box: Poster) -> None
     with connected():
         assert not Rendition.select().where(Rendition.profile == "instagram").exists()
         social = put(box, video, "social", media.h264_aac(), facts={"probe": LARGE.to_dict()})
-        dispatch.rendition_settled(social)
+        settling.rendition_settled(social)
     wait_until("it waits for the variant", lambda: "300 MB" in box.look(post)[1][0].stage)
 
 

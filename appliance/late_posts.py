@@ -1,0 +1,64 @@
+"""What happens to a post whose time passed while the box was away: the wish of the admins.
+
+Kept in the row "late" of the settings. *Away* is everything that kept the post back and wasn't
+its own video: the box was off, posting was paused, the account had to be connected again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from appliance.clock import now
+from appliance.errors import InvalidInput
+from appliance.models import Setting
+
+NAME = "late"
+LEAST_S, MOST_S = 60.0, 7 * 86400.0
+
+
+class WhenLate(StrEnum):
+    POST = "post"  # as soon as it can
+    ASK = "ask"  # a person says "Post now", or another time
+
+
+@dataclass(frozen=True)
+class Policy:
+    """``after_s``: so much later is still in time."""
+
+    when_late: WhenLate = WhenLate.ASK
+    after_s: float = 3600.0
+
+
+def policy() -> Policy:
+    """Wants a connection."""
+    row = Setting.get_or_none(Setting.name == NAME)
+    if row is None:
+        return Policy()
+    return Policy(WhenLate(row.value["when_late"]), float(row.value["after_s"]))
+
+
+def keep(wish: Policy) -> None:
+    """Inside a transaction. Raises InvalidInput for a grace that is too short or too long."""
+    if not LEAST_S <= wish.after_s <= MOST_S:
+        raise InvalidInput("Choose between one minute and seven days.", field="after_s")
+    value: dict[str, Any] = {"when_late": wish.when_late.value, "after_s": wish.after_s}
+    Setting.insert({Setting.name: NAME, Setting.value: value}).on_conflict(
+        conflict_target=[Setting.name],
+        update={Setting.value: value, Setting.updated_at: now()},
+    ).execute()
+
+
+def is_late(
+    wish: Policy, *, publish_at: datetime | None, ready_at: datetime | None, at: datetime
+) -> bool:
+    """Whether a person has to say what becomes of it. Pure.
+
+    ``ready_at``: when its file was made; what waited for its own video isn't late.
+    """
+    if wish.when_late is WhenLate.POST or publish_at is None:
+        return False
+    due = max(publish_at, ready_at) if ready_at is not None else publish_at
+    return at - due > timedelta(seconds=wish.after_s)
