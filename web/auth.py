@@ -13,6 +13,7 @@ whole table to the running app.
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -49,8 +50,12 @@ _NOBODY = (
     "/practice/google/upload/",
     "/practice/google/token",
     "/practice/google/revoke",
+    "/practice/meta/video-upload/",
+    "/practice/meta/ig-api-upload/",
     "/health/live",
 )
+# The Graph API; but people see its consent page ("dialog") with their session.
+_GRAPH = re.compile(r"/practice/meta/v[0-9.]+/(?!dialog/)")
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ class Authentication:
 def _asks_nobody(path: str) -> bool:
     """Upload addresses are capabilities: they work on after a session or token has ended."""
     is_upload = path.startswith(("/files/", "/upload/")) and path not in ("/files/", "/upload/")
-    return is_upload or path.startswith(_NOBODY)
+    return is_upload or path.startswith(_NOBODY) or _GRAPH.match(path) is not None
 
 
 def _bearer(headers: Headers) -> str | None:
