@@ -47,12 +47,14 @@ def create(
     time_zone: str = "UTC",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     draft: bool = False,
+    hold_there: bool = False,
 ) -> Post:
     """A post with one waiting target for each account; tasks.publish.dispatch.send_off sends it.
 
     ``title`` and ``description``: the video's when empty. ``publish_at``: aware; None is as soon
     as it can. ``overrides``: account id or platform → other title, description or options.
-    ``draft``: nothing is sent before `submit`. ``author`` None: the box's own shell.
+    ``draft``: nothing is sent before `submit`. ``hold_there``: platforms that can keep it until its
+    time shall. ``author`` None: the box's own shell.
 
     Raises NotFound, Forbidden, Conflict or InvalidInput.
     """
@@ -71,6 +73,7 @@ def create(
             publish_at=check_time(publish_at),
             time_zone=users.check_time_zone(time_zone),
             state=PostState.DRAFT if draft else PostState.PENDING,
+            hold_there=hold_there,
         )
         for account, changes in for_each_account(chosen, overrides or {}):
             PostTarget.create(post=post, account=account, overrides=changes)

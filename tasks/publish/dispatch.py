@@ -50,6 +50,7 @@ def create(
     time_zone: str = "UTC",
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     draft: bool = False,
+    hold_there: bool = False,
 ) -> Post:
     """`appliance.posts.create`, each platform's own rules for the texts, and off it goes.
 

@@ -29,11 +29,17 @@ if TYPE_CHECKING:
 
 
 def reschedule(
-    post: Post, when: datetime | None, zone: str | None = None, *, actor: User | None
+    post: Post,
+    when: datetime | None,
+    zone: str | None = None,
+    *,
+    actor: User | None,
+    hold_there: bool | None = None,
 ) -> None:
     """It goes out at ``when`` (aware; None: as soon as it can), chosen by the clocks of ``zone``.
 
-    For drafts, too, which stay drafts. What a platform holds until the old time is called back
+    ``hold_there``: platforms that can keep it until then shall; None: as before. For drafts, too,
+    which stay drafts. What a platform holds until the old time is called back
     from there first. Raises InvalidInput for a time that has passed, Conflict when nothing of the
     post is still to come.
     """
@@ -46,9 +52,10 @@ def reschedule(
             raise Conflict(
                 "All of this post is out already, or was called back.", code="nothing_to_move"
             )
-        Post.update(publish_at=chosen, time_zone=zone, late_since=None, updated_at=now()).where(
-            Post.id == post.id
-        ).execute()
+        hold = post.hold_there if hold_there is None else hold_there
+        Post.update(
+            publish_at=chosen, time_zone=zone, late_since=None, hold_there=hold, updated_at=now()
+        ).where(Post.id == post.id).execute()
         events.audit(
             actor,
             "post.reschedule",
