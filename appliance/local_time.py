@@ -8,7 +8,7 @@ is meant unless somebody says otherwise, and `read_clock` tells that there are t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from appliance.errors import InvalidInput
@@ -126,3 +126,23 @@ def offset_of(moment: datetime, zone: str) -> str:
     sign = "-" if seconds < timedelta() else "+"
     minutes = round(abs(seconds).total_seconds() / 60)
     return f"UTC{sign}{minutes // 60:02}:{minutes % 60:02}"
+
+
+def shifted(moment: datetime, zone: str, *, days: int = 0, hours: int = 0) -> datetime:
+    """Some days on, at what the clocks of the zone show now; and some hours, which always last an
+    hour. Raises InvalidInput when the clocks skip that time on that day."""
+    place = ZoneInfo(check_time_zone(zone))
+    try:
+        if days:
+            local = moment.astimezone(place)
+            later = local.replace(tzinfo=None) + timedelta(days=days)
+            moment = moment_of(later, zone, second=bool(local.fold))
+        return moment + timedelta(hours=hours)
+    except OverflowError as exc:
+        raise InvalidInput(TOO_FAR, field="publish_at") from exc
+
+
+def on_day(moment: datetime, zone: str, day: date) -> datetime:
+    """Another day, at what the clocks of the zone show now. Raises InvalidInput as `shifted`."""
+    here = moment.astimezone(ZoneInfo(check_time_zone(zone))).date()
+    return shifted(moment, zone, days=(day - here).days)

@@ -161,6 +161,7 @@ def view(
     post: str = "",
     offers_now: bool = True,
     offers_hold: bool = True,
+    offers_approval: bool = True,
 ) -> WhenView:
     """What the templates show of ``when`` as it stands. Wants a connection."""
     moment, problem = None, ""
@@ -182,7 +183,8 @@ def view(
         twice=reading is not None and reading.is_twice,
         against=_against(moment, accounts, user, post),
         holders=holders,
-        needs_approval=schedule_rules.needs_approval(schedule_rules.current(), user),
+        needs_approval=offers_approval
+        and schedule_rules.needs_approval(schedule_rules.current(), user),
         offers_now=offers_now,
         offers_hold=offers_hold,
     )

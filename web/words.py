@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.states import (
     AccountState,
+    ApprovalState,
     JobState,
     PostState,
     RenditionState,
@@ -99,6 +100,12 @@ _WORDS: Mapping[type[StrEnum], Mapping[StrEnum, tuple[str, str, str]]] = {
         TargetState.UNSURE: ("warn", "spinner", "Checking"),
         TargetState.NEEDS_PERSON: ("warn", "alert", "Needs attention"),
         TargetState.CANCELLED: ("neutral", "x", "Cancelled"),
+    },
+    ApprovalState: {
+        ApprovalState.NOT_NEEDED: ("neutral", "check", "No approval needed"),
+        ApprovalState.REQUESTED: ("warn", "people", "Needs approval"),
+        ApprovalState.APPROVED: ("ok", "check", "Approved"),
+        ApprovalState.REFUSED: ("bad", "x", "Not approved"),
     },
     AccountState: {
         AccountState.CONNECTED: ("ok", "check", "Connected"),

@@ -122,3 +122,32 @@ def test_every_moment_of_two_years_is_found_again_by_what_the_clocks_show() -> N
             moment = utc("2026-01-01") + timedelta(minutes=pick.randrange(2 * 366 * 24 * 60))
             shown = moment.astimezone(place).replace(tzinfo=None)
             assert moment in read_clock(shown, zone).moments
+
+
+@pytest.mark.parametrize(
+    ("moment", "days", "hours", "becomes"),
+    [
+        pytest.param("2026-03-28 17:00", 1, 0, "2026-03-29 16:00", id="18:00 stays 18:00"),
+        pytest.param("2026-10-24 16:00", 1, 0, "2026-10-25 17:00", id="and back"),
+        pytest.param("2026-03-29 00:30", 0, 1, "2026-03-29 01:30", id="an hour over the gap"),
+        pytest.param("2026-10-25 00:30", 0, 1, "2026-10-25 01:30", id="02:30 to 02:30"),
+        pytest.param("2028-02-28 11:00", 1, 0, "2028-02-29 11:00", id="to the leap day"),
+        pytest.param("2027-02-28 11:00", 1, 0, "2027-03-01 11:00", id="no leap day"),
+    ],
+)
+def test_moving_by_days_keeps_the_clock_and_by_hours_the_hours(
+    moment: str, days: int, hours: int, becomes: str
+) -> None:
+    moved = local_time.shifted(utc(moment), "Europe/Berlin", days=days, hours=hours)
+    assert moved == utc(becomes)
+
+
+def test_a_move_into_a_skipped_time_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="nearest time is 03:00"):
+        local_time.shifted(utc("2026-03-28 01:30"), "Europe/Berlin", days=1)
+
+
+def test_a_move_to_a_day_is_to_that_day_of_the_zone() -> None:
+    late = utc("2026-11-20 23:30")  # the 21st in Berlin
+    moved = local_time.on_day(late, "Europe/Berlin", local("2026-11-24").date())
+    assert moved == utc("2026-11-23 23:30")

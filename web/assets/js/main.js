@@ -20,6 +20,7 @@ document.addEventListener("htmx:error", ({ detail }) => {
 if (document.body.dataset.live) startLive(document.body.dataset.live);
 const player = () => {
   if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
+  for (const { dataset } of document.querySelectorAll("[data-script]")) import(dataset.script);
 };
 player();
 document.addEventListener("page:shown", player);

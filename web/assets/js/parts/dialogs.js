@@ -1,6 +1,7 @@
 // Links with data-dialog open their page in the dialog; data-opens shows a dialog of the page.
 import htmx from "htmx.org";
 import { forgetDraft, restoreDrafts } from "./drafts.js";
+import { sendForm } from "./send.js";
 import { toast } from "./toasts.js";
 
 let opener; // where the focus goes back to, by id: the element may have been replaced meanwhile
@@ -71,11 +72,15 @@ document.addEventListener(
   true,
 );
 
-// The server says so in HX-Trigger: {"dialog:done": {say, then, forget}}. `then` is the live event
-// that it also causes; shown at once, without waiting for the stream.
-document.addEventListener("dialog:done", ({ detail: { say, then, forget } }) => {
+// The server says so in HX-Trigger: {"dialog:done": {say, then, forget, undo}}. `then` is the live
+// event that it also causes; shown at once, without waiting for the stream. `undo`: the form that
+// takes it back, {url, fields}.
+document.addEventListener("dialog:done", ({ detail: { say, then, forget, undo } }) => {
+  const show = () => then && document.body.dispatchEvent(new CustomEvent(then));
+  const takeBack = () =>
+    sendForm(undo.url, undo.fields).then(show, ({ message }) => toast(message, { tone: "bad" }));
   if (forget) forgetDraft(forget);
   dialog().close();
-  if (say) toast(say);
-  if (then) document.body.dispatchEvent(new CustomEvent(then));
+  if (say) toast(say, undo ? { undo: takeBack } : {});
+  show();
 });

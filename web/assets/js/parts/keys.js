@@ -1,6 +1,6 @@
-// Single keys: g l, g p, g j, g s, /, u, r, ?. Off while typing, with a modifier, or by choice.
+// Single keys: g l, g p, g c, g j, g s, /, u, r, ?. Off while typing, with a modifier, or by choice.
 const off = () => document.documentElement.dataset.shortcuts === "off";
-const PLACES = { l: "library", p: "posts", j: "jobs", s: "settings" };
+const PLACES = { l: "library", p: "posts", c: "schedule", j: "jobs", s: "settings" };
 let went = -Infinity; // when "g" was pressed
 
 /** Whether a key press is a shortcut, and not typing or a command of the browser. */

@@ -1,0 +1,112 @@
+"""Approval: a post that somebody has to say yes to is a draft until then.
+
+That it is a draft is what keeps it back: nothing of the ledger touches drafts, so there is no
+second gate to forget. Whose posts need it is a rule of the admins (appliance/schedule_rules.py).
+These are the rows; sending what was approved is tasks/publish/approvals.py. Wants a connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance import access, events, posts, schedule_rules
+from appliance.clock import now
+from appliance.db import transaction
+from appliance.errors import Conflict, Forbidden, InvalidInput
+from appliance.models import Post, Role, User
+from appliance.states import ApprovalState, PostState, check_move
+from appliance.text import clean_text
+
+if TYPE_CHECKING:
+    from peewee import ModelSelect
+
+MAX_NOTE_BYTES = 2000
+
+
+def is_needed_by(author: User | None) -> bool:
+    """Whether what this person makes can't go out without somebody's yes."""
+    return schedule_rules.needs_approval(schedule_rules.current(), author)
+
+
+def is_needed(post: Post, actor: User | None) -> bool:
+    """Whether ``actor`` can't send this draft without somebody's yes."""
+    return post.approval is not ApprovalState.APPROVED and is_needed_by(actor)
+
+
+def is_waiting(post: Post) -> bool:
+    return post.state is PostState.DRAFT and post.approval is ApprovalState.REQUESTED
+
+
+def may_decide(user: User, post: Post) -> bool:
+    """Admins and owners; of an admin's own post another admin or an owner. Owners of any."""
+    if not access.at_least(user, Role.ADMIN):
+        return False
+    return user.role is Role.OWNER or post.author_id != user.id
+
+
+def waiting(user: User) -> ModelSelect[Post]:
+    """What this person sees that waits for a yes, the oldest first."""
+    return (
+        access.visible_posts(user)
+        .where(Post.state == PostState.DRAFT, Post.approval == ApprovalState.REQUESTED)
+        .order_by(Post.id)
+    )
+
+
+def ask(post: Post, *, actor: User | None) -> None:
+    """A draft waits for somebody's yes from now on. Raises InvalidInput, Conflict."""
+    if not posts.latest_targets(post):
+        raise InvalidInput("Choose at least one account to post to.", field="accounts")
+    _move(post, ApprovalState.REQUESTED, "post.approval_requested", actor=actor, note="")
+
+
+def withdraw(post: Post, *, actor: User | None) -> None:
+    """A plain draft again, to be changed. Raises Conflict."""
+    _move(post, ApprovalState.NOT_NEEDED, "post.approval_withdrawn", actor=actor, note="")
+
+
+def record_yes(post: Post, *, actor: User | None, note: str = "") -> None:
+    """Use tasks.publish.approvals.approve, which also sends it. Raises Forbidden, Conflict."""
+    _require(actor, post)
+    _move(post, ApprovalState.APPROVED, "post.approved", actor=actor, note=_clean(note))
+
+
+def refuse(post: Post, *, actor: User | None, note: str) -> None:
+    """It stays a draft, with the reason. Raises Forbidden, Conflict, InvalidInput without one."""
+    _require(actor, post)
+    if not (said := _clean(note)):
+        raise InvalidInput("Write what should be changed, so that it can be.", field="note")
+    _move(post, ApprovalState.REFUSED, "post.refused", actor=actor, note=said)
+
+
+def _require(actor: User | None, post: Post) -> None:
+    if actor is not None and not may_decide(actor, post):
+        raise Forbidden("Only another admin or an owner may decide about this post.")
+
+
+def _clean(note: str) -> str:
+    return clean_text(note, max_bytes=MAX_NOTE_BYTES).strip()
+
+
+def _move(post: Post, new: ApprovalState, event: str, *, actor: User | None, note: str) -> None:
+    with transaction():
+        fresh = Post.get_by_id(post.id)
+        check_move(fresh.approval, new)  # raises InvalidTransition, a Conflict
+        decided = new in (ApprovalState.APPROVED, ApprovalState.REFUSED)
+        changed = (
+            Post.update(
+                approval=new,
+                approved_by=actor if new is ApprovalState.APPROVED else None,
+                approval_note=note,
+                updated_at=now(),
+            )
+            .where(
+                Post.id == post.id, Post.state == PostState.DRAFT, Post.approval == fresh.approval
+            )
+            .execute()
+        )
+        if changed != 1:
+            raise Conflict("This post was sent already; look again.", code="not_a_draft")
+        post.approval, post.approval_note = new, note
+        posts.tell(post, event, actor=actor, **({"note": note} if decided else {}))
+        events.audit(actor, event, f"post:{post.public_id}")
