@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from appliance.clock import now
-from tasks.publish.publisher import Bucket
+from tasks.publish.publisher import Bucket, NeedsReconnect, RetryAt
 from tasks.publish.remote import Answer, Lost, Refused, call
 from tasks.publish.remotes import Service, address_of, client_for
 
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.settings import Settings
-    from tasks.publish.publisher import NeedsReconnect, RetryAt, Target
+    from tasks.publish.publisher import Target
 
-    Reply = Answer | Refused | RetryAt | NeedsReconnect | Lost
-
+Reply = Answer | Refused | RetryAt | NeedsReconnect | Lost
 PACIFIC = "America/Los_Angeles"
 DAY_S = 86_400.0
 # Of the Google project, so all channels share them. Source:
@@ -153,6 +152,8 @@ class Api:
         timeout: httpx.Timeout | None = None,
         **request: Any,
     ) -> Reply:
+        if not self._token:
+            return NeedsReconnect("There is no sign-in for this channel.")
         if endpoint in COSTS:
             self._target.spend(*COSTS[endpoint])
         headers = {"Authorization": f"Bearer {self._token}", **(headers or {})}
