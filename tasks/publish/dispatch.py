@@ -70,6 +70,7 @@ def create(
             time_zone=time_zone,
             overrides=overrides,
             draft=draft or held,
+            hold_there=hold_there,
         )
         if not draft:
             check_post(post, settings)
