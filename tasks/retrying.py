@@ -60,7 +60,9 @@ ABOUT_THE_BOX = frozenset({"bad_setting", "sandbox_missing", "crashed"})
 CANCELLED = "cancelled"
 ONCE = frozenset({"encoder_crashed", "stalled", "internal_error", "disk_error"})
 # Known to pass.
-TRANSIENT = frozenset({"going_out", "sandbox_failed", "database_busy", StorageFull.code})
+TRANSIENT = frozenset(
+    {"going_out", "sandbox_failed", "work_removed", "database_busy", StorageFull.code}
+)
 
 PERMANENT = ABOUT_THE_FILE | ABOUT_THE_ENCODE | ABOUT_THE_BOX | {CANCELLED}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import shutil
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,19 @@ def test_an_unexpected_exception_is_a_sentence_and_a_retry(
     assert job.state is JobState.QUEUED and job.run_after is not None
     assert "ZeroDivisionError" in (job.error or "") and "secret" not in (job.error or "")
     assert "secret in here" in caplog.text  # the traceback is the log's
+
+
+def test_work_that_was_removed_from_the_disk_begins_anew(
+    doing: Doing, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(job: Job, context: Context) -> Outcome:
+        shutil.rmtree(context.folder)
+        return (context.folder / "half.mp4").read_bytes() and None
+
+    doing(work)
+    job = run_one(settings, "quick")
+    assert (job.state, job.error_code) == (JobState.QUEUED, "work_removed")
+    assert "Traceback" not in caplog.text
 
 
 def test_transient_failures_end_after_three(doing: Doing, settings: Settings) -> None:
