@@ -13,7 +13,7 @@ import httpx
 
 from appliance.db import database
 from tasks.publish.lease_guard import before_request
-from tasks.publish.own_socket import TIMEOUT, listening_address, own_socket_client
+from tasks.publish.own_socket import TIMEOUT, certificates, listening_address, own_socket_client
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -71,6 +71,7 @@ def client_for(
         base_url=base_url,
         timeout=options.pop("timeout", TIMEOUT),
         follow_redirects=False,
+        verify=certificates(),
         event_hooks={"request": [before_request]},
         **options,
     )
