@@ -29,7 +29,10 @@ from web.practice.app import practice_app
 from web.request_log import RequestLog
 from web.routes import (
     account_settings,
+    accounts_api,
+    accounts_page,
     components_page,
+    connect,
     events_api,
     guest_links_api,
     guest_links_page,
@@ -50,6 +53,7 @@ from web.routes import (
     poster_api,
     poster_page,
     posts_api,
+    privacy,
     profiles_api,
     profiles_page,
     public,
@@ -79,7 +83,10 @@ if TYPE_CHECKING:
 
 ROUTES = (
     account_settings,
+    accounts_api,
+    accounts_page,
     components_page,
+    connect,
     events_api,
     guest_links_api,
     guest_links_page,
@@ -100,6 +107,7 @@ ROUTES = (
     poster_api,
     poster_page,
     posts_api,
+    privacy,
     profiles_api,
     profiles_page,
     public,

@@ -35,6 +35,9 @@ GET           /                                                     viewer  -
 GET           /_tabs                                                viewer  -
 GET           /_ui                                                  viewer  -
 GET           /api/v1/accounts                                      viewer  read
+POST          /api/v1/accounts/practice                             admin   admin
+DELETE,PATCH  /api/v1/accounts/{account_id}                         admin   admin
+POST          /api/v1/accounts/{account_id}/check                   admin   admin
 POST          /api/v1/accounts/{account_id}/reconnect               admin   admin
 GET           /api/v1/events                                        viewer  read
 GET,POST      /api/v1/guest-links                                   editor  upload
@@ -53,6 +56,8 @@ DELETE        /api/v1/bin/{video_id}                                editor  writ
 GET           /api/v1/openapi.json                                  public
 GET           /api/v1/openapi.json/openapi.json                     public
 GET           /api/v1/openapi.json/{path}                           public
+GET           /api/v1/posting                                       viewer  read
+PUT           /api/v1/posting                                       admin   admin
 GET           /api/v1/posts                                         viewer  read
 POST          /api/v1/posts                                         editor  post
 GET           /api/v1/posts/history.csv                             viewer  read
@@ -86,6 +91,10 @@ GET           /api/v1/videos/{video_id}/status                      viewer  read
 POST          /api/v1/videos/{video_id}/upload/complete             editor  upload
 GET,POST      /bin/empty                                            editor  -
 GET,POST      /bin/{video_id}/remove                                editor  -
+POST          /connect/{platform}                                   admin   -
+GET           /connect/{provider}/callback                          admin   -
+GET,POST      /connections/{connection_id}                          admin   -
+GET           /data-deletion                                        public
 *             /files                                                own
 GET,POST      /guest-links                                          editor  -
 GET,POST      /guest-links/{link_id}                                editor  -
@@ -145,6 +154,7 @@ GET,HEAD      /practice/of/{platform}/{remote_id}/video.mp4         viewer  read
 GET           /practice/v/{post_id}                                 viewer  read
 POST          /practice/v/{post_id}/remove                          editor  -
 GET,HEAD      /practice/v/{post_id}/video.mp4                       viewer  read
+GET           /privacy                                              public
 GET,HEAD      /public/{token}/{name}                                public
 GET,POST      /reset/{token}                                        public
 GET           /record                                               editor  -
@@ -157,10 +167,20 @@ POST          /send/{token}/leave                                   own
 POST          /send/{token}/uploads                                 own
 GET           /send/{token}/uploads/{video_id}                      own
 GET           /settings                                             viewer  -
+GET           /settings/accounts                                    viewer  -
+POST          /settings/accounts/pause                              admin   -
+POST          /settings/accounts/practice                           admin   -
+GET           /settings/accounts/{account_id}                       viewer  -
+POST          /settings/accounts/{account_id}/check                 admin   -
+GET,POST      /settings/accounts/{account_id}/disconnect            admin   -
+POST          /settings/accounts/{account_id}/stage-ahead           admin   -
 POST          /settings/password                                    viewer  -
 POST          /settings/profile                                     viewer  -
 POST          /settings/sessions/revoke-others                      viewer  -
 POST          /settings/sessions/{session_id}/revoke                viewer  -
+GET,POST      /settings/set-up/{provider}                           admin   -
+POST          /settings/set-up/{provider}/check                     admin   -
+POST          /settings/set-up/{provider}/forget                    admin   -
 GET           /settings/system                                      admin   -
 GET,POST      /settings/tokens                                      viewer  -
 POST          /settings/tokens/{token_id}/revoke                    viewer  -

@@ -15,6 +15,7 @@ from appliance.errors import NotFound
 from appliance.models import GuestLink, Role, User, Video
 from storage.usage import Warned, warned
 from web import listing
+from web.account_rows import load_notices
 from web.auth import needs, principal
 from web.listing import Wanted
 from web.routes import library_batch
@@ -49,6 +50,7 @@ def library(
         )
         context = {
             "wanted": wanted,
+            "account_notices": load_notices() if access.at_least(user, Role.EDITOR) else [],
             "storage": warned() if access.at_least(user, Role.ADMIN) else Warned(),
             "tabs": listing.load_tabs(user, wanted),
             "in_bin": listing.count_bin(user),

@@ -147,6 +147,7 @@ function namesFor(type, event) {
   if (event.post_id) names.add(`live:post-${event.post_id}`);
   if (kind === "job") names.add("live:jobs");
   if (kind === "post" || kind === "target" || event.post_id) names.add("live:posts");
+  if (kind === "account" || kind === "posting") names.add("live:accounts");
   if (kind === "guest_link") names.add("live:guest-links");
   if (["video.created", "video.trashed", "video.restored"].includes(type)) names.add("live:videos");
   // An upload begins, gets on or ends; the last two also as a change of its video.
