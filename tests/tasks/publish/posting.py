@@ -135,7 +135,7 @@ def posting(settings: Settings) -> Iterator[Poster]:
         yield Poster(running)
 
 
-def link_to(box: Poster, file: Path | None = None) -> str:
+def link_to(box: Poster, file: Path | None = None, *, lifetime_s: float = 60) -> str:
     """A public link to a rendition, whose file may be another one."""
     video = box.video()
     if file is not None:
@@ -143,7 +143,7 @@ def link_to(box: Poster, file: Path | None = None) -> str:
     with connected():
         links = PublicLinks(box.settings, box.running.app.state.vault)
         rendition = Rendition.get(Rendition.video == video)
-        return links.issue(video, rendition, purpose="post", by=None, lifetime_s=60)[1]
+        return links.issue(video, rendition, purpose="post", by=None, lifetime_s=lifetime_s)[1]
 
 
 @contextmanager

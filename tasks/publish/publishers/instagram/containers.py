@@ -108,7 +108,8 @@ def send(talk: Talk, held: Held, save: Checkpoint, *, resumed: bool) -> Step:
     graph = talk.graph
     trouble = send_bytes(graph, held.container, held.uri, talk.target.file, resumed=resumed)
     if isinstance(trouble, NotThere):
-        return RetryAt(None, "Instagram no longer has what was prepared.")
+        save(Held(way=held.way, made=held.made).checkpoint())
+        return RetryAt(None, "Instagram could not take the video; it is handed over once more.")
     if trouble is not None:
         return trouble
     held = replace(held, sent=True)

@@ -50,6 +50,8 @@ def meaning_of(talk: Talk, held: Held, status: Status | NotThere) -> Step:
         case "IN_PROGRESS":
             if lacks_bytes(held, status):
                 return NotThere()
+            if is_overdue(talk, held, status):
+                return _trouble(held, status)
             return WaitUntil(talk.next_look(held), FETCHING if held.way is Way.URL else CHECKING)
         case "EXPIRED":
             return NotThere()
@@ -129,6 +131,13 @@ def linked(talk: Talk, held: Held, media: str) -> Step:
 
 def lacks_bytes(held: Held, status: Status) -> bool:
     return status.code == "IN_PROGRESS" and held.way is not Way.URL and not held.sent
+
+
+def is_overdue(talk: Talk, held: Held, status: Status) -> bool:
+    """Instagram has worked on it for longer than is sensible."""
+    if status.code != "IN_PROGRESS" or held.publishing_at is not None or held.began_at is None:
+        return False
+    return (now() - held.began_at).total_seconds() > talk.pace.works_s
 
 
 def _trouble(held: Held, status: Status) -> Step:

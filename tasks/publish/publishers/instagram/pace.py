@@ -19,7 +19,8 @@ class Pace:
     ``settles_s``: a publishing call whose answer was lost may still be at work there; a container
     that looks unpublished until then isn't called so. ``agrees_s``: what the container and the
     account's list say of each other may differ for so long. ``link_s``: nobody waits longer for
-    what is only nice to have, the link.
+    what is only nice to have, the link. ``works_s``: a container that takes longer is given up for
+    another one; most are ready within minutes, and nobody wants a post that hangs for a day.
     """
 
     first_s: float = 2.0
@@ -27,6 +28,7 @@ class Pace:
     settles_s: float = 30.0
     agrees_s: float = 120.0
     link_s: float = 600.0
+    works_s: float = 3600.0
 
     def next_look(self, began_at: datetime, at: datetime) -> datetime:
         waited_s = max(0.0, (at - began_at).total_seconds())

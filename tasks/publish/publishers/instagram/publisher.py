@@ -17,6 +17,7 @@ from tasks.publish.publisher import (
     Bucket,
     Capabilities,
     Checkpoint,
+    Done,
     Failed,
     Finding,
     MediaFacts,
@@ -41,7 +42,12 @@ from tasks.publish.publishers.instagram.containers import (
 from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS
 from tasks.publish.publishers.instagram.held import Held
 from tasks.publish.publishers.instagram.look import Status, ask_status
-from tasks.publish.publishers.instagram.meaning import lacks_bytes, linked, meaning_of
+from tasks.publish.publishers.instagram.meaning import (
+    is_overdue,
+    lacks_bytes,
+    linked,
+    meaning_of,
+)
 from tasks.publish.publishers.instagram.pace import CONTAINER_LIFETIME
 from tasks.publish.publishers.instagram.talk import Talk
 from tasks.publish.remote import Answer
@@ -87,11 +93,12 @@ class InstagramPublisher:
         status = ask_status(talk.graph, held.container)
         if not isinstance(status, Status | NotThere):
             return status
-        if isinstance(status, Status) and status.code == "ERROR":
-            return make(talk, after_trouble(held, status), save)
         fits = held.fingerprint == metadata.fingerprint(target.draft)
-        if isinstance(status, Status) and fits and lacks_bytes(held, status):
-            return send(talk, held, save, resumed=True)
+        if isinstance(status, Status):
+            if fits and lacks_bytes(held, status):
+                return send(talk, held, save, resumed=True)
+            if status.code == "ERROR" or is_overdue(talk, held, status):
+                return make(talk, after_trouble(held, status), save)
         if held.publishing_at is None and (isinstance(status, NotThere) or not fits):
             return make(talk, anew(held), save)
         step = meaning_of(talk, held, status)
@@ -160,6 +167,11 @@ class InstagramPublisher:
                 "Instagram lets nobody delete a Reel from outside. Delete it in the Instagram app.",
                 code="not_offered",
             )
+        if held.publishing_at is not None:
+            # The call may have gone out, and only looked undone: is it public after all?
+            step = self.poll(target)
+            if isinstance(step, Done | RetryAt | NeedsReconnect):
+                return step
         # A container can't be removed; nobody sees it, and within a day it is gone by itself.
         return NotThere()
 

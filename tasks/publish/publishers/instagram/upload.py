@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from tasks.publish.graph import step_of
 from tasks.publish.graph_errors import as_int
-from tasks.publish.publisher import NeedsReconnect, RetryAt, Step
+from tasks.publish.publisher import NeedsReconnect, NotThere, RetryAt, Step
 from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS
 from tasks.publish.remote import Answer, Lost, Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tasks.publish.graph import Graph, Reply
+    from tasks.publish.graph import Graph
 
 KIND = "ig-api-upload"
 # Within one step; after that the target waits, and goes on where it stopped.
@@ -29,8 +29,8 @@ TRIES = 3
 def send_bytes(graph: Graph, container: str, uri: str, file: Path, *, resumed: bool) -> Step | None:
     """None: Instagram has them all. ``resumed``: some may be there already.
 
-    Otherwise RetryAt, NeedsReconnect, or what the errors' table says. Raises OSError when the file
-    can't be read.
+    Otherwise RetryAt, NeedsReconnect, what the errors' table says, or NotThere: this container
+    takes none any more. Raises OSError when the file can't be read.
     """
     size = file.stat().st_size
     path = path_of(uri) or graph.upload_path(KIND, container)
@@ -49,16 +49,16 @@ def send_bytes(graph: Graph, container: str, uri: str, file: Path, *, resumed: b
             return None
         if not isinstance(reply, Answer | Lost | Refused):
             return reply
-        if _has_it_though(reply):
-            return None
         why = _why(reply)
         if isinstance(why, NeedsReconnect):
             return why
+        # Also after ``ProcessingFailedError``, which comes at times for a file that is there and
+        # goes on to FINISHED. Source: seen by clients of the API.
         so_far = bytes_there(graph, container, size)
         if not isinstance(so_far, int):
             return so_far
         offset = so_far
-    return why
+    return None if offset >= size else why
 
 
 def path_of(uri: str) -> str:
@@ -86,12 +86,6 @@ def bytes_there(graph: Graph, container: str, size: int) -> int | Step:
     return min(max(said, 0), size)
 
 
-def _has_it_though(reply: Reply) -> bool:
-    """``ProcessingFailedError`` comes at times for a file that is there and goes on to FINISHED:
-    the container says what became of it. Source: seen by clients of the API."""
-    return isinstance(reply, Refused) and _debug(reply).get("type") == "ProcessingFailedError"
-
-
 def _why(reply: Answer | Lost | Refused) -> Step:
     if isinstance(reply, Lost):
         return RetryAt(None, "The connection broke while the video was sent.", reply.detail)
@@ -102,6 +96,8 @@ def _why(reply: Answer | Lost | Refused) -> Step:
         return NeedsReconnect(
             "Instagram no longer accepts the sign-in. Connect the account again.", reply.detail
         )
+    if debug.get("type") == "ProcessingFailedError":
+        return NotThere()
     if debug:  # a wrong offset, a part of the file, a bad moment: asked for how far it is
         return RetryAt(None, "Instagram did not take the video.", reply.detail)
     return step_of(reply, INSTAGRAM_ERRORS, creating=False)
