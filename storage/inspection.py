@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
-from storage.media_types import OTHER_FILES, RENDITION_FILES
+from storage.media_types import RENDITION_FILES, is_other_file
 from storage.orphans import is_old
 
 if TYPE_CHECKING:
@@ -95,8 +95,8 @@ def compare(kept: list[Kept], here: Mapping[str, int]) -> tuple[dict[str, str], 
             wrong[file.name] = MISSING
         elif here[file.file_name] != file.size_bytes:
             wrong[file.name] = SIZE
-    named = {file.file_name for file in kept} | OTHER_FILES
-    return wrong, [name for name in here if name not in named]
+    named = {file.file_name for file in kept}
+    return wrong, [name for name in here if name not in named and not is_other_file(name)]
 
 
 def look_through(layout: Layout, after: int, how_many: int) -> Portion:
@@ -118,7 +118,7 @@ def _look_at(layout: Layout, video: Video, renditions: list[Rendition], portion:
     wrong, strays = compare(kept, here)
     portion.wrong += [Wrong(video, name, problem) for name, problem in wrong.items()]
     portion.strays += [folder / name for name in strays if is_old(folder / name)]
-    others = [here[name] for name in OTHER_FILES if name in here]
+    others = [size for name, size in here.items() if is_other_file(name)]
     portion.other_files += len(others)
     portion.other_bytes += sum(others)
 

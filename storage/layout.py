@@ -50,6 +50,10 @@ class Layout:
     def poster(self, video_id: str) -> Path:
         return self.video(video_id) / "poster.webp"
 
+    def cover(self, video_id: str, cover_id: str) -> Path:
+        """The cover of a single post (tasks/poster/covers.py)."""
+        return self.video(video_id) / f"cover-{_checked(cover_id)}.jpg"
+
     def trashed(self, video_id: str) -> Path:
         return self.trash / _checked(video_id)
 

@@ -5,8 +5,11 @@ None of these makes a browser run anything, whatever the bytes are.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from appliance.ids import PATTERN
 
 if TYPE_CHECKING:
     from appliance.models import Video
@@ -39,6 +42,14 @@ RENDITION_FILES: dict[str, FileOf] = {
 }
 # What else is in the folder of a video, without a row of its own.
 OTHER_FILES = frozenset({"poster.webp"})
+_COVER = re.compile(rf"cover-{PATTERN.pattern}\.jpg")
+
+
+def is_other_file(name: str) -> bool:
+    """The poster, or the cover of a post (tasks/poster/covers.py removes those that no post
+    names)."""
+    return name in OTHER_FILES or _COVER.fullmatch(name) is not None
+
 
 # First name of ffmpeg's demuxer (tasks.probe.facts.Probe.format) → with picture, sound only, ending
 _BY_FORMAT = {

@@ -273,7 +273,7 @@ def settle_failure(job: Job, failure: JobFailed) -> None:
         flow.connect_failed(job, failure)
         return
     video = Video.get_or_none(Video.id == job.video_id)
-    if video is None or job.kind in ("early_look", *follow_up.KINDS):
+    if video is None or job.kind in ("early_look", "cover", *follow_up.KINDS):
         return  # nothing waits for it
     if job.kind == "poster":
         if job.payload and failure.code != "cancelled":  # somebody has chosen it

@@ -22,6 +22,7 @@ from appliance.cli.people import token, user
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.profiles import profiles
+from appliance.cli.readiness import readiness
 from appliance.cli.reference import reference
 from appliance.cli.remaking import night, remake
 from appliance.cli.storage import storage
@@ -46,8 +47,8 @@ def cli() -> None:
 
 
 COMMANDS = (
-    up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post, jobs,
-    profiles, night, accounts, storage, demo, reference,
+    up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post,
+    readiness, jobs, profiles, night, accounts, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -36,6 +36,24 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 )
 @click.option("--title", help="Default: the video's.")
 @click.option("--description", help="Default: the video's.")
+@click.option("--comment", metavar="TEXT", help="The first comment under it, where we can put one.")
+@click.option(
+    "--template", metavar="NAME", help="Texts and options to begin with; those given here win."
+)
+@click.option(
+    "--option",
+    "options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Such as privacy=private or version=vertical. For one account: ACCOUNT:NAME=VALUE.",
+)
+@click.option(
+    "--title-for", metavar="ACCOUNT=TEXT", multiple=True, help="Another title for one account."
+)
+@click.option(
+    "--text-for", metavar="ACCOUNT=TEXT", multiple=True, help="Another text for one account."
+)
+@click.option("--draft", is_flag=True, help="Keep it as a draft; nothing is sent.")
 @click.option("--at", metavar="TIME", help='Later: "2026-12-24 18:00", or with a zone "…+01:00".')
 @click.option("--wait", is_flag=True, help="Until it is posted, or has failed.")
 @remote
@@ -44,22 +62,37 @@ def post(
     wanted: Sequence[str],
     title: str | None,
     description: str | None,
+    comment: str | None,
+    template: str | None,
+    options: Sequence[str],
+    title_for: Sequence[str],
+    text_for: Sequence[str],
+    draft: bool,
     at: str | None,
     wait: bool,
     box: Box,
     as_json: bool,
 ) -> int:
-    """Post VIDEO to accounts; one that isn't ready yet goes out when it is."""
+    """Post VIDEO to accounts; one that isn't ready yet goes out when it is.
+
+    Texts may hold links to the same post elsewhere: "{youtube_url}" is filled in when it is there.
+    """
     items = box.get("/api/v1/accounts")["items"]
-    body = {
+    body: dict[str, Any] = {
         "video_id": video_id,
         "accounts": choose(items, wanted),
         "title": title,
         "description": description,
+        "template": template,
+        "options": parse_options([o for o in options if not _is_for_one(o)]),
+        "overrides": _for_single_accounts(items, options, title_for, text_for),
+        "draft": draft or None,
     }
+    if comment is not None:
+        body["options"] = {**body["options"], "first_comment": comment}
     if at is not None:
         body["publish_at"] = parse_time(at)
-    created = send(box, {name: value for name, value in body.items() if value is not None})
+    created = send(box, {name: value for name, value in body.items() if value not in (None, {})})
     made = wait_for_post(box, created["post_id"]) if wait else created
     if as_json:
         print_json(made)
@@ -106,6 +139,47 @@ def choose(items: Sequence[Any], wanted: Sequence[str]) -> list[str]:
             raise InvalidInput(f"There is no account or platform “{word}”. Accounts: {there}.")
         chosen.update(dict.fromkeys(found))
     return list(chosen)
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, str]:
+    """ "privacy=private" → name and value. Raises UsageError."""
+    return dict(_split(pair, "--option", "NAME=VALUE") for pair in pairs)
+
+
+def _split(pair: str, option: str, form: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not equals or not name.strip():
+        raise click.UsageError(f"{option}: write {form}, not “{pair}”.")
+    return name.strip(), value.strip()
+
+
+def _is_for_one(pair: str) -> bool:
+    return ":" in pair.partition("=")[0]
+
+
+def _for_single_accounts(
+    items: Sequence[Any], options: Sequence[str], titles: Sequence[str], texts: Sequence[str]
+) -> dict[str, Any]:
+    """What the API calls overrides: account id → title, description, options."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def of(word: str) -> list[dict[str, Any]]:
+        return [found.setdefault(id, {}) for id in choose(items, [word])]
+
+    for field, option, pairs in (
+        ("title", "--title-for", titles),
+        ("description", "--text-for", texts),
+    ):
+        for pair in pairs:
+            word, text = _split(pair, option, "ACCOUNT=TEXT")
+            for changes in of(word):
+                changes[field] = text
+    for pair in filter(_is_for_one, options):
+        whole, value = _split(pair, "--option", "ACCOUNT:NAME=VALUE")
+        word, _colon, name = whole.rpartition(":")
+        for changes in of(word):
+            changes.setdefault("options", {})[name] = value
+    return found
 
 
 def parse_time(text: str) -> str:

@@ -62,20 +62,20 @@ def _picture(job: Job, video: Video, context: Context) -> tuple[Image.Image, flo
         context.report("Reading the picture", 0.1)
         file = choosing.picture_path(context.layout, video, str(brought))
         try:
-            return _read_brought(file, context), None
+            return read_brought(file, context), None
         except JobFailed:
             file.unlink(missing_ok=True)
             raise
-    source, facts = _source(video, context)
+    source, facts = source_of(video, context)
     if "at_s" in job.payload:
         context.report("Taking the picture", 0.1)
         at_s = float(job.payload["at_s"])
-        return _at(source, facts, at_s, context), at_s
+        return picture_at(source, facts, at_s, context), at_s
     context.report("Choosing a picture", 0.1)
     return _best(source, facts, context)
 
 
-def _source(video: Video, context: Context) -> tuple[Path, Probe]:
+def source_of(video: Video, context: Context) -> tuple[Path, Probe]:
     """The original, or what is left of it."""
     original = context.layout.original(video.public_id)
     if original.exists():
@@ -116,53 +116,75 @@ def _order(found: tuple[float, int, Image.Image]) -> tuple[float, int]:
     return round(found[0], 1), found[1]
 
 
-def _at(source: Path, facts: Probe, at_s: float, context: Context) -> Image.Image:
+def picture_at(
+    source: Path,
+    facts: Probe,
+    at_s: float,
+    context: Context,
+    *,
+    box: pictures.Size = BOX,
+    stays: str = _STAYS,
+) -> Image.Image:
+    """The picture at a moment, fitting into ``box``. ``stays``: what a failure leaves as it was.
+
+    Raises JobFailed.
+    """
     for before_s in _BEFORE_S:
-        (picture,) = _take(source, facts, [max(0.0, at_s - before_s)], context, exact=True)
+        moment_s = max(0.0, at_s - before_s)
+        (picture,) = _take(source, facts, [moment_s], context, exact=True, box=box)
         if picture is not None:
             return picture
     raise JobFailed(
-        f"There is no picture at {at_s:.1f} s that could be read. {_STAYS} Choose another moment.",
+        f"There is no picture at {at_s:.1f} s that could be read. {stays} Choose another moment.",
         permanent=True,
         code="no_poster",
     )
 
 
 def _take(
-    source: Path, facts: Probe, moments: list[float], context: Context, *, exact: bool
+    source: Path,
+    facts: Probe,
+    moments: list[float],
+    context: Context,
+    *,
+    exact: bool,
+    box: pictures.Size = BOX,
 ) -> list[Image.Image | None]:
     assert facts.video is not None
-    size = pictures.shown_size(facts.video, BOX)
+    size = pictures.shown_size(facts.video, box)
     return pictures.take(source, facts, moments, size, context, exact=exact)
 
 
-def _read_brought(file: Path, context: Context) -> Image.Image:
+def read_brought(
+    file: Path, context: Context, *, box: pictures.Size = BOX, stays: str = _STAYS
+) -> Image.Image:
+    """A picture that somebody brought, upright, fitting into ``box``. Raises JobFailed."""
     try:
         with file.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
     except FileNotFoundError as exc:
         raise JobFailed(
-            f"The picture is gone. {_STAYS} Choose it again.", permanent=True, code="no_poster"
+            f"The picture is gone. {stays} Choose it again.", permanent=True, code="no_poster"
         ) from exc
     if demuxer_of(head) is None:
-        raise _refused("it is no PNG, JPEG or WebP")
-    words = brought_command(head, BOX, ffmpeg=str(find_ffmpeg(context.settings)))
+        raise _refused("it is no PNG, JPEG or WebP", stays)
+    words = brought_command(head, box, ffmpeg=str(find_ffmpeg(context.settings)))
     try:
         ended = pictures.run(words, file, context, name=BROUGHT, cpu_s=30, timeout_s=60)
     except sandbox.TookTooLong as exc:
-        raise _refused("reading it took too long") from exc
+        raise _refused("reading it took too long", stays) from exc
     made = context.folder / BROUGHT_OUTPUT
     if not made.exists() or made.stat().st_size == 0:
         too_large = "Picture size" in ended.words  # is invalid, or exceeds what we allow
         reason = "it has more pixels than can be read" if too_large else "it is damaged"
-        raise _refused(reason, ended.words)
+        raise _refused(reason, stays, ended.words)
     with Image.open(made, formats=["PPM"]) as picture:
         return picture.convert("RGB")
 
 
-def _refused(reason: str, detail: str = "") -> JobFailed:
+def _refused(reason: str, stays: str, detail: str = "") -> JobFailed:
     return JobFailed(
-        f"The picture could not be used: {reason}. {_STAYS} Choose another picture.",
+        f"The picture could not be used: {reason}. {stays} Choose another picture.",
         permanent=True,
         code="bad_picture",
         detail=detail,

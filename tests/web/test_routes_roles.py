@@ -56,6 +56,10 @@ DELETE        /api/v1/bin/{video_id}                                editor  writ
 GET           /api/v1/openapi.json                                  public
 GET           /api/v1/openapi.json/openapi.json                     public
 GET           /api/v1/openapi.json/{path}                           public
+GET           /api/v1/post-templates                                viewer  read
+POST          /api/v1/post-templates                                editor  post
+DELETE,PUT    /api/v1/post-templates/{template_id}                  editor  post
+GET           /api/v1/post-templates/{template_id}                  viewer  read
 GET           /api/v1/posting                                       viewer  read
 PUT           /api/v1/posting                                       admin   admin
 GET           /api/v1/posts                                         viewer  read
@@ -82,7 +86,10 @@ GET           /api/v1/uploads/limits                                editor  uplo
 GET           /api/v1/videos                                        viewer  read
 GET           /api/v1/videos/{video_id}                             viewer  read
 DELETE,PATCH  /api/v1/videos/{video_id}                             editor  write
+POST          /api/v1/videos/{video_id}/covers                      editor  post
+GET           /api/v1/videos/{video_id}/covers/{cover_id}           viewer  read
 PUT           /api/v1/videos/{video_id}/poster                      editor  write
+GET,POST      /api/v1/videos/{video_id}/readiness                   viewer  read
 GET           /api/v1/videos/{video_id}/renditions                  viewer  read
 DELETE,POST   /api/v1/videos/{video_id}/renditions/{profile}        editor  write
 POST          /api/v1/videos/{video_id}/restore                     editor  write
@@ -122,6 +129,9 @@ POST          /people/{user_id}/quota                               admin   -
 POST          /people/{user_id}/reactivate                          admin   -
 POST          /people/{user_id}/reset-link                          admin   -
 POST          /people/{user_id}/role                                admin   -
+GET,POST      /post-templates                                       editor  -
+GET,POST      /post-templates/{template_id}                         editor  -
+POST          /post-templates/{template_id}/delete                  editor  -
 GET           /posts                                                viewer  -
 GET           /posts/{post_id}                                      viewer  -
 GET           /posts/{post_id}/_row                                 viewer  -
@@ -209,6 +219,7 @@ POST          /videos/{video_id}/delete                             editor  -
 POST          /videos/{video_id}/edit                               editor  -
 POST          /videos/{video_id}/keep-original                      editor  -
 GET,POST      /videos/{video_id}/post                               editor  -
+POST          /videos/{video_id}/post/change                        editor  -
 POST          /videos/{video_id}/post/check                         editor  -
 GET,POST      /videos/{video_id}/poster                             editor  -
 POST          /videos/{video_id}/renditions/{profile}               editor  -

@@ -17,7 +17,7 @@ from appliance.db import database
 from appliance.errors import NotFound
 from appliance.models import Rendition, Role, Video
 from appliance.states import RenditionState
-from storage.media_types import RENDITION_FILES, original_type
+from storage.media_types import RENDITION_FILES, is_other_file, original_type
 from tasks.storyboard.index import to_vtt
 from web.auth import needs, principal
 from web.rendition_shapes import version_of
@@ -86,6 +86,9 @@ def _find(video: Video, name: str, layout: Layout) -> _Found:
     if name == "poster.webp":
         path = layout.poster(video.public_id)
         return _Found(path, "image/webp", f"{video.title}.webp", video.poster_version)
+    if name.startswith("cover-") and is_other_file(name):  # one never changes
+        path = layout.video(video.public_id) / name
+        return _Found(path, "image/jpeg", f"{video.title}.jpg", version=1)
     if name not in _PROFILES:
         raise NotFound(_NONE)
     profile = _PROFILES[name]

@@ -7,31 +7,35 @@ from typing import Any
 
 from litestar import Request, get, post
 from litestar.datastructures import State
-from litestar.params import FromPath, URLEncodedBody
+from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Response, Template
 
-from appliance import access, accounts, posts
+from appliance import access, accounts, post_templates, posts
 from appliance.db import database
 from appliance.errors import Conflict, InvalidInput, NotFound
-from appliance.models import Post, Role, User, Video
+from appliance.models import Account, Post, Role, User, Video
 from appliance.settings import Settings
 from appliance.states import VideoState
-from tasks.publish import dispatch
-from web import idempotency, lateness, post_form
+from tasks.publish import composing, dispatch, outlook, rules
+from tasks.publish.publisher import FIRST_COMMENT
+from web import idempotency, lateness, post_form, when_form
 from web.auth import needs, principal
 from web.post_form import Typed
+from web.words import _
 
 CHANGE = needs(Role.EDITOR)
 
 Fields = URLEncodedBody[dict[str, Any]]
+AnyRequest = Request[Any, Any, State]
 
 
 @get("/videos/{video_id:str}/post", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
-def open_form(request: Request[Any, Any, State], video_id: FromPath[str]) -> Template:
+def open_form(request: AnyRequest, video_id: FromPath[str], at: FromQuery[str] = "") -> Template:
+    """``at``: a local time, chosen in the calendar."""
     user = principal(request).user
     with database.connection_context():
         video = access.get_video(user, video_id)
-        return _form(request, video, post_form.fresh(video, user), {})
+        return _form(request, video, post_form.fresh(video, user, at=at), {})
 
 
 @post(
@@ -41,35 +45,61 @@ def open_form(request: Request[Any, Any, State], video_id: FromPath[str]) -> Tem
     status_code=200,
     include_in_schema=False,
 )
-def check(request: Request[Any, Any, State], video_id: FromPath[str], data: Fields) -> Template:
-    """The accounts, with what each has to say about the texts as they stand now."""
+def check(request: AnyRequest, video_id: FromPath[str], data: Fields) -> Template:
+    """The accounts, with what each has to say about the post as it stands now."""
     user = principal(request).user
     with database.connection_context():
         video = access.get_video(user, video_id)
-        context = _context(request, video, post_form.read(data), {})
+        context = _context(request, video, post_form.read(data, user), {})
     return Template("posts/_check.html", context=context)
+
+
+@post(
+    "/videos/{video_id:str}/post/change",
+    opt=CHANGE,
+    sync_to_thread=True,
+    status_code=200,
+    include_in_schema=False,
+)
+def change(request: AnyRequest, video_id: FromPath[str], data: Fields) -> Template:
+    """The form again: after one press on a fix ("ACCOUNT fix"), or filled from a template."""
+    user = principal(request).user
+    typed, problems = post_form.read(data, user), {}
+    with database.connection_context():
+        video = access.get_video(user, video_id)
+        try:
+            if fix := str(data.get("fix", "")):
+                account_id, _blank, name = fix.partition(" ")
+                typed = post_form.mended(typed, accounts.get(account_id), name, video)
+            elif word := str(data.get("template", "")):
+                template = post_templates.get(word)
+                texts = post_templates.texts_for(template, video)
+                typed = post_form.from_template(typed, template, texts)
+        except NotFound as exc:
+            problems = {"": exc.message}
+        return _form(request, video, typed, problems)
 
 
 @post("/videos/{video_id:str}/post", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
 def send(
-    request: Request[Any, Any, State], video_id: FromPath[str], data: Fields
+    request: AnyRequest, video_id: FromPath[str], data: Fields
 ) -> Redirect | Response[Any] | Template:
     user = principal(request).user
-    typed = post_form.read(data)
+    typed = post_form.read(data, user)
     with database.connection_context():
         video = access.get_video(user, video_id)
         try:
-            when = post_form.publish_at(typed, user.time_zone)
             made = _create(request.app.state.settings, user, video, typed)
         except InvalidInput as exc:
-            return _form(request, video, typed, {exc.field or "": exc.message})
+            return _form(request, video, typed, {_anchor(exc.field): exc.message})
         except (Conflict, NotFound) as exc:
             return _form(request, video, typed, {"": exc.message})
         names = [target.account.name for target in posts.latest_targets(made)]
+        said = post_form.say(names, made.publish_at, user.time_zone)
     if not _is_fragment(request):
         return Redirect(f"/videos/{video_id}", status_code=303)
     done = {
-        "say": post_form.say(names, when, user.time_zone),
+        "say": _("Kept as a draft") if typed.draft else said,
         "then": f"live:video-{video_id}",
         "forget": f"post:{video_id}",
     }
@@ -78,20 +108,35 @@ def send(
     return Response("", status_code=202, media_type="text/html", headers=headers)
 
 
+# Fields of errors → what the form's summary leads to.
+_ANCHORS = {"title": "title", "description": "description", "publish_at": "publish_at"}
+
+
+def _anchor(field: str | None) -> str:
+    return _ANCHORS.get(field or "", "accounts" if field else "")
+
+
 def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
     """The post of this form. A form that comes twice (a double click) makes one post."""
 
     def work() -> dict[str, Any]:
+        chosen = accounts.choose(ids=typed.accounts) if typed.accounts or not typed.draft else []
+        due = when_form.due(typed.when, chosen)
+        composed = post_form.composed_of(typed, chosen)
+        if not typed.draft:
+            _refuse(settings, video, chosen, composed, typed)
         made = dispatch.create(
             settings,
             video,
-            accounts.choose(ids=typed.accounts),
+            chosen,
             author=user,
             title=typed.title,
             description=typed.description,
-            publish_at=post_form.publish_at(typed, user.time_zone),
-            time_zone=user.time_zone,
-            overrides={id: texts for id, texts in typed.other.items() if id in typed.accounts},
+            publish_at=due.publish_at,
+            hold_there=due.hold_there,
+            time_zone=due.zone,
+            overrides=composed,
+            draft=typed.draft,
         )
         return {"post_id": made.public_id}
 
@@ -100,9 +145,20 @@ def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
     return access.get_post(user, answer["post_id"])
 
 
-def _form(
-    request: Request[Any, Any, State], video: Video, typed: Typed, problems: dict[str, str]
-) -> Template:
+def _refuse(
+    settings: Settings,
+    video: Video,
+    chosen: list[Account],
+    composed: dict[str, composing.Changes],
+    typed: Typed,
+) -> None:
+    drafts = composing.drafts_of(
+        video, chosen, composed, title=typed.title, description=typed.description
+    )
+    outlook.refuse(outlook.look(settings, video, drafts))
+
+
+def _form(request: AnyRequest, video: Video, typed: Typed, problems: dict[str, str]) -> Template:
     context = _context(request, video, typed, problems)
     name = "posts/new.html"
     if _is_fragment(request):
@@ -111,27 +167,38 @@ def _form(
 
 
 def _context(
-    request: Request[Any, Any, State], video: Video, typed: Typed, problems: dict[str, str]
+    request: AnyRequest, video: Video, typed: Typed, problems: dict[str, str]
 ) -> dict[str, Any]:
-    offered = post_form.choices(video, typed, request.app.state.settings)
-    zone = principal(request).user.time_zone
+    settings, user = request.app.state.settings, principal(request).user
+    shown = accounts.connected()
+    offered = post_form.choices(video, typed, settings, shown=shown)
+    ids = {choice.id for choice in offered if choice.checked}
+    chosen = [account for account in shown if account.public_id in ids]
     try:
-        due = post_form.publish_at(typed, zone)
+        due = when_form.due(typed.when, chosen).publish_at
     except InvalidInput:
         due = None
     platforms = [choice.platform for choice in offered if choice.checked]
     return {
-        "late": lateness.of_choice(video, platforms, due, zone),
+        "late": lateness.of_choice(video, platforms, due, user.time_zone),
         "video_id": video.public_id,
         "video_title": video.title,
         "ready": video.state is VideoState.READY,
+        "duration_s": video.duration_s,
         "typed": typed,
         "offered": offered,
-        "text_limits": post_form.limits(offered),
+        "counters": {
+            name: post_form.counters(typed, offered, name)
+            for name in ("title", "description", FIRST_COMMENT)
+        },
+        "variables": post_form.variables(offered),
+        "templates": post_templates.all_templates(),
+        "rules": rules.rules(),
+        "when": when_form.view(typed.when, user, settings, chosen),
         "problems": problems,
         "in_dialog": _is_fragment(request),
     }
 
 
-def _is_fragment(request: Request[Any, Any, State]) -> bool:
+def _is_fragment(request: AnyRequest) -> bool:
     return request.headers.get("hx-request") == "true"

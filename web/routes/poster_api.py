@@ -22,8 +22,9 @@ from storage.background import disk_work, in_thread
 from storage.budget import require_room
 from storage.media import make_folder
 from tasks.poster import choosing
-from tasks.poster.brought import MAX_BYTES, demuxer_of
+from tasks.poster.brought import MAX_BYTES
 from web.auth import needs, principal
+from web.picture_body import is_picture, kind_of, receive_picture, said_bytes
 from web.rendition_shapes import PosterShape, load_poster
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 CHANGE = needs(Role.EDITOR)
 WRITE = needs(Role.EDITOR, Scope.WRITE)
 _WORDS_BYTES = 10_000
-_WRITTEN_BYTES = 1024**2
-_NO_PICTURE = "Only PNG, JPEG and WebP pictures can become a poster. Choose another picture."
-_TOO_LARGE = f"A poster picture may have {MAX_BYTES // 10**6} MB. Choose a smaller one."
 
 
 class PosterChoiceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -98,14 +96,14 @@ async def choose_poster_form(
 ) -> Redirect | Response[PosterShape]:
     """The same as a form (``at_s`` or ``auto``), or a picture by script."""
     chosen = await _choose(request, video_id)
-    if _kind(request).startswith("image/"):
+    if is_picture(request):
         return Response(chosen, status_code=202)
     return Redirect(f"/videos/{video_id}", status_code=303)
 
 
 async def _choose(request: Request[Any, Any, State], video_id: str) -> PosterShape:
     user = principal(request).user
-    if _kind(request).startswith("image/"):
+    if is_picture(request):
         await _take_picture(request, user, video_id)
     else:
         wish = await _read_wish(request)
@@ -115,14 +113,10 @@ async def _choose(request: Request[Any, Any, State], video_id: str) -> PosterSha
     return await in_thread(lambda: _shape(request, user, video_id))
 
 
-def _kind(request: Request[Any, Any, State]) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
 async def _read_wish(request: Request[Any, Any, State]) -> PosterChoiceBody:
-    if _said_bytes(request) > _WORDS_BYTES:
+    if said_bytes(request) > _WORDS_BYTES:
         raise TooLarge("That is more than a choice of a poster can be.")
-    if _kind(request) == "application/x-www-form-urlencoded":
+    if kind_of(request) == "application/x-www-form-urlencoded":
         form = await request.form()
         words: dict[str, Any] = {"auto": form.get("auto") in ("1", "true", "on")}
         if str(form.get("at_s") or "").strip():
@@ -148,20 +142,13 @@ def _number(text: str) -> float:
         raise InvalidInput("Write the moment as seconds, such as 12.5.", field="at_s") from exc
 
 
-def _said_bytes(request: Request[Any, Any, State]) -> int:
-    text = request.headers.get("content-length", "0")
-    return int(text) if text.isdecimal() and len(text) < 16 else 0
-
-
 async def _take_picture(request: Request[Any, Any, State], user: User, video_id: str) -> None:
     """Write the picture beside the video, and make the job that looks into it."""
-    if _said_bytes(request) > MAX_BYTES:
-        raise TooLarge(_TOO_LARGE)
     brought = new_id()
     file = await in_thread(lambda: _prepare(request, user, video_id, brought))
     taken = False
     try:
-        await _write(request, file)
+        await receive_picture(request, file)
         await in_thread(lambda: _ask(request, user, video_id, brought=brought))
         taken = True
     finally:
@@ -176,32 +163,6 @@ def _prepare(request: Request[Any, Any, State], user: User, video_id: str, broug
     layout = request.app.state.layout
     make_folder(layout.video(video.public_id))
     return choosing.picture_path(layout, video, brought)
-
-
-async def _write(request: Request[Any, Any, State], file: Path) -> None:
-    """The body, in portions. Raises InvalidInput for no picture, TooLarge."""
-    waiting, count = bytearray(), 0
-    async for chunk in request.stream():
-        waiting += chunk
-        if count + len(waiting) > MAX_BYTES:
-            raise TooLarge(_TOO_LARGE)
-        if len(waiting) >= _WRITTEN_BYTES:
-            count += await _append(file, waiting, first=count == 0)
-    count += await _append(file, waiting, first=count == 0)
-
-
-async def _append(file: Path, waiting: bytearray, *, first: bool) -> int:
-    portion = bytes(waiting)
-    waiting.clear()
-    if first and demuxer_of(portion) is None:
-        raise InvalidInput(_NO_PICTURE, code="no_picture")
-
-    def write() -> None:
-        with file.open("ab") as stream:
-            stream.write(portion)
-
-    await disk_work(write)
-    return len(portion)
 
 
 def _ask(

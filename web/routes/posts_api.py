@@ -14,16 +14,19 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from appliance import access, accounts, posts
 from appliance.access import Scope
 from appliance.clock import now
+from appliance.connections import PLATFORMS
 from appliance.db import database, transaction
 from appliance.errors import InvalidInput
-from appliance.models import Post, Role
+from appliance.models import Post, Priority, Role
 from appliance.post_history import Filters, narrow
 from appliance.states import AccountState, PostState, TargetState
+from tasks.connect import flow
 from tasks.publish import dispatch
-from web import lateness, words
+from web import lateness, new_post, words
 from web.auth import needs, principal
 from web.cursors import take_page
 from web.idempotency import fingerprint, once, read_key
+from web.new_post import NewPost
 from web.post_shapes import (
     AccountList,
     AccountShape,
@@ -41,21 +44,6 @@ WRITE = needs(Role.EDITOR, Scope.POST)
 
 AnyRequest = Request[Any, Any, State]
 _S = TypeVar("_S", bound=StrEnum)
-
-
-class NewPost(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Texts default to the video's. ``publish_at`` with its zone; without it: now."""
-
-    video_id: str
-    accounts: list[str] = []
-    platforms: list[str] = []
-    title: str | None = None
-    description: str | None = None
-    publish_at: datetime | None = None
-    time_zone: str | None = None
-    overrides: dict[str, dict[str, Any]] | None = None
-    """Account id or platform: another title, description, options."""
-    draft: bool = False
 
 
 class Settlement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -91,18 +79,7 @@ def create_post(request: AnyRequest, data: JSONBody[NewPost]) -> Response[PostTa
     key = read_key(request.headers.get("idempotency-key"))
 
     def work() -> dict[str, Any]:
-        made = dispatch.create(
-            settings,
-            access.get_video(user, data.video_id),
-            accounts.choose(data.accounts, data.platforms),
-            author=user,
-            title=data.title,
-            description=data.description,
-            publish_at=data.publish_at,
-            time_zone=data.time_zone or user.time_zone,
-            overrides=data.overrides,
-            draft=data.draft,
-        )
+        made = new_post.create(settings, user, data)
         return {
             "post_id": made.public_id,
             "status": str(made.state),
@@ -270,11 +247,16 @@ def list_accounts(request: AnyRequest) -> AccountList:
     sync_to_thread=True,
 )
 def reconnect_account(request: AnyRequest, account_id: FromPath[str]) -> AccountShape:
-    """The sign-in is tried again with what is stored; what waited for the account goes on."""
+    """The sign-in is tried again with what is stored; what waited for the account goes on.
+
+    Of a platform outside the answer comes later: look at ``checked_at`` and ``state`` then.
+    """
     user = principal(request).user
     with database.connection_context(), transaction():
         account = accounts.get(account_id)
-        if account.state is AccountState.RECONNECT:
+        if account.platform in PLATFORMS:
+            flow.check(account, priority=Priority.HIGH)
+        elif account.state is AccountState.RECONNECT:
             accounts.mark_connected(account, actor=user)
             dispatch.account_settled(account)
         return load_accounts([account])[0]

@@ -25,5 +25,6 @@ const player = () => {
 player();
 document.addEventListener("page:shown", player);
 document.addEventListener("htmx:after:swap", player);
+document.addEventListener("dialog:opened", player);
 document.documentElement.dataset.ready = "";
 window.htmx = htmx;
