@@ -268,9 +268,9 @@ def _target_row(
         platform=account.platform,
         platform_name=platform_name(account.platform),
         practice=account.practice,
-        badge=_badge(target),
+        badge=_badge(post, target),
         state=target.state,
-        stage=target.stage,
+        stage="" if undone else target.stage,
         url=link_of(target),
         error=target.error or "",
         detail=target.error_detail or "",
@@ -294,10 +294,18 @@ def _target_row(
     )
 
 
-def _badge(target: PostTarget) -> Badge:
+def _badge(post: Post, target: PostTarget) -> Badge:
     if target.deleted_at is not None:
         return Badge("removed", "neutral", "trash", _("Removed there"))
+    if target.state is TargetState.STAGED and target.held_until is not None:
+        return Badge("held", "live", "calendar", _("Scheduled there"))
+    if target.state is TargetState.STAGED and post.state is PostState.PROCESSING and _later(post):
+        return Badge("prepared", "live", "check", _("Prepared"))
     return words.badge(target.state)
+
+
+def _later(post: Post) -> bool:
+    return post.publish_at is not None and post.publish_at > now()
 
 
 def _why_not(capabilities: Capabilities | None) -> str:

@@ -70,6 +70,9 @@ GET           /api/v1/posts/{post_id}/attempts                      viewer  read
 POST          /api/v1/posts/{post_id}/cancel                        editor  post
 POST          /api/v1/posts/{post_id}/retry                         editor  post
 POST          /api/v1/posts/{post_id}/submit                        editor  post
+POST          /api/v1/posts/{post_id}/targets/{target_id}/edit      editor  post
+POST          /api/v1/posts/{post_id}/targets/{target_id}/remove    editor  post
+POST          /api/v1/posts/{post_id}/targets/{target_id}/retry     editor  post
 POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
 GET           /api/v1/profiles                                      viewer  read
 PATCH         /api/v1/profiles                                      admin   admin
@@ -137,6 +140,9 @@ GET           /posts/{post_id}                                      viewer  -
 GET           /posts/{post_id}/_row                                 viewer  -
 POST          /posts/{post_id}/cancel                               editor  -
 POST          /posts/{post_id}/retry                                editor  -
+GET,POST      /posts/{post_id}/targets/{target_id}/edit             editor  -
+GET,POST      /posts/{post_id}/targets/{target_id}/remove           editor  -
+POST          /posts/{post_id}/targets/{target_id}/retry            editor  -
 POST          /posts/{post_id}/targets/{target_id}/settle           editor  -
 GET           /practice                                             viewer  read
 GET,PUT       /practice/api/v1/faults                               own
