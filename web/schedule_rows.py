@@ -52,6 +52,8 @@ class PlanRow:
     """"18:00", by the clocks that the page is in."""
     elsewhere: str
     """The same by the other clocks (the team's, or the person's); "" when they agree."""
+    city: str
+    """Where those are."""
     spoken: str
     """For screen readers and the menu: the whole time."""
     badge: Badge
@@ -234,6 +236,7 @@ def _row(
         at=at,
         clock=clock_of(at, clocks.zone) if at else "",
         elsewhere=_elsewhere(at, clocks) if at else "",
+        city=clocks.other.rpartition("/")[2].replace("_", " "),
         spoken=words.full_time(at, clocks.zone) if at else _("No time yet"),
         badge=badge_of(post),
         state=post.state,
@@ -271,7 +274,7 @@ def _elsewhere(at: datetime, clocks: Clocks) -> str:
         return ""
     days = (there.date() - here.date()).days
     day = {1: " +1 d", -1: " −1 d"}.get(days, "")
-    return f"{there:%H:%M}{day} {clocks.other.rpartition('/')[2].replace('_', ' ')}"
+    return f"{there:%H:%M}{day}"
 
 
 def _free_spots(
