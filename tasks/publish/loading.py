@@ -9,7 +9,7 @@ from appliance.clock import now
 from appliance.models import Account, PostTarget, Rendition
 from storage.media_types import RENDITION_FILES
 from storage.public_links import PublicLinks
-from tasks.publish import material
+from tasks.publish import covers, material
 from tasks.publish.publisher import Target
 
 if TYPE_CHECKING:
@@ -58,10 +58,17 @@ def load_target(
         filename=name,
         practice=account.practice,
         publish_at=publish_at,
+        cover=covers.picture_of(video, texts, context),
+        cover_url=covers.address_of(video, texts, context),
+        ahead=account.stage_ahead and _is_later(target),
         remote_id=target.remote_id,
         spend=spend,
         told=told,
     )
+
+
+def _is_later(target: PostTarget) -> bool:
+    return target.post.publish_at is not None and target.post.publish_at > now()
 
 
 def file_of(video: Video, rendition: Rendition | None, context: Context) -> Path:

@@ -31,7 +31,8 @@ UPLOAD_TROUBLE = 6000
 
 def published(meta: Meta) -> list[dict[str, Any]]:
     """What the public sees, in the order of its making."""
-    return [video for video in meta.ground.all("video") if is_public(as_of(video, now()))]
+    at = now()
+    return [video for kept in meta.ground.all("video") if is_public(video := as_of(kept, at))]
 
 
 # Uploading

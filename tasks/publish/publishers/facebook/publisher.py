@@ -11,7 +11,7 @@ processing over before anybody presses Post; going live is then an update of tha
 
 from __future__ import annotations
 
-import logging
+import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,6 @@ from tasks.publish.remotes import Service, address_of
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
-
-log = logging.getLogger(__name__)
 
 REELS_A_DAY = 30
 DAY_S = 86_400.0
@@ -263,7 +261,7 @@ class FacebookPublisher:
     def _finish(self, target: Target, kept: dict[str, Any], held: datetime | None) -> Reply:
         """The one call. About a video that was finished before, it is an update of that."""
         graph, page, draft = self._graph(target), target.remote_account, target.draft
-        when = {"scheduled_publish_time": str(int(held.timestamp()))} if held else {}
+        when = {"scheduled_publish_time": str(math.ceil(held.timestamp()))} if held else {}
         if kept.get("finished") or kept.get("unpublished"):
             return graph.post(
                 f"/{kept['video_id']}",

@@ -1,0 +1,104 @@
+"""Whatever Facebook answers and wherever the worker dies: never two posts, always an end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from appliance.clock import now
+from appliance.states import TargetState
+from tests.tasks.publish.facebook.conftest import PAGE
+from tests.tasks.publish.matrix import ENDED, LONG, Case, Walk, ledger, make_cases
+from tests.tasks.publish.standin import standing
+from web.practice.ground import Fault
+from web.practice.meta import people, videos
+from web.practice.meta.video_state import as_of, is_public
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from appliance.settings import Settings
+    from storage.layout import Layout
+    from tests.tasks.publish.standin import Stand
+
+SEED = 20261121
+CASES = 330
+# In each run every so manyth.
+EVERY = 1 if LONG else 13
+
+_CALLS = (
+    "reels.start", "reels.bytes", "reels.finish", "videos.start", "videos.transfer",
+    "videos.finish", "video.get", "video.update", "video.delete",
+)  # fmt: skip
+_KINDS = ("lose", "lose_before", "break_before", "break_after", "throttle", "expire")
+FAULTS = [
+    *(Fault(call, kind, "3" if kind == "throttle" else "") for call in _CALLS for kind in _KINDS),
+    Fault("reels.bytes", "lose", "20000"),
+    Fault("videos.transfer", "lose", "20000"),
+    Fault("reels.finish", "refuse", "368"),
+    Fault("reels.finish", "refuse", "100"),
+    Fault("videos.finish", "refuse", "6000"),
+    Fault("videos.finish", "refuse", "190/460"),
+    Fault("videos.transfer", "refuse", "6001"),
+    Fault("video.get", "refuse", "4"),
+    Fault("video.get", "blind"),
+    Fault("processing", "slow", "45"),
+    Fault("processing", "reject"),
+]
+
+
+@pytest.fixture
+def stand(settings: Settings, layout: Layout) -> Iterator[Stand]:
+    with ledger(settings), standing(settings) as stand:
+        stand.meta.piece_bytes = 60_000
+        yield stand
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = stand.meta
+    caller = people.Caller(people.PEOPLE[0]["id"], scopes=("pages_show_list",), long=True)
+    token = people.page_token(meta.ground, PAGE, caller)
+    walk = Walk(stand, "facebook", PAGE, {"access_token": token}, monkeypatch)
+    kinds = [{"kind": "reel"}, {"kind": "video"}]
+    ends: Counter[TargetState] = Counter()
+    wrong: list[str] = []
+    for case in make_cases(SEED, CASES, FAULTS, options=kinds, later=True):
+        if case.number % EVERY:
+            continue
+        try:
+            ends[check(walk, stand, case)] += 1
+        except AssertionError as exc:
+            wrong.append(str(exc).partition("\n")[0])
+        # Of thirty Reels a day: only of this case.
+        for video in meta.ground.all("video"):
+            videos.remove(meta, video["id"])
+    assert wrong == []
+    assert ends[TargetState.PUBLISHED] > sum(ends.values()) / 2, ends
+
+
+def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
+    def set_faults(faults: Sequence[Fault]) -> None:
+        stand.meta.ground.set_faults(faults)
+
+    target = walk.run(case, set_faults)
+    public = videos.published(stand.meta)
+    said = f"{case}: {target.state}, {target.error} {target.error_detail}, {len(public)} public"
+    assert target.state in ENDED, said
+    assert len(public) <= 1, said
+    assert [video["sha256"] for video in public] == [walk.sha256] * len(public), said
+    if target.state is TargetState.PUBLISHED:
+        assert [video["id"] for video in public] == [target.remote_id], said
+    if target.state is TargetState.FAILED:
+        assert public == [], said
+    planned = target.post.publish_at
+    if public and planned is not None:
+        early = [video for video in public if video["published_at"] < planned.isoformat()]
+        assert early == [], said
+    # Nothing that Facebook still holds comes out later.
+    later = [as_of(video, now() + timedelta(days=60)) for video in stand.meta.ground.all("video")]
+    assert sum(is_public(video) for video in later) == len(public), said
+    return target.state
