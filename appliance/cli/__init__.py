@@ -19,6 +19,7 @@ from appliance.cli.doctor import doctor
 from appliance.cli.jobs import jobs
 from appliance.cli.links import link
 from appliance.cli.people import token, user
+from appliance.cli.post_history import posts
 from appliance.cli.posts import accounts, post
 from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.profiles import profiles
@@ -48,7 +49,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post,
-    readiness, jobs, profiles, night, accounts, storage, demo, reference,
+    posts, readiness, jobs, profiles, night, accounts, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -1,0 +1,115 @@
+"""`appliance posts` against a box: what a person or a script sees of the history."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from appliance.cli import run
+from appliance.models import PostTarget
+from appliance.settings import Settings
+from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
+from tests.web.serving import add_token, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
+    data = tmp_path_factory.mktemp("box") / "data"
+    with posting(Settings(data=data, sweep_s=0.5)) as poster:
+        yield poster
+
+
+@pytest.fixture
+def box(module_box: Poster) -> Iterator[Poster]:
+    with emptied(module_box) as poster:
+        yield poster
+
+
+@pytest.fixture
+def posts(
+    box: Poster, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, str, str]]:
+    """Run `appliance posts …`: exit code, output, errors."""
+    monkeypatch.setenv("APPLIANCE_URL", box.url)
+    monkeypatch.setenv("APPLIANCE_TOKEN", add_token(box.user))
+
+    def command(*words: str) -> tuple[int, str, str]:
+        code = run(["posts", *words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return command
+
+
+def test_the_way_of_a_post(
+    box: Poster,
+    posts: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box.fault(refuse_publish=1)
+    post = box.post(box.video(title="=Harbour"), "practice", "folder")
+    with working(box.settings):
+        box.wait(post, "partial")
+        id = post.public_id
+        assert [p["post_id"] for p in listed(posts("--result", "failed", "--json"))] == [id]
+        assert listed(posts("list", "--platform", "youtube", "--json")) == []
+        code, out, _ = posts()
+        assert code == 0 and "Practice channel: failed" in out
+        code, out, _ = posts("show", id, "--attempts")
+        assert "Posted to Folder, not to Practice." in out and "told to refuse" in out
+        assert json.loads(posts("show", id, "--attempts", "--json")[1])["attempts"]
+
+        code, out, err = posts("retry", id, "--account", "myspace")
+        assert code == 1 and "no account “myspace”" in err
+        assert posts("retry", id, "--account", "Practice channel")[0] == 0
+        box.wait(post, "completed")
+        assert len(box.received()) == 1
+
+        # Asks before it removes.
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+        assert posts("delete", id, "--account", "practice")[0] == 130
+        assert len(box.received()) == 1
+        assert posts("delete", id, "--account", "practice", "--yes")[0] == 0
+        wait_until("it is gone", lambda: not box.received())
+        wait_until("it is noted", removed)
+        code, _, err = posts("delete", id, "--account", "practice", "--yes")
+        assert code == 1 and "Nothing of this post is public" in err
+
+    file = tmp_path / "posts.csv"
+    code, _, err = posts("csv", "-o", str(file))
+    assert code == 0 and "2 lines" in err
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert {line["title"] for line in lines} == {"'=Harbour"}
+    assert posts("csv", "--show", "failed")[1].count("\n") == 1  # the headings
+
+
+def test_what_is_not_out_is_changed_and_cancelled(
+    box: Poster, posts: Callable[..., tuple[int, str, str]]
+) -> None:
+    post = box.post(box.video(ready=False), "practice")
+    assert posts("edit", post.public_id)[0] == 2
+    assert posts("edit", post.public_id, "--title", "Better")[0] == 0
+    with connected():
+        assert PostTarget.get().overrides == {"title": "Better"}
+    code, out, _ = posts("cancel", post.public_id, "--json")
+    assert (code, json.loads(out)["status"]) == (0, "cancelled")
+    assert posts("cancel", post.public_id)[0] == 1
+
+
+def listed(answer: tuple[int, str, str]) -> list[Any]:
+    found: list[Any] = json.loads(answer[1])["items"]
+    return found
+
+
+def removed() -> bool:
+    with connected():
+        return PostTarget.select().where(PostTarget.deleted_at.is_null(False)).exists()
