@@ -40,8 +40,9 @@ class Fault:
     "lose_before" (the connection breaks, nothing done), "expire" (the sign-in is refused), "slow"
     (processing takes ``value`` seconds), "reject" (processing ends in an error), "blind" (it can't
     tell what was posted), "lock_private" (what is posted stays private, as of a project that the
-    platform hasn't checked). ``skip``: so many calls go well before it. ``lasts``: until it is
-    cleared, instead of once.
+    platform hasn't checked), "late" (the connection breaks, and ``value`` seconds later it
+    is done), "twice" (what was published is published once more when somebody asks for it).
+    ``skip``: so many calls go well before it. ``lasts``: until it is cleared, instead of once.
     """
 
     endpoint: str

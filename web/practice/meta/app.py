@@ -147,7 +147,7 @@ def _answer(
     if known.page and caller.page not in (found["id"], found.get("page")):
         return refuse(Refusal(200, None, "(#200) A Page access token is required"))
 
-    def do(cut: int | None) -> dict[str, Any]:
+    def do(cut: int | None) -> dict[str, Any] | Response[Any]:
         return known.do(meta, Call(method, params, caller, files, cut), found)
 
     name = known.called(call)

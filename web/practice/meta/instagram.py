@@ -24,10 +24,12 @@ from web.practice.meta.instagram_store import (
     graph_time,
 )
 from web.practice.meta.meta import Edge, Edges, missing, pick
-from web.practice.meta.refusal import Refusal
+from web.practice.meta.refusal import Refusal, cut_off
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from litestar import Response
 
     from web.practice.meta.meta import Call, Do, Meta
 
@@ -91,10 +93,16 @@ def _create(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
     return {"id": container["id"], "uri": uri}
 
 
-def _publish(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any]:
+def _publish(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any] | Response[Any]:
     _check_account(meta, call, account["id"])
     containers = meta.instagram.containers
     found = containers.find(call.need("creation_id"))
+    if (late := meta.ground.take_fault("ig.publish", "late")) is not None and found is not None:
+        containers.publish_late(found["id"], float(late.value or 5))
+        return cut_off()
+    if found is not None and found["media"] and meta.ground.take_fault("ig.publish", "twice"):
+        again = containers.publish_again(found["id"])
+        return {"id": again["media"] if again else ""}
     gone = ("EXPIRED", "ERROR", "PUBLISHED")
     # UNVERIFIED what Instagram says of one that is published already.
     if found is None or found["account"] != account["id"] or found["status_code"] in gone:

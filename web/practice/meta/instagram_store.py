@@ -80,8 +80,9 @@ class Containers:
 
     def published(self) -> list[dict[str, Any]]:
         """The latest first."""
-        found = [container for container in self.ground.all(CONTAINER) if container["media"]]
-        return sorted(found, key=lambda container: container["published_at"], reverse=True)
+        at = now()
+        found = [reel for kept in self.ground.all(CONTAINER) for reel in _reels(kept, at)]
+        return sorted(found, key=lambda reel: reel["published_at"], reverse=True)
 
     def publish(self, id: str) -> dict[str, Any] | None:
         """Make a finished container public; None when it isn't finished (any more). Of two calls
@@ -105,6 +106,23 @@ class Containers:
         if published is None:
             self.ground.remove(MEDIA, media)
         return published
+
+    def publish_late(self, id: str, seconds: float) -> None:
+        """It will be public after a while, whatever somebody does until then."""
+        media = new_number()
+        self.ground.put(MEDIA, media, {"id": media, "container": id})
+        late = {"late_media": media, "late_at": _text(now() + timedelta(seconds=seconds))}
+        self.ground.change(CONTAINER, id, lambda container: {**container, **late})
+
+    def publish_again(self, id: str) -> dict[str, Any] | None:
+        """A second Reel of a container that was published."""
+        found = self.find(id)
+        if found is None or found["status_code"] != "PUBLISHED":
+            return None
+        again = {**found, "id": new_number(), "media": new_number(), "published_at": _text(now())}
+        self.ground.put(CONTAINER, again["id"], again)
+        self.ground.put(MEDIA, again["media"], {"id": again["media"], "container": again["id"]})
+        return again
 
     def use_of(self, account: str) -> tuple[int, int]:
         """Posts and containers of the account within the last 24 hours."""
@@ -161,6 +179,8 @@ class Containers:
 
 def as_of(container: dict[str, Any], at: datetime) -> dict[str, Any]:
     """What time makes of a container: slow ones still work, old ones have expired. Pure."""
+    if not container["media"] and (late := _late(container, at)):
+        return late
     code = container["status_code"]
     if code in ("PUBLISHED", "ERROR"):
         return container
@@ -169,6 +189,25 @@ def as_of(container: dict[str, Any], at: datetime) -> dict[str, Any]:
     if code == "FINISHED" and container["ready_after"] > _text(at):
         return {**container, "status_code": "IN_PROGRESS", "status": "In progress"}
     return container
+
+
+def _late(container: dict[str, Any], at: datetime) -> dict[str, Any] | None:
+    """The Reel that came of a call whose work took a while; None: none, or not yet."""
+    if not container.get("late_media") or container["late_at"] > _text(at):
+        return None
+    return {
+        **container,
+        "status_code": "PUBLISHED",
+        "status": "Published",
+        "media": container["late_media"],
+        "published_at": container["late_at"],
+    }
+
+
+def _reels(container: dict[str, Any], at: datetime) -> list[dict[str, Any]]:
+    """What became of a container; two only when it was published again too early."""
+    late = _late(container, at)
+    return [reel for reel in (container if container["media"] else None, late) if reel is not None]
 
 
 def _text(when: datetime) -> str:

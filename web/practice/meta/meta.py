@@ -56,7 +56,7 @@ class Call:
 
 
 # What an edge or a node does: raises Refusal.
-Do = Callable[["Meta", Call, dict[str, Any]], dict[str, Any]]
+Do = Callable[["Meta", Call, dict[str, Any]], dict[str, Any] | Response[Any]]
 
 
 @dataclass(frozen=True)

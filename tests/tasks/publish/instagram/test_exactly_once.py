@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from appliance.states import TargetState
+from tasks.publish.publishers.instagram import talk
+from tasks.publish.publishers.instagram.pace import REAL
 from tests.tasks.publish.instagram.ledger import Ledger, Points
 from web.practice.ground import Fault
 
@@ -30,6 +32,10 @@ KINDS = ("throttle", "break_before", "break_after", "lose", "lose_before", "expi
 # What refusals name: code/subcode. Those that end a post are among them.
 REFUSALS = ("-1/2207001", "1", "2", "4", "4/2207051", "9/2207042", "24/2207008", "24/2207006",
             "100/33", "100/2207023", "368", "9007/2207027", "77/99")  # fmt: skip
+# Seconds until a call takes effect whose connection broke at once.
+LATE = ("0.2", "3", "20")
+# Nobody knows whether Instagram would publish a container twice: here it does.
+TWICE = Fault("ig.publish", "twice", lasts=True)
 OF_BYTES = (
     Fault("ig.bytes", "lose"),
     Fault("ig.bytes", "lose", "40000"),
@@ -75,8 +81,9 @@ def _draw_fault(seeded: random.Random, by_bytes: bool) -> Fault:
         return seeded.choice(OF_BYTES if by_bytes else OF_WORK)
     # The publishing call is where a second Reel would come from.
     call = "ig.publish" if seeded.random() < 0.4 else seeded.choice(CALLS)
-    kind = seeded.choice(KINDS)
-    value = {"throttle": "90", "refuse": seeded.choice(REFUSALS)}.get(kind, "")
+    kind = seeded.choice((*KINDS, "late") if call == "ig.publish" else KINDS)
+    values = {"throttle": "90", "refuse": seeded.choice(REFUSALS), "late": seeded.choice(LATE)}
+    value = values.get(kind, "")
     return Fault(call, kind, value, skip=seeded.choice((0, 0, 0, 1, 2)))
 
 
@@ -110,10 +117,12 @@ class Stage:
     def run(self, case: Case) -> tuple[Ledger, Points]:
         studio = self.studio
         studio.empty()
-        studio.faults(*case.faults)
+        studio.faults(*case.faults, TWICE)
         caption = f"Case {case.number}"
         points = Deaths(case.deaths)
         with self._patches.context() as patches:
+            # The pauses of the real platform: on the stand-in nothing is ever late by itself.
+            patches.setattr(talk, "PRACTICE", REAL)
             points.around_calls(patches)
             ledger = Ledger(
                 studio.publisher,
@@ -131,6 +140,7 @@ class Stage:
         self.studio.clock.skip_to(when)  # type: ignore[arg-type]  # a datetime, as the ledger says
 
     def _check(self, case: Case, ledger: Ledger, caption: str) -> None:
+        self.studio.clock.skip(minutes=1)  # whatever is late is there by then
         said = f"case {case}: {ledger.state}, {ledger.error}, {ledger.record}"
         reels = self.studio.reels()
         assert ledger.state in ENDS, said
