@@ -64,7 +64,7 @@ def create(
         if not chosen and not draft:
             raise InvalidInput("Choose at least one account to post to.", field="accounts")
         for account in chosen:
-            _check_account(account)
+            check_account(account)
         post = Post.create(
             video=video,
             author=author,
@@ -111,7 +111,8 @@ def _postable(video: Video, author: User | None) -> Video:
     return fresh
 
 
-def _check_account(account: Account) -> None:
+def check_account(account: Account) -> None:
+    """That something can be posted there. Raises InvalidInput."""
     if account.state is AccountState.RECONNECT:
         raise InvalidInput(
             f"“{account.name}” has to be connected again before anything can be posted there.",

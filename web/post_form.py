@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from appliance import accounts
+from appliance import accounts, posts
 from appliance.clock import now
 from appliance.ids import is_id, new_token
 from appliance.states import AccountState
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from appliance.models import Account, PostTemplate, User, Video
+    from appliance.models import Account, Post, PostTemplate, User, Video
     from appliance.settings import Settings
     from web.when_form import When
 
@@ -52,7 +52,8 @@ class Typed:
     when: When
     key: str
     other: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    draft: bool = False
+    draft: bool = False  # "Keep as draft" was pressed
+    draft_id: str = ""  # the draft that is written on; "": a new post
 
     def options_of(self, account_id: str) -> dict[str, Any]:
         return dict(self.other.get(account_id, {}).get("options", {}))
@@ -131,6 +132,33 @@ def fresh(video: Video, user: User, *, at: str = "") -> Typed:
     )
 
 
+def of_draft(post: Post, user: User) -> Typed:
+    """The form as a draft was left. A connection must be open."""
+    targets = posts.latest_targets(post)
+    own = {t.account.public_id: dict(t.overrides) for t in targets if t.overrides}
+    said = {changes.get("options", {}).get(FIRST_COMMENT) for changes in own.values()} - {None}
+    comment = ""
+    if len(said) == 1:  # the same for all that can: it is the common one
+        comment = str(said.pop())
+        for changes in own.values():
+            rest = {k: v for k, v in changes.get("options", {}).items() if k != FIRST_COMMENT}
+            changes["options"] = rest
+    if post.publish_at is None:
+        when = when_form.fresh(user)
+    else:
+        when = when_form.of_moment(post.publish_at, post.time_zone)
+    return Typed(
+        accounts=tuple(target.account.public_id for target in targets),
+        title=post.title,
+        description=post.description,
+        comment=comment,
+        when=replace(when, hold_there=post.hold_there),
+        key=new_token(),
+        other=own,
+        draft_id=post.public_id,
+    )
+
+
 def read(data: Mapping[str, Any], user: User) -> Typed:
     """From the fields of a sent form; several of one name come as a list."""
     other: dict[str, dict[str, Any]] = {}
@@ -151,6 +179,7 @@ def read(data: Mapping[str, Any], user: User) -> Typed:
         key=str(data.get("idempotency_key", ""))[:64],
         other=other,
         draft="draft" in data,
+        draft_id=str(data.get("draft_id", ""))[:64],
     )
 
 

@@ -10,12 +10,12 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Response, Template
 
-from appliance import access, accounts, post_templates, posts
-from appliance.db import database
+from appliance import access, accounts, approval, drafts, post_templates, posts
+from appliance.db import database, transaction
 from appliance.errors import Conflict, InvalidInput, NotFound
 from appliance.models import Account, Post, Role, User, Video
 from appliance.settings import Settings
-from appliance.states import VideoState
+from appliance.states import PostState, VideoState
 from tasks.publish import composing, dispatch, outlook, rules
 from tasks.publish.publisher import FIRST_COMMENT
 from web import idempotency, lateness, post_form, when_form
@@ -30,11 +30,18 @@ AnyRequest = Request[Any, Any, State]
 
 
 @get("/videos/{video_id:str}/post", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
-def open_form(request: AnyRequest, video_id: FromPath[str], at: FromQuery[str] = "") -> Template:
-    """``at``: a local time, chosen in the calendar."""
+def open_form(
+    request: AnyRequest,
+    video_id: FromPath[str],
+    at: FromQuery[str] = "",
+    draft: FromQuery[str] = "",
+) -> Template:
+    """``at``: a local time, chosen in the calendar. ``draft``: a post to write on."""
     user = principal(request).user
     with database.connection_context():
         video = access.get_video(user, video_id)
+        if draft:
+            return _form(request, video, post_form.of_draft(_draft(user, draft), user), {})
         return _form(request, video, post_form.fresh(video, user, at=at), {})
 
 
@@ -96,12 +103,14 @@ def send(
             return _form(request, video, typed, {"": exc.message})
         names = [target.account.name for target in posts.latest_targets(made)]
         said = post_form.say(names, made.publish_at, user.time_zone)
+        if approval.is_waiting(made):
+            said = _("Sent for approval")
     if not _is_fragment(request):
         return Redirect(f"/videos/{video_id}", status_code=303)
     done = {
         "say": _("Kept as a draft") if typed.draft else said,
         "then": f"live:video-{video_id}",
-        "forget": f"post:{video_id}",
+        "forget": f"post:{typed.draft_id or video_id}",
     }
     # 202: it is on its way. The dialog closes by this event, and nothing is put in its place.
     headers = {"HX-Trigger": json.dumps({"dialog:done": done}), "HX-Reswap": "none"}
@@ -125,6 +134,8 @@ def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
         composed = post_form.composed_of(typed, chosen)
         if not typed.draft:
             _refuse(settings, video, chosen, composed, typed)
+        if typed.draft_id:
+            return {"post_id": _write(settings, user, typed, chosen, due, composed).public_id}
         made = dispatch.create(
             settings,
             video,
@@ -143,6 +154,40 @@ def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
     key = f"form:{typed.key}" if typed.key else None
     answer, _again = idempotency.once(user, key, video.public_id, work)
     return access.get_post(user, answer["post_id"])
+
+
+def _draft(user: User, post_id: str) -> Post:
+    """Raises NotFound, Conflict."""
+    found = access.get_post(user, post_id)
+    if found.state is not PostState.DRAFT:
+        raise Conflict("This post was sent already; look again.", code="not_a_draft")
+    return found
+
+
+def _write(
+    settings: Settings,
+    user: User,
+    typed: Typed,
+    chosen: list[Account],
+    due: when_form.Due,
+    composed: dict[str, composing.Changes],
+) -> Post:
+    """The draft as the form has it; sent, unless it shall stay one."""
+    with transaction():
+        found = drafts.change(
+            _draft(user, typed.draft_id),
+            actor=user,
+            accounts=chosen,
+            title=typed.title,
+            description=typed.description,
+            publish_at=due.publish_at,
+            time_zone=due.zone,
+            hold_there=due.hold_there,
+            overrides=composed,
+        )
+        if not typed.draft:
+            dispatch.submit(settings, found, actor=user)
+    return found
 
 
 def _refuse(
