@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(days=1)
 # An account that a post is due for soon is looked at more often: there is time to sign in again.
 DUE_SOON, EVERY_WHEN_DUE = timedelta(hours=24), timedelta(hours=2)
+AGAIN = timedelta(hours=1)  # after a look that didn't reach the platform
 # Told this long before the sign-in ends, or before the post that comes after that.
 TELL_BEFORE = timedelta(days=7)
 
@@ -143,13 +144,17 @@ def check_due() -> int:
         due = next_post_at(account)
         soon = due is not None and due - at <= DUE_SOON
         every = EVERY_WHEN_DUE if soon else EVERY
-        asked = max(filter(None, (account.checked_at, _asked_at(account))), default=None)
-        # A clock that was set back must not put the next look off for years.
-        if asked is None or not timedelta(0) <= at - asked < every:
+        asked = _asked_at(account)
+        if not _is_recent(account.checked_at, at, every) and not _is_recent(asked, at, AGAIN):
             check(account)
             begun += 1
         warn_before_end(account, due)
     return begun
+
+
+def _is_recent(then: datetime | None, at: datetime, within: timedelta) -> bool:
+    """A clock that was set back must not put the next look off for years."""
+    return then is not None and timedelta(0) <= at - then < within
 
 
 def _asked_at(account: Account) -> datetime | None:

@@ -109,12 +109,18 @@ def _opened(vault: Vault, row: Account) -> dict[str, Any]:
 
 def desk_for(settings: Settings, vault: Vault, row: Account, credentials: dict[str, Any]) -> Desk:
     """As whom the box asks about an account: the client that it was brought in with, or the
-    box's own. Opens a connection. Raises ConnectRefused when there is none."""
+    box's own. Opens a connection. Raises ConnectRefused when there is none and one is needed."""
     provider = PLATFORMS[row.platform]
     if credentials.get("client_id") and credentials.get("client_secret"):
         own = oauth_clients.Client(str(credentials["client_id"]), str(credentials["client_secret"]))
         return Desk(settings, own, row.practice)
-    return box_desk(settings, vault, provider, practice=row.practice)
+    try:
+        return box_desk(settings, vault, provider, practice=row.practice)
+    except ConnectRefused:
+        if provider_named(provider).refresh_is_vital:
+            raise
+        # Brought in by hand: a Page's token works without any client.
+        return Desk(settings, oauth_clients.Client("", ""), row.practice)
 
 
 def box_desk(settings: Settings, vault: Vault, provider: str, *, practice: bool) -> Desk:
