@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from appliance import __version__
+from appliance.cli.accounts import accounts
 from appliance.cli.demo import demo
 from appliance.cli.doctor import doctor
 from appliance.cli.jobs import jobs
 from appliance.cli.links import link
 from appliance.cli.people import token, user
 from appliance.cli.post_history import posts
-from appliance.cli.posts import accounts, post
+from appliance.cli.posts import post
 from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.profiles import profiles
 from appliance.cli.readiness import readiness
