@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Router
 
-from web.practice.google import oauth, uploads, videos
+from web.practice.google import oauth, uploads, videos, watching
 
 
 def google_router() -> Router:
@@ -29,5 +29,7 @@ def google_router() -> Router:
             videos.insert_playlist_item,
             videos.list_comments,
             videos.insert_comment,
+            watching.watch,
+            watching.watch_short,
         ],
     )

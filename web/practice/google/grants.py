@@ -44,11 +44,13 @@ CHANNELS: tuple[dict[str, Any], ...] = (
     {"id": "UCpractice00000000000003", "title": "An account without a channel", "open": False},
 )
 ACCESS_S = 3599
+# Of the sign-ins of an app in "Testing". Source: platforms.md §1.1.
+TESTING_S = 7 * 86_400 - 1
 CODE_LIFETIME = timedelta(minutes=10)
 CONSENTED = tuple(sorted({UPLOAD, READ, FORCE_SSL}))
 
 
-def give_code(ground: Ground, channel: str, asked: dict[str, str]) -> str:
+def give_code(ground: Ground, channel: str, asked: dict[str, str], *, testing: bool = False) -> str:
     """Somebody has said yes: the code that goes back with the browser."""
     code = f"4/{secrets.token_urlsafe(32)}"
     kept = {
@@ -59,6 +61,7 @@ def give_code(ground: Ground, channel: str, asked: dict[str, str]) -> str:
         "challenge": asked.get("code_challenge", ""),
         "offline": asked.get("access_type") == "offline",
         "consent": "consent" in asked.get("prompt", "").split(),
+        "testing": testing,
         "until": (now() + CODE_LIFETIME).isoformat(),
     }
     ground.put("code", code, kept)
@@ -84,9 +87,12 @@ def redeem(ground: Ground, form: dict[str, str]) -> dict[str, Any] | None:
         for grant in ground.all("grant")
     )
     offline = kept["offline"] and (kept["consent"] or not known)
-    return grant(
+    tokens = grant(
         ground, kept["channel"], kept["scopes"], client_id=kept["client_id"], offline=offline
     )
+    if kept["testing"] and offline:
+        tokens["refresh_token_expires_in"] = TESTING_S
+    return tokens
 
 
 def grant(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # People see this page with their session, as they do Google's.
 SEE = needs(Role.VIEWER)
+# Ways to say yes that lead into trouble later: the traps that people should learn to see.
+TESTING, UNTICKED = "testing", "unticked"
 _REQUIRED = ("client_id", "redirect_uri", "response_type", "scope")
 
 
@@ -35,13 +37,16 @@ def ask_for_consent(request: Request[Any, Any, State]) -> Response[Any] | Templa
         return _plain(f"Error 400: invalid_request. Missing: {', '.join(missing) or 'code'}.")
     if not asked["redirect_uri"].startswith(f"{google.settings.base_url}/"):
         return _plain("Error 400: redirect_uri_mismatch. The stand-in only leads back to this box.")
-    chosen = asked.pop("choose", None)
-    if chosen is None:
+    choice = asked.pop("choose", None)
+    if choice is None:
         return Template("practice/consent.html", context=_context(google, asked))
     back = {"state": asked["state"]} if "state" in asked else {}
+    chosen, _, how = choice.partition("~")
     known = {channel["id"] for channel in grants.CHANNELS}
     if chosen in known:
-        back["code"] = grants.give_code(google.ground, chosen, asked)
+        if how == UNTICKED:
+            asked["scope"] = asked["scope"].split()[0]
+        back["code"] = grants.give_code(google.ground, chosen, asked, testing=how == TESTING)
         back["scope"] = asked["scope"]
     else:
         back["error"] = "access_denied"
@@ -50,11 +55,16 @@ def ask_for_consent(request: Request[Any, Any, State]) -> Response[Any] | Templa
 
 def _context(google: Google, asked: dict[str, str]) -> dict[str, Any]:
     address = f"{google.base}/o/oauth2/v2/auth?"
+    first = grants.CHANNELS[0]["id"]
+    choices = [(channel["title"], channel["id"]) for channel in grants.CHANNELS]
+    choices += [
+        ("Practice channel, of an app in “Testing”: 7 days", f"{first}~{TESTING}"),
+        ("Practice channel, with boxes left unticked", f"{first}~{UNTICKED}"),
+    ]
     return {
         "platform": "YouTube",
         "choices": [
-            (channel["title"], address + urlencode({**asked, "choose": channel["id"]}))
-            for channel in grants.CHANNELS
+            (words, address + urlencode({**asked, "choose": value})) for words, value in choices
         ],
         "refuse": address + urlencode({**asked, "choose": "nobody"}),
         "wants": [scope.rpartition("/")[2] for scope in asked["scope"].split()],

@@ -1,0 +1,237 @@
+"""The stand-in of Google: as strict as the real one where posts depend on it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from appliance.models import Role
+from tests.tasks.publish.youtube.channel import CHANNEL, STEP, film
+from tests.web.serving import add_user, browser, prepare, served
+from web.practice.google import grants
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.settings import Settings
+    from tests.tasks.publish.youtube.channel import Channel
+
+VERIFIER = "v" * 43
+CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=")
+
+
+@pytest.fixture
+def google(channel: Channel) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=channel.google.base) as client:
+        yield client
+
+
+def asked(channel: Channel, **changes: str) -> dict[str, str]:
+    return {
+        "client_id": "client",
+        "redirect_uri": f"{channel.stand.settings.base_url}/connect/google/callback",
+        "response_type": "code",
+        "scope": " ".join(grants.CONSENTED),
+        "access_type": "offline",
+        "prompt": "consent",
+        "state": "s&t",
+        "code_challenge": CHALLENGE.decode(),
+        "code_challenge_method": "S256",
+        **changes,
+    }
+
+
+def code_for(google: httpx.Client, channel: Channel, choose: str = CHANNEL, **changes: str) -> str:
+    query = {**asked(channel, **changes), "choose": choose}
+    answer = google.get("/o/oauth2/v2/auth", params=query)
+    assert answer.status_code == 302
+    back = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert back["state"] == ["s&t"]
+    return back["code"][0]
+
+
+def redeem(google: httpx.Client, channel: Channel, code: str, **changes: str) -> httpx.Response:
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "client_id": "client",
+        "client_secret": "secret",
+        "redirect_uri": asked(channel)["redirect_uri"],
+        "code_verifier": VERIFIER,
+        **changes,
+    }
+    return google.post("/token", data=form)
+
+
+def test_a_consent_becomes_tokens_once(google: httpx.Client, channel: Channel) -> None:
+    code = code_for(google, channel)
+    tokens = redeem(google, channel, code).json()
+    assert tokens["token_type"] == "Bearer"
+    assert tokens["refresh_token"]
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    mine = google.get("/youtube/v3/channels?part=id,snippet&mine=true", headers=headers).json()
+    assert mine["items"][0]["id"] == CHANNEL
+    again = redeem(google, channel, code)
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"code_verifier": "w" * 43},
+        {"redirect_uri": "http://127.0.0.1/other"},
+        {"client_id": "another"},
+    ],
+)
+def test_a_code_is_for_who_asked_alone(
+    google: httpx.Client, channel: Channel, changes: dict[str, str]
+) -> None:
+    answer = redeem(google, channel, code_for(google, channel), **changes)
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+def test_tokens_are_asked_for_by_a_form(google: httpx.Client, channel: Channel) -> None:
+    code = code_for(google, channel)
+    answer = google.post("/token", json={"grant_type": "authorization_code", "code": code})
+    assert answer.status_code == 401
+
+
+def test_a_refresh_brings_no_new_refresh_token(google: httpx.Client, channel: Channel) -> None:
+    tokens = redeem(google, channel, code_for(google, channel)).json()
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": tokens["refresh_token"],
+        "client_id": "client",
+        "client_secret": "secret",
+    }
+    fresh = google.post("/token", data=form).json()
+    assert "refresh_token" not in fresh
+    assert fresh["access_token"] != tokens["access_token"]
+    assert google.post("/revoke", data={"token": fresh["access_token"]}).status_code == 200
+    assert google.post("/token", data=form).json()["error"] == "invalid_grant"
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    assert google.get("/youtube/v3/channels?mine=true", headers=headers).status_code == 401
+
+
+def test_without_asking_for_consent_the_second_time_brings_no_lasting_sign_in(
+    google: httpx.Client, channel: Channel
+) -> None:
+    redeem(google, channel, code_for(google, channel))
+    second = redeem(google, channel, code_for(google, channel, prompt="")).json()
+    assert "refresh_token" not in second
+
+
+def test_an_app_in_testing_says_when_it_ends(google: httpx.Client, channel: Channel) -> None:
+    tokens = redeem(google, channel, code_for(google, channel, f"{CHANNEL}~testing")).json()
+    assert tokens["refresh_token_expires_in"] < 7 * 86_400
+
+
+def test_unticked_boxes_are_missing_from_the_scopes(google: httpx.Client, channel: Channel) -> None:
+    tokens = redeem(google, channel, code_for(google, channel, f"{CHANNEL}~unticked")).json()
+    assert len(tokens["scope"].split()) == 1
+
+
+def test_nobody_is_led_away_from_the_box(google: httpx.Client, channel: Channel) -> None:
+    for away in ("https://evil.example/x", f"{channel.stand.settings.base_url}.evil.example/"):
+        query = asked(channel, redirect_uri=away)
+        answer = google.get("/o/oauth2/v2/auth", params={**query, "choose": CHANNEL})
+        assert answer.status_code == 400
+    refused = google.get("/o/oauth2/v2/auth", params={**asked(channel), "choose": "nobody"})
+    assert "error=access_denied" in refused.headers["location"]
+
+
+def test_an_account_without_a_channel_is_told_so(google: httpx.Client, channel: Channel) -> None:
+    token = grants.grant(channel.ground, grants.CHANNELS[2]["id"])["access_token"]
+    answer = google.get(
+        "/youtube/v3/channels?mine=true", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 401
+    assert answer.json()["error"]["errors"][0]["reason"] == "youtubeSignupRequired"
+
+
+def test_scopes_are_held_to(google: httpx.Client, channel: Channel) -> None:
+    token = grants.grant(channel.ground, scopes=[grants.UPLOAD])["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = google.get("/youtube/v3/videos?part=status&id=x", headers=headers)
+    assert answer.json()["error"]["errors"][0]["reason"] == "insufficientPermissions"
+
+
+def open_session(google: httpx.Client, channel: Channel, **headers: str) -> httpx.Response:
+    return google.post(
+        "/upload/youtube/v3/videos?uploadType=resumable&part=snippet,status",
+        json={"snippet": {"title": "x"}, "status": {"privacyStatus": "private"}},
+        headers={
+            "Authorization": f"Bearer {channel.token}",
+            "X-Upload-Content-Length": str(film().stat().st_size),
+            "X-Upload-Content-Type": "video/mp4",
+            **headers,
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "length", "status", "kept"),
+    [
+        ("bytes 0-{last}/{total}", STEP, 308, STEP),
+        ("bytes 0-99/{total}", 100, 400, 0),  # no multiple of 256 KiB, and not the last
+        ("bytes 5-{shifted}/{total}", STEP, 308, 0),  # a gap isn't stored
+        ("bytes 0-{last}/99", STEP, 400, 0),
+    ],
+)
+def test_pieces_of_an_upload(
+    google: httpx.Client, channel: Channel, said: str, length: int, status: int, kept: int
+) -> None:
+    session = open_session(google, channel).headers["location"]
+    total = film().stat().st_size
+    answer = google.put(
+        session,
+        content=film().read_bytes()[:length],
+        headers={"Content-Range": said.format(total=total, last=STEP - 1, shifted=STEP + 4)},
+    )
+    assert answer.status_code == status
+    asks = {"Content-Range": f"bytes */{total}"}
+    there = google.put(session, headers=asks)
+    assert there.status_code == 308
+    assert there.headers.get("range") == (f"bytes=0-{kept - 1}" if kept else None)
+
+
+def test_the_parts_of_a_body_are_named(google: httpx.Client, channel: Channel) -> None:
+    answer = google.put(
+        "/youtube/v3/videos?part=snippet,status",
+        json={"id": "x", "status": {"privacyStatus": "public"}},
+        headers={"Authorization": f"Bearer {channel.token}"},
+    )
+    assert answer.json()["error"]["errors"][0]["reason"] == "unexpectedPart"
+
+
+def test_the_box_itself_runs_it(settings: Settings) -> None:
+    """Its tokens aren't taken for the box's, its page is for people with a session."""
+    prepare(settings)
+    with served(settings) as running:
+        base = running.app.state.google.base.removeprefix(running.url)
+        token = grants.grant(running.app.state.google.ground)["access_token"]
+        with httpx.Client(base_url=running.url) as client:
+            headers = {"Authorization": f"Bearer {token}"}
+            mine = client.get(f"{base}/youtube/v3/channels?part=id&mine=true", headers=headers)
+            assert mine.json()["items"][0]["id"] == CHANNEL
+            nobody = client.post(f"{base}/upload/youtube/v3/videos", json={})
+            assert nobody.json()["error"]["errors"][0]["reason"] == "authError"
+            query: dict[str, Any] = {
+                "client_id": "c",
+                "redirect_uri": f"{running.url}/connect/google/callback",
+                "response_type": "code",
+                "scope": grants.READ,
+            }
+            assert client.get(f"{base}/o/oauth2/v2/auth", params=query).status_code != 200
+        with browser(running.url, add_user("admin@example.org", Role.ADMIN)) as person:
+            page = person.get(f"{base}/o/oauth2/v2/auth", params=query)
+            assert page.status_code == 200
+            assert "Practice channel" in page.text
+            assert "youtube.readonly" in page.text
+            short = person.get(f"{base}/shorts/abc")
+            assert short.headers["location"] == "/practice/of/youtube/abc"
