@@ -152,6 +152,7 @@ POST          /practice/api/v1/media_publish                        own
 POST          /practice/faults                                      admin   -
 GET           /practice/google/o/oauth2/v2/auth                     viewer  -
 POST          /practice/google/revoke                               own
+GET           /practice/google/shorts/{video_id}                    viewer  read
 POST          /practice/google/token                                own
 POST          /practice/google/upload/youtube/v3/captions           own
 POST          /practice/google/upload/youtube/v3/thumbnails/set     own
@@ -162,6 +163,7 @@ GET,POST      /practice/google/youtube/v3/commentThreads            own
 GET,POST      /practice/google/youtube/v3/playlistItems             own
 GET           /practice/google/youtube/v3/playlists                 own
 DELETE,GET,PUT /practice/google/youtube/v3/videos                   own
+GET           /practice/google/watch                                viewer  read
 GET           /practice/of/{platform}                               viewer  read
 POST          /practice/of/{platform}/faults                        admin   -
 GET           /practice/of/{platform}/{remote_id}                   viewer  read
