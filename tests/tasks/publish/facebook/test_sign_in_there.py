@@ -1,0 +1,106 @@
+"""The stand-in's own sign-in, as a program that connects accounts sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from tests.tasks.publish.facebook.conftest import PAGE
+from web.practice.ground import Fault
+from web.practice.meta import people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.tasks.publish.facebook.conftest import OnPage
+
+SCOPES = "pages_show_list,pages_read_engagement,pages_manage_posts"
+
+
+@pytest.fixture
+def there(page: OnPage) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{page.stand.settings.facebook_graph_url}/v25.0/") as client:
+        yield client
+
+
+def ask(client: httpx.Client, path: str, token: str, **params: str) -> Any:
+    return client.get(path, params=params, headers={"Authorization": f"Bearer {token}"}).json()
+
+
+def sign_in(page: OnPage, there: httpx.Client) -> str:
+    """A person's long token."""
+    home = f"{page.stand.settings.base_url}/settings/accounts/callback"
+    asked = {"client_id": "app", "redirect_uri": home, "scope": SCOPES, "state": "s 1"}
+    seen = there.get("dialog/oauth", params=asked | {"choose": people.PEOPLE[0]["id"]})
+    assert seen.status_code == 302
+    back = dict(parse_qsl(urlsplit(seen.headers["location"]).query))
+    assert back["state"] == "s 1"
+    app = {"client_id": "app", "client_secret": "secret"}
+    redeem = app | {"redirect_uri": home, "code": back["code"]}
+    short = there.get("oauth/access_token", params=redeem).json()
+    assert short["expires_in"] == 3600
+    assert there.get("oauth/access_token", params=redeem).json()["error"]["code"] == 100  # once
+    exchange = app | {
+        "grant_type": "fb_exchange_token",
+        "fb_exchange_token": short["access_token"],
+    }
+    long = there.get("oauth/access_token", params=exchange).json()
+    assert long["expires_in"] == 60 * 86400
+    return str(long["access_token"])
+
+
+def test_from_the_dialog_to_the_token_of_a_page(page: OnPage, there: httpx.Client) -> None:
+    token = sign_in(page, there)
+    granted = ask(there, "me/permissions", token)["data"]
+    assert {"permission": "pages_manage_posts", "status": "granted"} in granted
+    fields = "id,name,access_token,instagram_business_account{id,username}"
+    first = ask(there, "me/accounts", token, fields=fields, limit="1")
+    (one,) = first["data"]
+    assert one["id"] == PAGE
+    assert one["instagram_business_account"]["username"] == "practice.page"
+    after = first["paging"]["cursors"]["after"]
+    second = ask(there, "me/accounts", token, fields="id,name", limit="1", after=after)
+    assert [one["name"] for one in second["data"]] == ["Second Practice Page"]
+    assert "next" not in second.get("paging", {})
+    info = ask(there, "debug_token", "app|secret", input_token=one["access_token"])["data"]
+    assert info["is_valid"] and info["type"] == "PAGE" and info["expires_at"] == 0
+    assert ask(there, "me", one["access_token"])["id"] == PAGE
+
+
+def test_what_is_taken_back_is_worth_nothing(page: OnPage, there: httpx.Client) -> None:
+    token = sign_in(page, there)
+    (first, _) = ask(there, "me/accounts", token, fields="id,access_token")["data"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert there.delete("me/permissions", headers=headers).json() == {"success": True}
+    for dead in (token, first["access_token"]):
+        answer = there.get("me", headers={"Authorization": f"Bearer {dead}"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, 190)
+
+
+def test_the_dialog_leads_back_to_this_box_only(page: OnPage, there: httpx.Client) -> None:
+    elsewhere = {"client_id": "a", "redirect_uri": "https://example.org/x", "scope": SCOPES}
+    assert there.get("dialog/oauth", params=elsewhere).status_code == 400
+    home = f"{page.stand.settings.base_url}/x"
+    refused = {"client_id": "a", "redirect_uri": home, "scope": SCOPES, "choose": "nobody"}
+    assert "error=access_denied" in there.get("dialog/oauth", params=refused).headers["location"]
+
+
+def test_unknown_versions_nodes_edges_and_tokens_are_said_as_meta_says_them(
+    page: OnPage, there: httpx.Client
+) -> None:
+    token = page.token
+
+    def code(path: str, token: str = token) -> tuple[int, int | None]:
+        error = ask(there, path, token)["error"]
+        return error["code"], error.get("error_subcode")
+
+    assert code("12345") == (100, 33)
+    assert code(f"{PAGE}/likes") == (100, None)
+    assert code("../latest/me") == (2500, None)
+    assert code("me", "nobody's") == (190, None)
+    page.faults(Fault("page", "throttle", "120"))
+    answer = there.get(PAGE, headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code == 400 and "x-business-use-case-usage" in answer.headers
