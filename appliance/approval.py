@@ -53,6 +53,23 @@ def waiting(user: User) -> ModelSelect[Post]:
     )
 
 
+def before_change(post: Post, actor: User | None) -> None:
+    """Call it before texts are changed by somebody: what was approved is what goes out.
+
+    Of what still waits the question is taken back: somebody else read another text. Raises
+    Forbidden for what was sent, when ``actor`` needs approval.
+    """
+    if not is_needed_by(actor):
+        return
+    if is_waiting(post):
+        withdraw(post, actor=actor)
+    elif post.state is not PostState.DRAFT:
+        raise Forbidden(
+            "This post was approved as it is. Ask an admin to change it, or cancel it and ask "
+            "for approval of another."
+        )
+
+
 def ask(post: Post, *, actor: User | None) -> None:
     """A draft waits for somebody's yes from now on. Raises InvalidInput, Conflict."""
     if not posts.latest_targets(post):

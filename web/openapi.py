@@ -39,6 +39,7 @@ TAGS = {
     "uploads": "Bring a video in",
     "guest links": "Let people without an account bring videos in",
     "posts": "Put a video out",
+    "schedule": "When posts go out",
     "accounts": "Where posts go",
     "jobs": "The work behind it",
     "profiles": "How versions are made",

@@ -16,6 +16,7 @@ from appliance.states import POST_ENDED, AccountState, JobState, PostState, Targ
 from tasks.publish import taken
 from tasks.publish.registry import capabilities_of
 from web import lateness, posting_words, words
+from web.post_badge import badge_of
 from web.posting_words import Part, Told, platform_name
 from web.rows import poster_url
 from web.target_links import link_of
@@ -232,7 +233,7 @@ def _post_row(
         poster=poster_url(post.video),
         title=post.title or post.video.title,
         description=post.description,
-        badge=words.badge(post.state, number=number),
+        badge=badge_of(post, number=number),
         state=post.state,
         author=authors.get(post.author_id or 0, ""),
         created_at=post.created_at,

@@ -91,6 +91,12 @@ class PostShape:
     error: str | None
     publish_at: datetime | None
     time_zone: str
+    approval: str
+    """not_needed, requested (a draft that waits for a yes), approved, refused."""
+    approval_note: str
+    late_since: datetime | None
+    """Its time passed while the box could not post, and a person decides: reschedule it."""
+    hold_there: bool
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
@@ -158,6 +164,10 @@ def load_posts(posts: Sequence[Post], *, base_url: str) -> list[PostShape]:
             error=post.error,
             publish_at=post.publish_at,
             time_zone=post.time_zone,
+            approval=post.approval,
+            approval_note=post.approval_note,
+            late_since=post.late_since,
+            hold_there=post.hold_there,
             created_at=post.created_at,
             updated_at=post.updated_at,
             finished_at=post.finished_at,

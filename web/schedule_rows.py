@@ -17,6 +17,7 @@ from appliance.states import ApprovalState, PostState, TargetState
 from tasks.publish import clashes
 from web import words
 from web.calendar_days import Span, bounds, day_of, day_title
+from web.post_badge import badge_of
 from web.words import Badge, _
 
 if TYPE_CHECKING:
@@ -107,10 +108,9 @@ class Clocks:
 def load_span(user: User, span: Span, clocks: Clocks) -> list[DayCell]:
     """The days of a view with what is planned. A connection must be open."""
     start, end = bounds(span, clocks.zone)
-    found = _posts_between(user, start, end)
-    rows = load_rows(user, found, clocks)
+    rows = load_between(user, start, end, clocks)
     by_day: defaultdict[date, list[PlanRow]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (row.at or start, row.id)):
+    for row in rows:
         by_day[day_of(row.at or start, clocks.zone)].append(row)
     at, today = now(), day_of(now(), clocks.zone)
     spots = _free_spots(rows, start, end, clocks.zone, user.time_zone)
@@ -144,6 +144,12 @@ def _posts_between(user: User, start: datetime, end: datetime) -> list[Post]:
         planned_then | at_once, Post.state != PostState.CANCELLED
     )
     return list(query.order_by(Post.publish_at, Post.id).limit(MOST))
+
+
+def load_between(user: User, start: datetime, end: datetime, clocks: Clocks) -> list[PlanRow]:
+    """What is planned from ``start`` to ``end``, or went out then, in that order."""
+    rows = load_rows(user, _posts_between(user, start, end), clocks)
+    return sorted(rows, key=lambda row: (row.at or start, row.id))
 
 
 def load_late(user: User, clocks: Clocks) -> list[PlanRow]:
@@ -251,17 +257,6 @@ def _row(
         may_decide=post.approval is ApprovalState.REQUESTED and approval.may_decide(user, post),
         has_passed=post.publish_at is not None and post.publish_at <= now(),
     )
-
-
-def badge_of(post: Post) -> Badge:
-    """What a post is, on the schedule: approval and lateness come before its state."""
-    if post.late_since is not None:
-        return Badge("late", "warn", "clock", _("Late"))
-    if post.state is PostState.DRAFT and post.approval is ApprovalState.REQUESTED:
-        return words.badge(ApprovalState.REQUESTED)
-    if post.state is PostState.DRAFT and post.approval is ApprovalState.REFUSED:
-        return words.badge(ApprovalState.REFUSED)
-    return words.badge(post.state)
 
 
 def clock_of(at: datetime, zone: str) -> str:

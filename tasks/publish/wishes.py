@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance import events, posts, users
+from appliance import approval, events, posts, users
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
@@ -114,6 +114,7 @@ def change_texts(
     """
     with transaction():
         target = posts.get_target(target.post, target.public_id)
+        approval.before_change(target.post, actor)
         if target.state not in (*UNSEEN, TargetState.FAILED):
             raise Conflict("This is out already, or on its way.", code="too_late")
         changes = {"title": title, "description": description, "options": options}
@@ -142,6 +143,7 @@ def edit_published(
     """
     with transaction():
         target = _published(target)
+        approval.before_change(target.post, actor)
         capabilities = capabilities_of(target.account.platform)
         able = capabilities.can_edit if capabilities else frozenset()
         wanted = {"title": title, "description": description}

@@ -77,6 +77,18 @@ POST          /api/v1/posts/{post_id}/targets/{target_id}/settle    editor  post
 GET           /api/v1/profiles                                      viewer  read
 PATCH         /api/v1/profiles                                      admin   admin
 DELETE,POST   /api/v1/renditions/remake                             editor  write
+PATCH         /api/v1/posts/{post_id}                               editor  post
+POST          /api/v1/posts/{post_id}/approve                       admin   post
+POST          /api/v1/posts/{post_id}/refuse                        admin   post
+POST          /api/v1/posts/{post_id}/reschedule                    editor  post
+POST          /api/v1/posts/{post_id}/withdraw                      editor  post
+GET           /api/v1/schedule                                      viewer  read
+GET           /api/v1/schedule/rules                                viewer  read
+PATCH         /api/v1/schedule/rules                                admin   admin
+GET           /api/v1/slots                                         viewer  read
+POST          /api/v1/slots                                         editor  post
+GET           /api/v1/slots/next                                    viewer  read
+DELETE        /api/v1/slots/{slot_id}                               editor  post
 GET           /api/v1/storage                                       viewer  read
 PATCH         /api/v1/storage/policy                                admin   admin
 DELETE        /api/v1/storage/set-aside                             admin   admin
@@ -164,6 +176,15 @@ GET,POST      /practice/google/youtube/v3/playlistItems             own
 GET           /practice/google/youtube/v3/playlists                 own
 DELETE,GET,PUT /practice/google/youtube/v3/videos                   own
 GET           /practice/google/watch                                viewer  read
+POST          /practice/meta/ig-api-upload/{version}/{id}             own
+GET           /practice/meta/reel/{id}                                viewer  -
+POST          /practice/meta/video-upload/{version}/{video_id}        own
+GET           /practice/meta/watch/{id}                               viewer  -
+GET           /practice/meta/{version}/debug_token                    own
+GET           /practice/meta/{version}/dialog/oauth                   viewer  -
+GET           /practice/meta/{version}/oauth/access_token             own
+DELETE,GET,POST /practice/meta/{version}/{node_id}                    own
+DELETE,GET,POST /practice/meta/{version}/{node_id}/{edge_name}        own
 GET           /practice/of/{platform}                               viewer  read
 POST          /practice/of/{platform}/faults                        admin   -
 GET           /practice/of/{platform}/{remote_id}                   viewer  read
@@ -177,6 +198,15 @@ GET,HEAD      /public/{token}/{name}                                public
 GET,POST      /reset/{token}                                        public
 GET           /record                                               editor  -
 GET           /robots.txt                                           public
+GET           /schedule                                             viewer  -
+GET           /schedule/new                                         editor  -
+GET           /schedule/{post_id}/_echo                             editor  -
+POST          /schedule/{post_id}/approve                           admin   -
+GET,POST      /schedule/{post_id}/move                              editor  -
+POST          /schedule/{post_id}/now                               editor  -
+GET,POST      /schedule/{post_id}/refuse                            admin   -
+POST          /schedule/{post_id}/submit                            editor  -
+POST          /schedule/{post_id}/withdraw                          editor  -
 GET           /send/{token}                                         public
 POST          /send/{token}                                         own
 GET           /send/{token}/_sent                                   public
@@ -194,6 +224,10 @@ GET,POST      /settings/accounts/{account_id}/disconnect            admin   -
 POST          /settings/accounts/{account_id}/stage-ahead           admin   -
 POST          /settings/password                                    viewer  -
 POST          /settings/profile                                     viewer  -
+GET           /settings/schedule                                    viewer  -
+POST          /settings/schedule/rules                              admin   -
+POST          /settings/schedule/slots                              editor  -
+POST          /settings/schedule/slots/{slot_id}/remove             editor  -
 POST          /settings/sessions/revoke-others                      viewer  -
 POST          /settings/sessions/{session_id}/revoke                viewer  -
 GET,POST      /settings/set-up/{provider}                           admin   -

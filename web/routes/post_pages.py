@@ -9,14 +9,16 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect, Response, Template
 
-from appliance import access, posts
+from appliance import access, approval, posts
 from appliance.db import database
 from appliance.errors import NotFound
 from appliance.models import Role
 from tasks.publish import dispatch
+from web import schedule_rows, when_form
 from web.auth import needs, principal
 from web.post_list import WantedPosts, load_menus, load_page
 from web.post_rows import load_posts
+from web.schedule_rows import Clocks
 
 LOOK = needs(Role.VIEWER)
 CHANGE = needs(Role.EDITOR)
@@ -72,11 +74,22 @@ def row(request: Request[Any, Any, State], post_id: FromPath[str]) -> Response[A
 
 @get("/posts/{post_id:str}", opt=LOOK, sync_to_thread=True, include_in_schema=False)
 def show_post(request: Request[Any, Any, State], post_id: FromPath[str]) -> Template:
-    user = principal(request).user
+    user, settings = principal(request).user, request.app.state.settings
     with database.connection_context():
         wanted = access.get_post(user, post_id)
         (found,) = load_posts(user, [wanted], zone=user.time_zone, tries=True)
-    return Template("posts/show.html", context={"post": found})
+        clocks = Clocks(user.time_zone, settings.team_time_zone)
+        (plan,) = schedule_rows.load_rows(user, [wanted], clocks)
+        context = {
+            "post": found,
+            "plan": plan,
+            "spelled": when_form.spell(wanted.publish_at, user, settings, also=wanted.time_zone)
+            if wanted.publish_at
+            else [],
+            "needs_approval": approval.is_needed(wanted, user),
+            "here": f"/posts/{wanted.public_id}",
+        }
+    return Template("posts/show.html", context=context)
 
 
 @post("/posts/{post_id:str}/retry", opt=CHANGE, sync_to_thread=True, include_in_schema=False)

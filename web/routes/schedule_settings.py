@@ -15,7 +15,7 @@ from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, InvalidInput
 from appliance.late_posts import Policy, WhenLate
-from appliance.models import Role
+from appliance.models import Role, Slot, User
 from appliance.schedule import upcoming
 from web import words
 from web.auth import needs, principal
@@ -80,7 +80,7 @@ def _context(request: Request[Any, Any, State], **more: Any) -> dict[str, Any]:
     }
 
 
-def _slot_row(row: Any, zone: str) -> SlotRow:
+def _slot_row(row: Slot, zone: str) -> SlotRow:
     following = next(upcoming([slots.week_time(row)], now()))
     return SlotRow(
         id=row.public_id,
@@ -152,7 +152,7 @@ def save_rules(request: Request[Any, Any, State], data: FormData) -> Response[An
                 )
                 keep_late(
                     text(data, "when_late"),
-                    _minutes(text(data, "after_min"), "after_min"),
+                    60.0 * _minutes(text(data, "after_min"), "after_min"),
                     actor=user,
                 )
         except ApplianceError as exc:
@@ -161,15 +161,17 @@ def save_rules(request: Request[Any, Any, State], data: FormData) -> Response[An
     return Redirect("/settings/schedule?saved=rules#rules", status_code=303)
 
 
-def keep_late(when_late: str, after_min: int, *, actor: Any) -> None:
+def keep_late(
+    when_late: str, after_s: float, *, actor: User | None, field: str = "after_min"
+) -> None:
     """Raises InvalidInput."""
     if when_late not in list(WhenLate):
-        raise InvalidInput("Choose one of the two.", field="when_late")
+        raise InvalidInput("Choose “ask” or “post”.", field="when_late")
     try:
-        late_posts.keep(Policy(WhenLate(when_late), after_min * 60.0))
+        late_posts.keep(Policy(WhenLate(when_late), after_s))
     except InvalidInput as exc:
-        raise InvalidInput(exc.message, field="after_min") from exc
-    events.audit(actor, "schedule.late", when_late=when_late, after_s=after_min * 60)
+        raise InvalidInput(exc.message, field=field) from exc
+    events.audit(actor, "schedule.late", when_late=when_late, after_s=after_s)
 
 
 def _minutes(written: str, field: str) -> int:
