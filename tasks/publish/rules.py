@@ -117,8 +117,11 @@ def check_media(platform: str, facts: MediaFacts) -> list[Finding]:
 
 
 def form_of(platform: str, facts: MediaFacts) -> str:
-    """ "a reel": the first form that takes the file; "" when the platform has but one."""
+    """ "a reel": the first form that takes the file; "" when the platform has but one, or the
+    file isn't known well enough."""
     rule = rules().get(platform, {})
+    if not (facts.width and facts.height and facts.duration_s):
+        return ""
     for form in rule.get("media", []):
         if "as" in form and not _media_faults(form, rule["label"], facts):
             return str(form["as"])

@@ -12,6 +12,7 @@ import pytest
 from tasks import acceptance
 from tasks.publish import counting, rules
 from tasks.publish.publisher import Finding, MediaFacts, PostDraft
+from tasks.publish.publishers.youtube.metadata import SHORT_MAX_S
 from tests.web.browser_modules import running_modules
 
 if TYPE_CHECKING:
@@ -93,7 +94,8 @@ def test_rules_and_what_renditions_are_made_for_name_the_same_limits() -> None:
         (place.min_duration_s, place.max_duration_s, place.shape)
     )
     assert (reel["min_width"], reel["min_height"]) == (place.min_width, place.min_height)
-    (youtube,) = rules.rules()["youtube"]["media"]
+    short, youtube = rules.rules()["youtube"]["media"]
+    assert short["max_duration_s"] == SHORT_MAX_S
     assert youtube["max_duration_s"] == acceptance.YOUTUBE.max_duration_s
     assert youtube["max_bytes"] == acceptance.YOUTUBE.max_bytes
 
@@ -116,4 +118,7 @@ def test_which_form_a_file_takes_is_told() -> None:
     wide = MediaFacts(size_bytes=1, duration_s=30, width=1920, height=1080)
     assert rules.form_of("facebook", tall) == "a reel"
     assert rules.form_of("facebook", wide) == "a video"
-    assert rules.form_of("youtube", wide) == ""
+    assert rules.form_of("youtube", wide) == "a video"
+    assert rules.form_of("youtube", tall) == "a Short"
+    unknown = MediaFacts(size_bytes=1)
+    assert rules.form_of("youtube", unknown) == ""
