@@ -185,15 +185,6 @@ GET           /practice/meta/{version}/dialog/oauth                   viewer  -
 GET           /practice/meta/{version}/oauth/access_token             own
 DELETE,GET,POST /practice/meta/{version}/{node_id}                    own
 DELETE,GET,POST /practice/meta/{version}/{node_id}/{edge_name}        own
-POST          /practice/meta/ig-api-upload/{version}/{id}             own
-GET           /practice/meta/reel/{id}                                viewer  -
-POST          /practice/meta/video-upload/{version}/{video_id}        own
-GET           /practice/meta/watch/{id}                               viewer  -
-GET           /practice/meta/{version}/debug_token                    own
-GET           /practice/meta/{version}/dialog/oauth                   viewer  -
-GET           /practice/meta/{version}/oauth/access_token             own
-DELETE,GET,POST /practice/meta/{version}/{node_id}                    own
-DELETE,GET,POST /practice/meta/{version}/{node_id}/{edge_name}        own
 GET           /practice/of/{platform}                               viewer  read
 POST          /practice/of/{platform}/faults                        admin   -
 GET           /practice/of/{platform}/{remote_id}                   viewer  read
