@@ -15,6 +15,7 @@ from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from web.practice.fetcher import Refusal as CoverRefusal
 from web.practice.meta import people
 from web.practice.meta.instagram_store import CONTAINER, FETCH, as_of_now
 from web.practice.meta.meta import OPT, meta_of
@@ -136,6 +137,12 @@ def _look_into(meta: Meta, id: str) -> None:
     if found is None or found["received"] < found["length"]:
         return
     place = containers.file(id)
+    if found["cover_url"]:
+        try:
+            meta.instagram.fetcher.fetch_cover(id, found["cover_url"])
+        except CoverRefusal as exc:
+            containers.settle(id, "ERROR", f"Error: {exc}", error_subcode=exc.subcode)
+            return
     if meta.ground.take_fault(FETCH, "reject") is not None:
         containers.settle(id, "ERROR", "Told to reject it.", error_subcode=UNFIT)
     elif (why := complaint_of(place)) is not None:

@@ -28,10 +28,11 @@ class InstagramFetcher(Fetcher):
         size = super()._fetch(media, tally)
         found = self._containers.get(media.id)
         if found is not None and found.cover_url:
-            self._fetch_cover(media.id, found.cover_url)
+            self.fetch_cover(media.id, found.cover_url)
         return size
 
-    def _fetch_cover(self, container_id: str, url: str) -> None:
+    def fetch_cover(self, container_id: str, url: str) -> None:
+        """Raises Refusal."""
         base = self._settings.base_url
         if not url.isascii() or not url.startswith(f"{base}/"):
             raise Refusal("The stand-in only fetches from this box.", UNFETCHABLE)
