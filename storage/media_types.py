@@ -42,12 +42,12 @@ RENDITION_FILES: dict[str, FileOf] = {
 }
 # What else is in the folder of a video, without a row of its own.
 OTHER_FILES = frozenset({"poster.webp"})
-_COVER = re.compile(rf"cover-{PATTERN.pattern}\.jpg")
+_COVER = re.compile(rf"cover-{PATTERN.pattern}\.jpg|poster\.jpg")
 
 
 def is_other_file(name: str) -> bool:
-    """The poster, or the cover of a post (tasks/poster/covers.py removes those that no post
-    names)."""
+    """The poster, the same as JPEG for platforms, or the cover of a post (tasks/poster/covers.py
+    removes those that no post names)."""
     return name in OTHER_FILES or _COVER.fullmatch(name) is not None
 
 

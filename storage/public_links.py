@@ -3,8 +3,9 @@
 Two kinds, both unguessable, expiring and revocable:
 
 - *Issued* (for a post): a row holds the hash of a random token; revoking ends that link alone.
-- *Signed* (``social_ready_url``): rendition, expiry and the video's link generation under our
-  key, so that reading a list of videos writes nothing; raising the generation ends them all.
+- *Signed* (``social_ready_url``, covers of posts): rendition, expiry and the video's link
+  generation under our key, so that reading a list of videos writes nothing; raising the generation
+  ends them all.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 PREFIX = "/public"
 
 _ISSUED = re.compile(r"[A-Za-z0-9_-]{32}")
+_COVER = re.compile(rf"({ID.pattern})\.({ID.pattern})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})")
 _SIGNED = re.compile(rf"({ID.pattern})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})")
 _MAC_BYTES = 24
 # How exactly the last use is known; a player asks for many ranges a second.
@@ -100,6 +102,13 @@ class PublicLinks:
         ending = RENDITION_FILES[rendition.profile].ending
         return self._address(f"{rendition.public_id}.{expires_s:x}.{mac}", video, ending)
 
+    def cover_url(self, video: Video, cover_id: str, *, expires: datetime) -> str:
+        """Where a platform fetches the cover of a post; nothing is written."""
+        expires_s = int(expires.timestamp())
+        mac = self._mac(f"{video.public_id}.{cover_id}", expires_s, video.link_generation)
+        token = f"{video.public_id}.{cover_id}.{expires_s:x}.{mac}"
+        return self._address(token, video, "jpg")
+
     def revoke(self, link: PublicLink) -> None:
         """From now on it leads nowhere. Harmless when repeated."""
         PublicLink.update(revoked_at=now()).where(
@@ -113,6 +122,8 @@ class PublicLinks:
             return self._resolve_issued(token)
         if signed := _SIGNED.fullmatch(token):
             return self._resolve_signed(signed[1], int(signed[2], 16), signed[3])
+        if cover := _COVER.fullmatch(token):
+            return self._resolve_cover(cover[1], cover[2], int(cover[3], 16), cover[4])
         return None
 
     def _resolve_issued(self, token: str) -> PublicFile | None:
@@ -136,6 +147,19 @@ class PublicLinks:
             return None
         return self._file(rendition.video, rendition, expires_at)
 
+    def _resolve_cover(
+        self, video_id: str, cover_id: str, expires_s: int, mac: str
+    ) -> PublicFile | None:
+        video = Video.get_or_none(Video.public_id == video_id)
+        generation = video.link_generation if video is not None else 0
+        expected = self._mac(f"{video_id}.{cover_id}", expires_s, generation)
+        if not hmac.compare_digest(mac, expected) or video is None:
+            return None
+        expires_at = datetime.fromtimestamp(expires_s, UTC)
+        if expires_at <= now() or video.state is VideoState.TRASHED:
+            return None
+        return PublicFile(self.layout.cover(video_id, cover_id), "image/jpeg", expires_at)
+
     def _file(
         self, video: Video, rendition: Rendition | None, expires_at: datetime
     ) -> PublicFile | None:
@@ -151,8 +175,8 @@ class PublicLinks:
         path = self.layout.rendition(video.public_id, rendition.profile)
         return PublicFile(path, RENDITION_FILES[rendition.profile].media_type, expires_at)
 
-    def _mac(self, rendition_id: str, expires_s: int, generation: int) -> str:
-        text = f"{rendition_id}.{expires_s}.{generation}"
+    def _mac(self, name: str, expires_s: int, generation: int) -> str:
+        text = f"{name}.{expires_s}.{generation}"
         digest = hmac.digest(self._key, text.encode(), "sha256")[:_MAC_BYTES]
         return base64.urlsafe_b64encode(digest).decode()
 

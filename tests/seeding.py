@@ -161,23 +161,26 @@ def _video(owner: User, title: str, state: VideoState, *, minutes: float, **colu
     return video
 
 
+PLAIN: dict[str, Any] = FITS.to_dict()
 MADE = {
     "probe": {
+        **PLAIN,
         "format": "mov,mp4,m4a,3gp,3g2,mj2",
         "video": {
+            **PLAIN["video"],
             "codec": "h264",
             "pix_fmt": "yuv420p",
             "shown_width": 1920,
             "shown_height": 1080,
         },
-        "audio": {"codec": "aac"},
+        "audio": {**PLAIN["audio"], "codec": "aac"},
+        "duration_s": 200.0,
     },
     "seconds": 200.0,
 }
 
 
 # Of an original that browsers play as it is, and of one that they don't.
-PLAIN: dict[str, Any] = FITS.to_dict()
 FACTS: dict[str, Any] = {
     **PLAIN,
     "video": {
@@ -191,7 +194,10 @@ FACTS: dict[str, Any] = {
 }
 
 SMALL = {
-    "probe": {**MADE["probe"], "video": {"codec": "h264", "shown_width": 640, "shown_height": 360}},
+    "probe": {
+        **MADE["probe"],
+        "video": {**PLAIN["video"], "codec": "h264", "shown_width": 640, "shown_height": 360},
+    },
     "seconds": 1.4,
 }
 

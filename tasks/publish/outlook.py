@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from appliance import videos
 from appliance.errors import InvalidInput, NotFound
 from appliance.states import AccountState
+from storage.layout import Layout
+from tasks.poster import covers
 from tasks.probe.facts import Probe
 from tasks.publish import material, readiness
-from tasks.publish.publisher import MediaFacts
+from tasks.publish.publisher import COVER, MediaFacts
 from tasks.publish.readiness import Item, Level, Readiness
 from tasks.publish.registry import publisher_for
 
@@ -80,8 +82,24 @@ def _look(
         known=known,
         asked=asked,
     )
+    if why := _no_cover(settings, video, draft):
+        found = readiness.with_item(found, Item(Level.CHANGE, COVER, "no_cover", why))
     versions = readiness.versions_for(material.delivery_of(account.platform), original, known)
     return Outlook(account, draft, found, tuple(versions))
+
+
+def _no_cover(settings: Settings, video: Video, draft: PostDraft) -> str:
+    """Why the chosen cover can't go out; "" when it can, or none was chosen."""
+    cover = draft.options.get(COVER)
+    if not cover:
+        return ""
+    try:
+        state = covers.state_of(video, str(cover), Layout(settings.data))
+    except NotFound as exc:
+        return exc.message
+    if state.state == "making":
+        return "The cover is still being made. Try again in a moment."
+    return state.error
 
 
 def _unusable(account: Account) -> str:

@@ -76,6 +76,7 @@ VERSIONS = {
     "instagram": "Make it smaller than 300 MB",
     "social": "Leave its shape and length",
 }
+_LINK_FIXES = ("own_link", "no_account_for_link", "links_in_circle")
 _TEXT_FIXES = {
     "too_long": ("shorten", "Shorten it to fit"),
     "forbidden": ("clean", "Take these characters out"),
@@ -117,9 +118,15 @@ def assess(
         level=level,
         items=tuple(sorted(items, key=lambda item: -_ORDER.index(item.level))),
         profile=choice.profile,
-        form=rules.form_of(platform, media),
+        form=rules.form_of(platform, media, draft.options.get("kind")),
         media=media,
     )
+
+
+def with_item(found: Readiness, item: Item) -> Readiness:
+    """With one thing more to say."""
+    items = tuple(sorted((*found.items, item), key=lambda one: -_ORDER.index(one.level)))
+    return replace(found, items=items, level=max(found.level, item.level, key=_ORDER.index))
 
 
 def media_facts(choice: Choice, original: Probe | None, known: Mapping[str, Known]) -> MediaFacts:
@@ -147,6 +154,9 @@ def _of_findings(findings: Iterable[Finding]) -> list[Item]:
         if finding.must and finding.code in _TEXT_FIXES and finding.field != "media":
             name, label = _TEXT_FIXES[finding.code]
             fixes = (Fix(f"text:{finding.field}:{name}", label),)
+        elif finding.code in _LINK_FIXES:
+            (name,) = rules.LINK.findall(finding.message)[:1]
+            fixes = (Fix(f"text:{finding.field}:unlink-{name}", "Take the link out here"),)
         level = Level.CHANGE if finding.must else Level.READY
         items.append(Item(level, finding.field, finding.code, finding.message, fixes))
     return items
@@ -259,6 +269,9 @@ def mend_text(platform: str, field: str, text: str, how: str) -> str:
     limit = rules.text_limit(platform, field)
     if how == "clean" and limit is not None:
         return "".join(sign for sign in text if sign not in limit.forbidden)
+    if how.startswith("unlink-"):
+        without = text.replace(f"{{{how.removeprefix('unlink-')}_url}}", "")
+        return re.sub(r"[ \t]{2,}", " ", without).strip()
     if how == "hashtags":
         return _keep_hashtags(platform, text)
     if how == "shorten" and limit is not None:

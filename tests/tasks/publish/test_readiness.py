@@ -116,6 +116,9 @@ def test_links_of_other_accounts_are_checked_together() -> None:
         "instagram", film(), {"social": ready(film())}, draft, asked={"instagram": {"youtube"}}
     )
     assert said(alone) == [(Level.CHANGE, "no_account_for_link")]
+    (fix,) = alone.items[0].fixes
+    assert mend_text("instagram", *fix.name.split(":")[1:2], draft.description,
+                     fix.name.split(":")[2]) == "See"  # fmt: skip
     both = {"instagram": {"youtube"}, "youtube": set[str]()}
     assert assess("instagram", film(), {"social": ready(film())}, draft, asked=both).level is (
         Level.READY
