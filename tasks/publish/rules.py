@@ -116,10 +116,14 @@ def check_media(platform: str, facts: MediaFacts) -> list[Finding]:
     return found
 
 
-def form_of(platform: str, facts: MediaFacts) -> str:
+def form_of(platform: str, facts: MediaFacts, wish: object = None) -> str:
     """ "a reel": the first form that takes the file; "" when the platform has but one, or the
-    file isn't known well enough."""
+    file isn't known well enough. ``wish``: the option "kind" of the post, which decides where it
+    names a form."""
     rule = rules().get(platform, {})
+    for form in rule.get("media", []):
+        if form.get("as") == f"a {wish}":
+            return str(form["as"])
     if not (facts.width and facts.height and facts.duration_s):
         return ""
     for form in rule.get("media", []):

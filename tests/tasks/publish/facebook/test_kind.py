@@ -45,7 +45,10 @@ def test_the_kind_follows_from_shape_and_length(media: MediaFacts, kind: Kind, w
 
 
 def test_a_wish_decides_and_a_reel_that_cannot_be_is_refused_before_any_call() -> None:
-    assert choose_kind(facts(30, 1080, 1920), {"kind": "video"}).kind is Kind.VIDEO
+    upright = facts(30, 1080, 1920)
+    assert choose_kind(upright, {"kind": "video"}).kind is Kind.VIDEO
+    assert rules.form_of("facebook", upright, "video") == "a video"
+    assert rules.form_of("facebook", upright, "auto") == "a reel"
     lying = facts(30, 1920, 1080)
     assert choose_kind(lying, {"kind": "reel"}).faults != ()
     publisher = FacebookPublisher(Settings())
