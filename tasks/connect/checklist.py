@@ -239,7 +239,7 @@ def _missing(accounts: Iterable[Mapping[str, Any]]) -> tuple[Verdict, str]:
     accounts = list(accounts)
     missing = sorted({str(words) for facts in accounts for words in facts.get("missing") or ()})
     if missing:
-        return Verdict.WARN, f"Not allowed so far: {', '.join(missing).lower()}."
+        return Verdict.WARN, f"Not allowed so far: {', '.join(missing)}."
     return _done_if(accounts, "An account was connected with all of them.")
 
 

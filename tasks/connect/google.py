@@ -80,7 +80,7 @@ class Google:
         granted = str(reply.data.get("scope", "")).split()
         if missing := [scope.words for scope in self.scopes if scope.name not in granted]:
             raise ConnectRefused(
-                f"At Google not everything was allowed: {', '.join(missing).lower()} is missing. "
+                f"At Google not everything was allowed. Missing: {', '.join(missing)}. "
                 "Connect again and tick all boxes.",
                 code="scope",
             )

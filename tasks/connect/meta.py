@@ -40,6 +40,7 @@ SCOPES: tuple[ScopeNeed, ...] = (
     ScopeNeed("instagram_content_publish", "Post to Instagram", required=False),
     ScopeNeed("pages_manage_engagement", "Comment as the Page", required=False),
     ScopeNeed("instagram_manage_comments", "Comment on Instagram", required=False),
+    ScopeNeed("instagram_manage_insights", "Count views on Instagram", required=False),
 )
 _FOR_INSTAGRAM = ("instagram_basic", "instagram_content_publish")
 
@@ -72,8 +73,8 @@ class Meta:
         missing = [scope for scope in self.scopes if scope.name not in granted]
         if required := [scope.words for scope in missing if scope.required]:
             raise ConnectRefused(
-                f"At Facebook not everything was allowed: {', '.join(required).lower()} is "
-                "missing. Connect again and allow all of it.",
+                f"At Facebook not everything was allowed. Missing: {', '.join(required)}. "
+                "Connect again and allow all of it.",
                 code="scope",
             )
         person = _get(desk, "/me", login["user_token"], fields="id,name")

@@ -52,6 +52,22 @@ def fresh(account: Account, context: Context) -> dict[str, Any]:
         return credentials  # it was early, and lasts long enough
 
 
+def made_anew(account: Account, context: Context, refused: dict[str, Any]) -> dict[str, Any]:
+    """The credentials of ``account`` after a platform has refused ``refused``: those that somebody
+    else has stored since, else with a new access token, whatever time the old one had left.
+
+    As `fresh` otherwise.
+    """
+    with database.connection_context():
+        row = Account.get_by_id(account.id)
+        credentials = _opened(context.vault, row)
+    stored_since = credentials.get("access_token") != refused.get("access_token")
+    if stored_since or row.platform not in PLATFORMS:
+        return credentials
+    provider = provider_named(PLATFORMS[row.platform])
+    return renew(context.settings, context.vault, row, credentials, provider)
+
+
 def renew(
     settings: Settings,
     vault: Vault,

@@ -27,5 +27,5 @@ def _context(request: Request[Any, Any, State]) -> dict[str, Any]:
         "team": settings.team_name,
         "contact": settings.privacy_contact,
         "address": settings.base_url,
-        "trash_days": settings.trash_days,
+        "trash_days": f"{settings.trash_days:g}",
     }

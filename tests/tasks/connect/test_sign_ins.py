@@ -147,7 +147,7 @@ def test_google_redeems_by_a_form_and_reads_the_channel(stand: Scripted) -> None
             {"access_token": "a", "refresh_token": "r", "scope": Google.scopes[1].name},
             200,
             "scope",
-            "upload videos",
+            "Upload videos",
         ),
         ({"error": "invalid_grant"}, 400, "stale_code", "Connect again"),
         ({"error": "invalid_client"}, 401, "bad_client", "client id and secret"),
@@ -398,7 +398,7 @@ def test_facebook_brings_pages_and_instagram_in_one_go(stand: Scripted) -> None:
 
 def test_facebook_says_what_was_not_allowed(stand: Scripted) -> None:
     say_login(stand, without=("pages_manage_posts",))
-    with pytest.raises(ConnectRefused, match="post to the page is missing") as caught:
+    with pytest.raises(ConnectRefused, match="Missing: Post to the Page") as caught:
         Meta().redeem(desk(stand), "the-code", "")
     assert caught.value.code == "scope"
 
