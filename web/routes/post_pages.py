@@ -15,6 +15,7 @@ from appliance.errors import NotFound
 from appliance.models import Role
 from tasks.publish import dispatch
 from web import schedule_rows, when_form
+from web.account_rows import load_notices
 from web.auth import needs, principal
 from web.post_list import WantedPosts, load_menus, load_page
 from web.post_rows import load_posts
@@ -53,6 +54,7 @@ def list_posts(
         rows, more = load_page(user, wanted)
         context = {
             "wanted": wanted,
+            "account_notices": load_notices(),
             "show": wanted.show,
             "menus": load_menus(user),
             "posts": load_posts(user, rows, zone=user.time_zone),

@@ -20,6 +20,7 @@ from appliance.models import Account, Post, Role, User, Video
 from appliance.states import PostState, VideoState
 from tasks.publish import approvals, dispatch, wishes
 from web import when_form
+from web.account_rows import load_notices
 from web.auth import needs, principal
 from web.calendar_days import VIEWS, day_of, parse_day, span_of
 from web.errors import wants_problem
@@ -65,6 +66,7 @@ def show_schedule(
             "zone": chosen.zone,
             "other_zone": chosen.other,
             "late": load_late(user, chosen),
+            "account_notices": load_notices(),
             "waiting": load_waiting(user, chosen),
             "drafts": load_drafts(user, chosen),
             "here": _address(view=span.view, on=on, clocks=clocks),
