@@ -208,12 +208,13 @@ def move(
     undo = _undo(*before)
     if wants_problem(request):
         at = fresh.publish_at.isoformat() if fresh.publish_at else None
-        return Response({"post_id": post_id, "publish_at": at, "said": said, "undo": undo})
+        told = {"post_id": post_id, "publish_at": at, "said": said, "undo": undo}
+        return Response(told, status_code=200)
     if _is_fragment(request):
         done = {"say": said, "then": "live:posts", "undo": {"url": f"/schedule/{post_id}/move",
                 "fields": undo} if undo else None}  # fmt: skip
         headers = {"HX-Trigger": json.dumps({"dialog:done": done}), "HX-Reswap": "none"}
-        return Response("", media_type="text/html", headers=headers)
+        return Response("", status_code=200, media_type="text/html", headers=headers)
     more = urlencode({"moved": post_id, "was": undo["to"] if undo else ""})
     return Redirect(f"{back}{'&' if '?' in back else '?'}{more}", status_code=303)
 
@@ -314,7 +315,7 @@ def refuse(
     if _is_fragment(request):
         done = {"say": _("Sent back with your note"), "then": "live:posts"}
         headers = {"HX-Trigger": json.dumps({"dialog:done": done}), "HX-Reswap": "none"}
-        return Response("", media_type="text/html", headers=headers)
+        return Response("", status_code=200, media_type="text/html", headers=headers)
     return Redirect(back, status_code=303)
 
 
