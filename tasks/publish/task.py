@@ -23,15 +23,15 @@ from tasks.publish import breaker, follow_up, material, rounds, sending
 from tasks.publish.answers import after, kept_until
 from tasks.publish.lease_guard import guarded
 from tasks.publish.machine import CREATING, Act, Then, Verdict
-from tasks.publish.publisher import RetryAt, Unsure
+from tasks.publish.publisher import NeedsReconnect, RetryAt, Unsure
 from tasks.publish.rounds import Round, Stop
 from tasks.publish.settling import TargetFailed
-from tasks.publish.signing_in import sign_in
+from tasks.publish.signing_in import sign_in, sign_in_again
 
 if TYPE_CHECKING:
     from appliance.models import Job
     from tasks.context import Context, Outcome
-    from tasks.publish.publisher import Step
+    from tasks.publish.publisher import Checkpoint, Step, Target
 
 log = logging.getLogger(__name__)
 
@@ -120,38 +120,54 @@ def _begin(target_id: int, context: Context) -> Round | Stop:
 def _do(begun: Round, target_id: int, context: Context) -> Step:
     """One step of the publisher. What it raises counts as a lost answer where it may have sent."""
 
+    kept = begun.target.checkpoint
+
     def save(checkpoint: dict[str, Any]) -> None:
+        nonlocal kept
         context.record(
             lambda: (
                 PostTarget.update(checkpoint=checkpoint).where(PostTarget.id == target_id).execute()
             )
         )
+        kept = checkpoint
 
     signed_in = sign_in(begun.account, context)
     if not isinstance(signed_in, dict):
         return signed_in  # nothing was sent
-    publisher, target = begun.publisher, replace(begun.target, credentials=signed_in)
     try:
         with guarded(context.renew):
-            match begun.act:
-                case Act.STAGE:
-                    return publisher.stage(target, save)
-                case Act.POLL:
-                    return publisher.poll(target)
-                case Act.GO_LIVE:
-                    return publisher.go_live(target, save)
-                case Act.RECONCILE:
-                    return publisher.reconcile(target)
-                case Act.DELETE:
-                    return publisher.delete(target)
+            step = _call(begun, replace(begun.target, credentials=signed_in), save)
+        if not isinstance(step, NeedsReconnect):
+            return step
+        again = sign_in_again(begun.account, context, signed_in)
+        if again is None:
+            return step
+        # Nothing was created by what was refused, so the same step once more is safe.
+        with guarded(context.renew):
+            return _call(begun, replace(begun.target, credentials=again, checkpoint=kept), save)
     except LeaseLost:
         raise
     except Exception as exc:
-        log.exception("%s of target %s broke off", begun.act, target.marker)
+        log.exception("%s of target %s broke off", begun.act, begun.target.marker)
         said = exc.message if isinstance(exc, ApplianceError) else type(exc).__name__
         if begun.act in CREATING:
             return Unsure(f"The step broke off ({said}).", repr(exc))
         return RetryAt(None, f"The platform could not be asked ({said}).", repr(exc))
+
+
+def _call(begun: Round, target: Target, save: Checkpoint) -> Step:
+    publisher = begun.publisher
+    match begun.act:
+        case Act.STAGE:
+            return publisher.stage(target, save)
+        case Act.POLL:
+            return publisher.poll(target)
+        case Act.GO_LIVE:
+            return publisher.go_live(target, save)
+        case Act.RECONCILE:
+            return publisher.reconcile(target)
+        case Act.DELETE:
+            return publisher.delete(target)
 
 
 def _was_cancelled(begun: Round, target_id: int, context: Context) -> bool:

@@ -116,6 +116,9 @@ class YouTubePublisher:
             target = _with(target, save, {})
         if (kept := target.checkpoint.get("video")) is not None:
             found = self._status(api, kept)
+            if isinstance(found, Failed):
+                # YouTube gave it up, and somebody pressed Retry after mending why.
+                found = self.delete(target)
             if isinstance(found, NotThere):
                 target = _with(target, save, {})
             elif not isinstance(found, dict):

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,17 @@ import pytest
 from appliance import accounts
 from appliance.db import database, open_database
 from appliance.migrate import migrate
-from appliance.models import Account, Method, Post, PostTarget, Rendition, Role, User, Video
+from appliance.models import (
+    Account,
+    Attempt,
+    Method,
+    Post,
+    PostTarget,
+    Rendition,
+    Role,
+    User,
+    Video,
+)
 from appliance.states import RenditionState, TargetState, VideoState
 from appliance.vault import open_vault
 from storage.layout import Layout
@@ -26,6 +37,7 @@ from tasks.publish import dispatch
 from tests.factories import make_user, make_video
 from tests.tasks.publish.mortal import Mortal
 from tests.tasks.publish.youtube.channel import CHANNEL, STEP, Channel, digest, film
+from web.practice.google import grants
 from web.practice.ground import Fault
 
 if TYPE_CHECKING:
@@ -210,3 +222,30 @@ def test_a_post_goes_out_at_most_once_whatever_happens(box: Box, mortal: Mortal)
     assert ends.count(TargetState.PUBLISHED) > len(ends) / 2
     if LONG:
         assert {TargetState.PUBLISHED, TargetState.FAILED} <= set(ends)
+
+
+def test_an_access_token_that_died_early_is_made_anew(box: Box, mortal: Mortal) -> None:
+    tokens = grants.grant(box.channel.ground)
+    vault = open_vault(box.settings)
+    with database.connection_context():
+        before = accounts.credentials(vault, box.account)
+        died_early = {
+            "access_token": "ya29.dead",
+            "access_token_until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+            "refresh_token": tokens["refresh_token"],
+            "client_id": "practice",
+            "client_secret": "secret",
+        }
+        accounts.seal(vault, box.account, died_early)
+    post = box.post("after the token died")
+    try:
+        target = mortal.run(post)
+    finally:
+        with database.connection_context():
+            accounts.seal(vault, Account.get_by_id(box.account.id), before)
+    check(box, target, "after the token died", None)
+    assert target.state is TargetState.PUBLISHED
+    assert len(box.channel.ground.calls("oauth.token")) == 1
+    with database.connection_context():
+        outcomes = {attempt.outcome for attempt in Attempt.select().where(Attempt.target == target)}
+    assert "reconnect" not in outcomes

@@ -505,6 +505,16 @@ def test_a_rejected_video_says_why(channel: Channel, reason: str, words: str) ->
     assert reason in failed.detail
 
 
+def test_retry_uploads_anew_what_youtube_has_rejected(channel: Channel) -> None:
+    target = channel.target()
+    channel.fault("processing", "reject", "length")
+    assert isinstance(channel.stage(target), Failed)
+    rejected = channel.videos[0]["id"]
+    assert channel.stage(channel.go_on(target)) == Staged()  # the channel is verified by now
+    (video,) = channel.videos
+    assert video["id"] != rejected
+
+
 def test_a_sign_in_that_ended_asks_for_a_new_one(channel: Channel) -> None:
     assert isinstance(channel.stage(channel.target(credentials={})), NeedsReconnect)
     target = channel.target()
