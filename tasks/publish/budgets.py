@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from appliance import allowances
 from appliance.allowances import Spent, Window
 from appliance.clock import now
-from appliance.models import Account, PostTarget
+from appliance.models import Account, PostTarget, Rendition
 from appliance.states import TargetState
+from tasks.publish import material
 from tasks.publish.registry import capabilities_of
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def room_at(target: PostTarget) -> tuple[datetime, str] | None:
     capabilities = capabilities_of(target.account.platform)
     latest: tuple[datetime, str] | None = None
     for bucket in capabilities.buckets if capabilities else ():
+        if not _concerns(bucket, target):
+            continue
         at = now()
         window = Window(bucket.window_s, bucket.resets)
         since = allowances.window_start(window, at)
@@ -58,6 +61,15 @@ def room_at(target: PostTarget) -> tuple[datetime, str] | None:
             used = allowances.used(spent, window, at)
             latest = when, f"The allowance “{bucket.label}” is used up ({used} of {limit})"
     return latest
+
+
+def _concerns(bucket: Bucket, target: PostTarget) -> bool:
+    if bucket.concerns is None:
+        return True
+    media = material.media_for(target)
+    rendition = media if isinstance(media, Rendition) else None
+    facts = material.facts_of(target.post.video, rendition)
+    return bucket.concerns(material.draft_of(target), facts)
 
 
 def _use(account: Account, bucket: Bucket) -> Use:

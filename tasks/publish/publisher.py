@@ -76,7 +76,7 @@ class Bucket:
     ``post``: what one post takes of it. ``resets``: an IANA zone at whose midnight it is full
     again; "" when it slides. ``asked``: the platform itself tells how much is used (what it said
     last stands in ``Account.facts["allowances"][name]``: used, limit, at). ``shared``: all accounts
-    of the platform draw on it together.
+    of the platform draw on it together. ``concerns``: which posts take something of it; None: all.
     """
 
     name: str
@@ -87,6 +87,7 @@ class Bucket:
     resets: str = ""
     asked: bool = False
     shared: bool = False
+    concerns: Callable[[PostDraft, MediaFacts], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,16 @@ class FacebookPublisher:
                 "shape. Choose “Reel” for another video, and an upright cut of it is made.",
             ),
         ),
-        buckets=(Bucket("reels", "Reels on this Page in 24 hours", REELS_A_DAY, DAY_S, post=1),),
+        buckets=(
+            Bucket(
+                "reels",
+                "Reels on this Page in 24 hours",
+                REELS_A_DAY,
+                DAY_S,
+                post=1,
+                concerns=lambda draft, facts: choose_kind(facts, draft.options).kind is Kind.REEL,
+            ),
+        ),
         holds_from_s=HOLDS_FROM.total_seconds() + 300,
         holds_to_s=HOLDS_TO.total_seconds() - 300,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance import allowances
 from appliance.clock import now
 from appliance.states import TargetState
 from tests.tasks.publish.facebook.conftest import PAGE
@@ -18,7 +19,7 @@ from web.practice.meta import people, videos
 from web.practice.meta.video_state import as_of, is_public
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from appliance.settings import Settings
     from storage.layout import Layout
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SEED = 20261121
 CASES = 330
 # In each run every so manyth.
-EVERY = 1 if LONG else 13
+EVERY = 1 if LONG else 16
 
 _CALLS = (
     "reels.start", "reels.bytes", "reels.finish", "videos.start", "videos.transfer",
@@ -60,9 +61,7 @@ def stand(settings: Settings, layout: Layout) -> Iterator[Stand]:
 @pytest.mark.timeout(1800 if LONG else 120)
 def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     meta = stand.meta
-    caller = people.Caller(people.PEOPLE[0]["id"], scopes=("pages_show_list",), long=True)
-    token = people.page_token(meta.ground, PAGE, caller)
-    walk = Walk(stand, "facebook", PAGE, {"access_token": token}, monkeypatch)
+    walk = walk_on(stand, monkeypatch)
     kinds = [{"kind": "reel"}, {"kind": "video"}]
     ends: Counter[TargetState] = Counter()
     wrong: list[str] = []
@@ -80,11 +79,27 @@ def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.Mon
     assert ends[TargetState.PUBLISHED] > sum(ends.values()) / 2, ends
 
 
-def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
-    def set_faults(faults: Sequence[Fault]) -> None:
-        stand.meta.ground.set_faults(faults)
+def test_a_page_video_does_not_wait_for_an_allowance_of_reels(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = walk_on(stand, monkeypatch)
+    allowances.spend(walk.account, "reels", 30)
+    began = now()
+    video = walk.run(Case(1, options=(("kind", "video"),)), stand.meta.ground.set_faults)
+    assert video.state is TargetState.PUBLISHED and now() - began < timedelta(hours=1)
+    reel = walk.run(Case(2, options=(("kind", "reel"),)), stand.meta.ground.set_faults)
+    assert reel.state is TargetState.PUBLISHED and now() - began > timedelta(hours=23)
+    assert not stand.meta.ground.calls("reels.start")[1:]
 
-    target = walk.run(case, set_faults)
+
+def walk_on(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Walk:
+    caller = people.Caller(people.PEOPLE[0]["id"], scopes=("pages_show_list",), long=True)
+    token = people.page_token(stand.meta.ground, PAGE, caller)
+    return Walk(stand, "facebook", PAGE, {"access_token": token}, monkeypatch)
+
+
+def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
+    target = walk.run(case, stand.meta.ground.set_faults)
     public = videos.published(stand.meta)
     said = f"{case}: {target.state}, {target.error} {target.error_detail}, {len(public)} public"
     assert target.state in ENDED, said
@@ -100,5 +115,7 @@ def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
         assert early == [], said
     # Nothing that Facebook still holds comes out later.
     later = [as_of(video, now() + timedelta(days=60)) for video in stand.meta.ground.all("video")]
-    assert sum(is_public(video) for video in later) == len(public), said
+    come = sum(is_public(video) for video in later)
+    # Where a person has to look it may still be at work on it.
+    assert come == len(public) or (target.state is TargetState.NEEDS_PERSON and come == 1), said
     return target.state
