@@ -184,15 +184,13 @@ def _held(situation: Situation, until: datetime) -> Verdict:
 
 def _after_confirming(situation: Situation, step: Step) -> Verdict:
     """Its time there has come: is it public?"""
-    held = situation.held_until
     match step:
         case Staged() | Held() | WaitUntil():
-            until = step.until if isinstance(step, Held) else held
             return Verdict(
                 "waiting",
                 TargetState.STAGED,
                 Then.WAIT,
-                when=max(until or situation.now, situation.now) + CONFIRM_EVERY,
+                when=situation.now + CONFIRM_EVERY,
                 stage="Waiting for the platform to make it public",
             )
         case NotThere():
@@ -377,7 +375,7 @@ def _retry_time(situation: Situation, step: RetryAt, so_far: int) -> datetime:
 
 def backoff(so_far: int, jitter: float) -> timedelta:
     """Exponential, with jitter over the upper half, so that the first is never at once."""
-    ceiling_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0**so_far)
+    ceiling_s = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(so_far, 30))
     return timedelta(seconds=ceiling_s * (0.5 + 0.5 * jitter))
 
 

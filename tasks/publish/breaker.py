@@ -55,7 +55,7 @@ def after_step(health: Health, step: Step, now: datetime, first_pause_s: float) 
 
 def pause_after(failures: int, first_pause_s: float) -> timedelta:
     """Twice as long each time."""
-    times = min(2.0 ** (failures - LIMIT), 1000.0)
+    times = 2.0 ** min(failures - LIMIT, 20)
     return timedelta(seconds=min(LONGEST_PAUSE_S, first_pause_s * times))
 
 

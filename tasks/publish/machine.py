@@ -95,6 +95,7 @@ class Situation:
     begin_at: datetime | None = None
     hold: bool = False
     held_until: datetime | None = None  # the platform has it, and its time
+    told_at: datetime | None = None  # when it said last that it isn't public yet
     stale: bool = False
     downs: int = 0  # steps that met a platform that was down
     down_until: datetime | None = None  # if this step fails, too: the account's pause
@@ -197,8 +198,9 @@ def next_act(situation: Situation) -> Act | Rest | None:
 def _of_staged(situation: Situation) -> Act | Rest:
     now, held = situation.now, situation.held_until
     if held is not None and now >= held:
-        # The platform's turn; ours only when it has told for minutes that nothing happened.
-        return Act.GO_LIVE if now > held + CONFIRM_FOR else Act.POLL
+        # The platform's turn; ours only when it has told, minutes later, that nothing happened.
+        told = situation.told_at
+        return Act.GO_LIVE if told is not None and told > held + CONFIRM_FOR else Act.POLL
     if situation.stale:
         return Act.DELETE
     if held is not None:

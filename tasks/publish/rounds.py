@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 # For the video to be ready. `settling.rendition_settled` rings sooner; this is the safety net.
 LOOK_AGAIN_AFTER = timedelta(seconds=15)
+TOLD_NOT_YET = (Act.POLL.value, "waiting")
 PROGRESS = {Act.STAGE: 0.1, Act.POLL: 0.4, Act.GO_LIVE: 0.8, Act.RECONCILE: 0.8, Act.DELETE: 0.5}
 
 
@@ -139,6 +140,9 @@ def _situation(target: PostTarget, context: Context) -> Situation:
         begin_at=sending.begins_at(target),
         hold=held is not None,
         held_until=target.held_until,
+        told_at=next(
+            (a.ended_at for a in reversed(attempts) if (a.step, a.outcome) == TOLD_NOT_YET), None
+        ),
         stale=_is_stale(target),
         downs=count_downs(record),
         down_until=at + pause if next_failure >= breaker.LIMIT else None,

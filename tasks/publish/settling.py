@@ -16,12 +16,14 @@ from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition
 from appliance.states import PostState, RenditionState, TargetState
 from tasks.publish import material, sending, timing
 from tasks.publish.choice import Use
-from tasks.publish.sending import OPEN, VIDEO_DELETED, make_job, send
+from tasks.publish.sending import OPEN, UNSEEN, VIDEO_DELETED, make_job, send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 log = logging.getLogger(__name__)
+
+CALLED_BACK = "Called back, because the video was deleted"
 
 
 def rendition_settled(rendition: Rendition) -> None:
@@ -66,14 +68,18 @@ def _posts_of(video_id: int) -> Any:
 
 
 def _waiting(*also: Any) -> Iterable[PostTarget]:
-    """Waiting targets that belong to a person's present wish, their rows loaded."""
+    return _of_state((TargetState.WAITING,), *also)
+
+
+def _of_state(states: Sequence[TargetState], *also: Any) -> Iterable[PostTarget]:
+    """Targets that belong to a person's present wish, their rows loaded."""
     query = (
         PostTarget.select(PostTarget, Post, Video, Account)
         .join(Post)
         .join(Video)
         .switch(PostTarget)
         .join(Account)
-        .where(PostTarget.state == TargetState.WAITING, Post.state != PostState.DRAFT, *also)
+        .where(PostTarget.state.in_(list(states)), Post.state != PostState.DRAFT, *also)
         .order_by(PostTarget.id)
     )
     return list(query)
@@ -84,14 +90,22 @@ def video_refused(video: Video, reason: str, *, code: str) -> None:
     for target in _waiting(PostTarget.post.in_(_posts_of(video.id))):
         posts.drop_queued_jobs(target)
         posts.fail_target(target, reason, code=code)
+        sending.link_settled(target)
 
 
 def video_trashed(video: Video) -> None:
     """What hasn't gone out stops now; after a restore, Retry sends it. It never goes by itself:
-    somebody who looks into the bin a week later doesn't expect a post."""
-    for target in _waiting(PostTarget.post.in_(_posts_of(video.id))):
+    somebody who looks into the bin a week later doesn't expect a post. What is prepared on a
+    platform is called back."""
+    for target in _of_state(UNSEEN, PostTarget.post.in_(_posts_of(video.id))):
         posts.drop_queued_jobs(target)
-        posts.fail_target(target, VIDEO_DELETED, code="no_video")
+        if target.state is TargetState.WAITING and not target.checkpoint:
+            posts.fail_target(target, VIDEO_DELETED, code="no_video")
+            sending.link_settled(target)
+            continue
+        posts.move_target(target, TargetState.CANCELLED, stage=CALLED_BACK)
+        sending.link_settled(target)
+        make_job(target)
 
 
 class TargetFailed(JobFailed):
@@ -114,10 +128,12 @@ def job_failed(job: Job, failure: JobFailed) -> None:
     target = job.target
     if target is None:
         return
-    if target.state in (TargetState.WAITING, TargetState.STAGING, TargetState.STAGED):
+    if target.state in UNSEEN and target.held_until is None:
         posts.fail_target(target, failure.message, code=failure.code, detail=failure.detail)
+        sending.link_settled(target)
         return
-    if target.state is TargetState.PUBLISHING:
+    # What a platform holds will be public, too.
+    if target.state in (TargetState.PUBLISHING, TargetState.STAGED):
         posts.move_target(target, TargetState.UNSURE, stage="")
     if target.state is TargetState.UNSURE:
         posts.move_target(

@@ -9,11 +9,12 @@ import pytest
 
 from appliance.states import TARGET_MOVES, TargetState
 from tasks.publish import machine
-from tasks.publish.answers import after
+from tasks.publish.answers import after, kept_until
 from tasks.publish.machine import Act, Past, Situation, Then, Verdict, count, next_act
 from tasks.publish.publisher import (
     Done,
     Failed,
+    Held,
     MustEdit,
     NeedsReconnect,
     NotThere,
@@ -27,9 +28,11 @@ from tasks.publish.publisher import (
 T = TargetState
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOON = NOW + timedelta(minutes=1)
+DAY = timedelta(days=1)
 STEPS: list[Step] = [
     Done("1", "http://x/1"),
     Staged(),
+    Held(SOON),
     WaitUntil(SOON),
     RetryAt(None, "No."),
     RetryAt(SOON, "Later.", counted=False),
@@ -41,16 +44,25 @@ STEPS: list[Step] = [
 ]
 DURING = {
     Act.STAGE: [T.STAGING],
-    Act.POLL: [T.STAGING, T.PUBLISHING],
+    Act.POLL: [T.STAGING, T.PUBLISHING, T.STAGED],
     Act.GO_LIVE: [T.PUBLISHING],
     Act.RECONCILE: [T.UNSURE],
-    Act.DELETE: [T.CANCELLED],
+    Act.DELETE: [T.CANCELLED, T.STAGED, T.WAITING],
 }
 ALL = [(act, state, step) for act in Act for state in DURING[act] for step in STEPS]
 
 
+LONG_AGO = NOW - timedelta(hours=1)
+
+
 def at(state: T, **more: object) -> Situation:
     return replace(Situation(state, NOW), **more)  # type: ignore[arg-type]
+
+
+def during(act: Act, state: T, **more: object) -> Situation:
+    """A target that is staged is asked only about what the platform holds."""
+    held = LONG_AGO if (act, state) == (Act.POLL, T.STAGED) else None
+    return at(state, held_until=held, **more)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +74,18 @@ def at(state: T, **more: object) -> Situation:
         (at(T.STAGED), Act.GO_LIVE),
         (at(T.STAGED, staged_until=SOON), Act.GO_LIVE),
         (at(T.STAGED, staged_until=NOW), Act.STAGE),
+        (at(T.STAGED, publish_at=SOON, hold=True), Act.GO_LIVE),
+        (at(T.STAGED, stale=True, prepared=True), Act.DELETE),
+        (at(T.STAGED, stale=True, prepared=True, held_until=SOON), Act.DELETE),
+        (at(T.STAGED, held_until=SOON), Act.GO_LIVE),  # Post now
+        (at(T.STAGED, held_until=SOON, publish_at=SOON + DAY), Act.DELETE),
+        (at(T.STAGED, held_until=NOW), Act.POLL),
+        (at(T.STAGED, held_until=LONG_AGO), Act.POLL),
+        (at(T.STAGED, held_until=LONG_AGO, stale=True), Act.POLL),  # it may be public
+        (at(T.STAGED, held_until=LONG_AGO, told_at=NOW), Act.GO_LIVE),
+        (at(T.STAGED, held_until=LONG_AGO, told_at=LONG_AGO), Act.POLL),
+        (at(T.WAITING, stale=True, prepared=True), Act.DELETE),
+        (at(T.WAITING, begin_at=SOON, stale=True, prepared=True), Act.DELETE),
         (at(T.PUBLISHING), Act.POLL),
         (at(T.PUBLISHING, lost=Act.GO_LIVE), Act.RECONCILE),
         (at(T.PUBLISHING, lost=Act.POLL), Act.POLL),
@@ -78,12 +102,27 @@ def test_next_act(situation: Situation, act: Act | None) -> None:
     assert next_act(situation) is act
 
 
+@pytest.mark.parametrize(
+    ("situation", "until"),
+    [
+        (at(T.WAITING, begin_at=SOON, publish_at=SOON + DAY), SOON),
+        (at(T.STAGED, publish_at=SOON), SOON),
+        (at(T.STAGED, publish_at=SOON + DAY, staged_until=SOON), SOON),
+        (at(T.STAGED, publish_at=SOON, held_until=SOON), SOON + machine.CONFIRM_AFTER),
+    ],
+    ids=str,
+)
+def test_until_then_nothing_is_done(situation: Situation, until: datetime) -> None:
+    rest = next_act(situation)
+    assert isinstance(rest, machine.Rest) and rest.until == until
+
+
 @pytest.mark.parametrize(("act", "state", "step"), ALL, ids=str)
 @pytest.mark.parametrize("tries", [0, 1, machine.MAX_TRIES, 50])
 def test_every_answer_leads_along_the_table_of_moves(
     act: Act, state: T, step: Step, tries: int
 ) -> None:
-    verdict = after(at(state, tries=tries, asks=tries), act, step)
+    verdict = after(during(act, state, tries=tries, asks=tries), act, step)
     assert verdict.state is state or verdict.state in TARGET_MOVES.get(state, ())
     assert (verdict.when is not None) == (verdict.then is Then.WAIT)
     if verdict.when is not None:
@@ -98,7 +137,7 @@ def test_after_a_lost_answer_nothing_creates_before_the_platform_was_asked(
 ) -> None:
     if not isinstance(step, Unsure) or act is Act.DELETE:
         return
-    verdict = after(at(state), act, step)
+    verdict = after(during(act, state), act, step)
     assert verdict.state in (T.UNSURE, T.NEEDS_PERSON)
     assert next_act(at(verdict.state)) in (Act.RECONCILE, None)
 
@@ -189,12 +228,45 @@ def test_count(record: list[Past], tries: int, asks: int) -> None:
     assert count(record) == (tries, asks)
 
 
+def test_a_platform_that_is_down_uses_up_no_try_until_it_was_too_often() -> None:
+    down = at(T.PUBLISHING, tries=machine.MAX_TRIES - 1, down_until=SOON)
+    verdict = after(down, Act.GO_LIVE, RetryAt(None, "Unreachable."))
+    assert (verdict.outcome, verdict.state, verdict.when) == ("down", T.STAGED, SOON)
+    too_often = replace(down, downs=machine.MAX_DOWNS)
+    assert after(too_often, Act.GO_LIVE, RetryAt(None, "Unreachable.")).state is T.FAILED
+    asked = at(T.UNSURE, asks=machine.MAX_ASKS - 1, down_until=SOON)
+    assert after(asked, Act.RECONCILE, RetryAt(None, "Unreachable.")).state is T.UNSURE
+
+
+@pytest.mark.parametrize(
+    ("act", "step", "held"),
+    [
+        (Act.GO_LIVE, RetryAt(None, "Busy."), SOON),  # it is still held there
+        (Act.DELETE, RetryAt(None, "Busy."), SOON),
+        (Act.DELETE, NotThere(), None),
+        (Act.GO_LIVE, Done("1"), None),
+    ],
+    ids=str,
+)
+def test_what_is_held_there_stays_known(act: Act, step: Step, held: datetime | None) -> None:
+    state = T.PUBLISHING if act is Act.GO_LIVE else T.STAGED
+    situation = at(state, held_until=SOON)
+    assert kept_until(situation, after(situation, act, step))[1] == held
+
+
+def test_what_is_held_and_cannot_be_taken_back_is_looked_up_before_anything_is_made() -> None:
+    situation = at(T.STAGED, held_until=SOON, publish_at=SOON + DAY)
+    assert after(situation, Act.DELETE, Failed("No.")).state is T.UNSURE
+    unseen = at(T.STAGED)
+    assert after(unseen, Act.DELETE, Failed("No.")).state is T.WAITING
+
+
 def play(script: list[Step], *, lost: bool = False) -> list[Verdict]:
     """Run the machine on a list of answers, until it ends."""
     situation, verdicts, record = at(T.WAITING), list[Verdict](), list[Past]()
     for step in script:
         act = next_act(situation)
-        assert act is not None
+        assert isinstance(act, Act)
         during = machine.STATE_DURING.get(act, situation.state)
         verdict = after(replace(situation, state=during), act, step)
         verdicts.append(verdict)
