@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,8 @@ from web.practice.meta.people import look_up
 from web.practice.meta.refusal import Refusal, refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from appliance.settings import Settings
     from web.practice.meta.meta import AnyRequest
 
@@ -97,9 +100,15 @@ async def edge(
 async def _dispatch(
     request: AnyRequest, version: str, node_id: str, edge_name: str
 ) -> Response[Any]:
+    # Nobody's bodies are read.
+    caller = await anyio.to_thread.run_sync(
+        look_up, meta_of(request).ground, oauth.token_of(request)
+    )
+    if caller is None:
+        return refuse(oauth.invalid_token())
     params, files = await _body(request)
     return await anyio.to_thread.run_sync(
-        _answer, request, version, node_id, edge_name, params, files
+        _answer, request, version, node_id, edge_name, Call(request.method, params, caller, files)
     )
 
 
@@ -126,34 +135,29 @@ def _answer(
     version: str,
     node_id: str,
     edge_name: str,
-    params: dict[str, str],
-    files: dict[str, tuple[str, bytes]],
+    call: Call,
 ) -> Response[Any]:
     meta = meta_of(request)
     if not VERSION.fullmatch(version):
         return refuse(Refusal(2500, None, f"Unknown path components: /{version[:40]}"))
-    caller = look_up(meta.ground, oauth.token_of(request))
-    if caller is None:
-        return refuse(oauth.invalid_token())
-    method = str(request.method)
-    call = Call(method, params, caller, files)
+    caller = call.caller
     try:
         kind, found = meta.find(node_id, caller)
     except Refusal as exc:
         return refuse(exc)
-    known = EDGES.get((method, kind, edge_name))
+    known = EDGES.get((call.method, kind, edge_name))
     if known is None:
         return refuse(Refusal(100, None, f"(#100) Tried accessing nonexisting field ({edge_name})"))
     if known.page and caller.page not in (found["id"], found.get("page")):
         return refuse(Refusal(200, None, "(#200) A Page access token is required"))
 
     def do(cut: int | None) -> dict[str, Any] | Response[Any]:
-        return known.do(meta, Call(method, params, caller, files, cut), found)
+        return known.do(meta, replace(call, cut=cut), found)
 
     name = known.called(call)
-    return meta.answer(request, name, do, form=_noted(params), files=sorted(files))
+    return meta.answer(request, name, do, form=_noted(call.params), files=sorted(call.files))
 
 
-def _noted(params: dict[str, str]) -> dict[str, str]:
+def _noted(params: Mapping[str, str]) -> dict[str, str]:
     """What tests look at; never a token."""
     return {name: value[:200] for name, value in params.items() if "token" not in name}

@@ -6,6 +6,7 @@ Source of shapes and errors: platforms.md §2 and §3, which cite developers.fac
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -152,6 +153,11 @@ class Meta:
         if not id.isdecimal():
             raise ValueError("no id of Meta's")
         return self.files / f"{id}.mp4"
+
+    def has_room(self, size_bytes: int) -> bool:
+        """The stand-in never takes what the box keeps free for itself."""
+        free = shutil.disk_usage(self.files).free
+        return free - size_bytes >= self.settings.reserve_bytes()
 
     def find(self, id: str, caller: people.Caller) -> tuple[str, dict[str, Any]]:
         """A node and its kind. Raises Refusal."""

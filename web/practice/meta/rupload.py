@@ -30,19 +30,21 @@ MOST_BYTES = 10_000_000_000
 async def take_bytes(
     request: Request[Any, Any, State], version: FromPath[str], video_id: FromPath[str]
 ) -> Response[Any]:
-    """Of a Reel. All bytes are read, whatever the answer is: the other side sends them anyway."""
+    """Of a Reel. The bytes of whoever may send are read, whatever the answer is: the other side
+    sends them anyway, and hears it afterwards."""
     meta = meta_of(request)
-    refusal, video = await anyio.to_thread.run_sync(_check, meta, request, video_id)
+    refusal = await anyio.to_thread.run_sync(_check, meta, request, video_id)
+    if refusal is not None and refusal.status_code != 400:
+        return refusal
     came = bytearray()
     written = offset = int(request.headers["offset"]) if refusal is None else 0
+    size = int(request.headers["file_size"]) if refusal is None else 0
     # What is cut off is decided afterwards; until then the bytes lie where they belong.
     async for piece in request.stream():
-        came += piece
-        if len(came) >= STEP_BYTES and refusal is None:
+        came += piece[: max(0, size - written - len(came))]
+        if len(came) >= STEP_BYTES:
             await anyio.to_thread.run_sync(_write, meta, video_id, written, bytes(came))
             written += len(came)
-            came.clear()
-        elif refusal is not None:
             came.clear()
     if came:
         await anyio.to_thread.run_sync(_write, meta, video_id, written, bytes(came))
@@ -54,7 +56,6 @@ async def take_bytes(
         there = written if cut is None else min(written, offset + cut)
         with meta.file(video_id).open("r+b") as file:
             file.truncate(there)
-        size = int(request.headers["file_size"])
         arrived(meta, video_id, there, size)
         if there < size:
             return _refuse(400, "PartialRequestError", "Less arrived than announced.")
@@ -68,25 +69,23 @@ async def take_bytes(
     return await anyio.to_thread.run_sync(answer)
 
 
-def _check(
-    meta: Meta, request: AnyRequest, video_id: str
-) -> tuple[Response[Any] | None, dict[str, Any] | None]:
+def _check(meta: Meta, request: AnyRequest, video_id: str) -> Response[Any] | None:
     """What is wrong with the request before a byte is looked at; None: nothing."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     caller = people.look_up(meta.ground, token)
     if kind != "OAuth" or caller is None:
-        return _refuse(401, "NotAuthorizedError", "Authorization must be OAuth and a token."), None
+        return _refuse(401, "NotAuthorizedError", "Authorization must be OAuth and a token.")
     video = meta.ground.get("video", video_id)
     if video is None or video["page"] != caller.page or video["kind"] != "reel":
-        return _refuse(404, "VideoNotFoundError", "There is no such upload."), None
+        return _refuse(404, "VideoNotFoundError", "There is no such upload.")
     offset, size = request.headers.get("offset", ""), request.headers.get("file_size", "")
     if not offset.isdecimal() or not size.isdecimal() or not 0 < int(size) <= MOST_BYTES:
-        return _refuse(
-            400, "HeaderInvalidError", "The headers offset and file_size are numbers."
-        ), None
+        return _refuse(400, "HeaderInvalidError", "The headers offset and file_size are numbers.")
+    if not meta.has_room(int(size)):
+        return _refuse(400, "ProcessingFailedError", "The stand-in has no room on the disk.")
     if int(offset) != video["offset"] or (video["size"] and int(size) != video["size"]):
-        return _refuse(400, "OffsetInvalidError", "Another offset is wanted."), None
-    return None, video
+        return _refuse(400, "OffsetInvalidError", "Another offset is wanted.")
+    return None
 
 
 def _write(meta: Meta, video_id: str, offset: int, data: bytes) -> None:

@@ -93,6 +93,8 @@ def _start_video(meta: Meta, call: Call, page: dict[str, Any]) -> dict[str, Any]
     size = call.need("file_size")
     if not size.isdecimal() or not 0 < int(size) <= 10_000_000_000:
         raise Refusal(100, None, "(#100) Param file_size must be a positive number")
+    if not meta.has_room(int(size)):
+        raise Refusal(382, None, "The stand-in has no room left on the disk.")
     video = begin(meta, page["id"], "video", int(size))
     return {"upload_session_id": video["session"], "video_id": video["id"], **_next(meta, video)}
 

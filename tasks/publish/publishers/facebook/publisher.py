@@ -133,6 +133,11 @@ class FacebookPublisher:
                 return self._upload(target, kept, step.offset, save)
             if not isinstance(step, NotThere | Failed):
                 return step
+        elif any(kept.get(word) for word in ("unpublished", "finishing", "finished")):
+            # Another file, and Facebook might still make the old one public by itself.
+            step = self.delete(target)
+            if not isinstance(step, NotThere):
+                return step
         started = self._start(target, kind, save)
         if not isinstance(started, dict):
             return started

@@ -104,3 +104,22 @@ def test_unknown_versions_nodes_edges_and_tokens_are_said_as_meta_says_them(
     page.faults(Fault("page", "throttle", "120"))
     answer = there.get(PAGE, headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 400 and "x-business-use-case-usage" in answer.headers
+
+
+def test_nobody_brings_bytes_without_a_token(page: OnPage) -> None:
+    page.stage()
+    host = page.stand.settings.meta_rupload_url
+    path = f"{host}/video-upload/v25.0/{page.video_id}"
+    headers = {"offset": "0", "file_size": "10"}
+    assert httpx.post(path, headers=headers, content=b"x" * 10).status_code == 401
+    bearer = headers | {"Authorization": f"Bearer {page.token}"}
+    assert httpx.post(path, headers=bearer, content=b"x" * 10).status_code == 401
+    oauth = headers | {"Authorization": f"OAuth {page.token}"}
+    wrong = httpx.post(path, headers=oauth, content=b"x" * 10)
+    assert wrong.status_code == 400
+    assert wrong.json()["debug_info"]["type"] == "OffsetInvalidError"
+    assert page.there()["sha256"] == page.target.media.sha256
+    form = {"upload_phase": "start", "file_size": str(10**15)}
+    graph = f"{page.stand.settings.facebook_graph_url}/v25.0/{PAGE}/videos"
+    many = httpx.post(graph, data=form, headers={"Authorization": f"Bearer {page.token}"})
+    assert many.json()["error"]["code"] == 100
