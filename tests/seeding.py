@@ -18,6 +18,7 @@ from appliance.guest_links import Terms
 from appliance.job_log import Ending
 from appliance.models import (
     Account,
+    Attempt,
     Damage,
     Heartbeat,
     Job,
@@ -452,6 +453,14 @@ def _posts(
     lost = Account.create(
         platform="practice", remote_id="other", name="Second channel", state=AccountState.RECONNECT
     )
+    channel, page, reels = (
+        Account.create(platform=platform, name=name, remote_id=name, practice=practice)
+        for platform, name, practice in (
+            ("youtube", "Harbour Museum", True),
+            ("facebook", "Harbour Museum and Boatyard", False),
+            ("instagram", "harbour.museum", False),
+        )
+    )
     w = TargetState
     plans: list[tuple[str, PostState, Video, User, list[tuple[Account, TargetState, str]]]] = [
         ("completed", PostState.COMPLETED, ready, owner, [
@@ -472,6 +481,10 @@ def _posts(
         ("pending", PostState.PENDING, ready, owner, [(practice, w.WAITING, "")]),
         ("processing", PostState.PROCESSING, ready, owner, [
             (practice, w.PUBLISHING, ""), (folder, w.PUBLISHED, "")]),
+        ("everywhere", PostState.PROCESSING, ready, owner, [
+            (channel, w.PUBLISHED, ""), (page, w.FAILED, "Facebook found the video too short "
+             "for a Reel: it takes 3 to 90 seconds. Choose another version, then press Retry."),
+            (reels, w.STAGING, "")]),
     ]  # fmt: skip
     for number, (name, state, video, author, targets) in enumerate(plans):
         post = Post.create(
@@ -498,6 +511,41 @@ def _posts(
                 published_at=now() if published else None,
             )
         made.posts[name] = post.public_id
+    _tried(made, channel, page)
+
+
+def _tried(made: Seeded, channel: Account, page: Account) -> None:
+    """What was tried for a post, and what became of it."""
+    post = Post.get(Post.public_id == made.posts["everywhere"])
+    out = PostTarget.get(PostTarget.post == post, PostTarget.account == channel)
+    PostTarget.update(
+        remote_id="dQw4_-9WgXc",
+        url="https://www.youtube.com/shorts/dQw4_-9WgXc",
+        numbers={"views": 1204, "likes": 96, "comments": 1},
+        numbers_at=now() - timedelta(minutes=20),
+        edited_at=now() - timedelta(minutes=3),
+        rendition=Rendition.get(Rendition.video == post.video, Rendition.profile == "social"),
+    ).where(PostTarget.id == out.id).execute()
+    refused = PostTarget.get(PostTarget.post == post, PostTarget.account == page)
+    began = now() - timedelta(minutes=9)
+    for target, step, outcome, error in (
+        (out, "stage", "staged", ""),
+        (out, "go_live", "done", ""),
+        (refused, "stage", "retry", "Facebook asks for a pause."),
+        (refused, "stage", "failed", refused.error or ""),
+    ):
+        Attempt.create(
+            target=target,
+            step=step,
+            outcome=outcome,
+            error=error or None,
+            detail='HTTP 400: {"error": {"code": 100, "message": "(#100) Video too short"}}'
+            if error
+            else None,
+            started_at=began,
+            ended_at=began + timedelta(seconds=1.2),
+        )
+        began += timedelta(seconds=40)
 
 
 def _under_way(layout: Layout, made: Seeded, owner: User, grace: User) -> None:

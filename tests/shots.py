@@ -74,6 +74,13 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "jobs-cancel-page": ("/jobs/cancel-waiting", None),
         "posts": ("/posts", None),
         "posts-scheduled": ("/posts?show=scheduled", None),
+        "posts-found": ("/posts?platform=youtube&since=2020-01-01&q=harbour", None),
+        "posts-nothing": ("/posts?show=failed&q=zebra", None),
+        "post-tried": (f"/posts/{made.posts['everywhere']}", _unfold),
+        "post-edit": (f"/posts/{made.posts['everywhere']}", _press("Change text")),
+        "post-remove": (f"/posts/{made.posts['everywhere']}", _press("Remove")),
+        "practice-youtube": ("/practice/of/youtube", None),
+        "practice-facebook": ("/practice/of/facebook", _unfold),
         "ui": ("/_ui", None),
         "menu": ("/", lambda page: page.locator(".topbar details.menu > summary").click()),
         "keys": ("/", lambda page: page.keyboard.press("?")),
@@ -127,6 +134,19 @@ def strangers(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | Non
         "guest-ended": (found["ended"], None),
         "guest-nothing": (found["ended"][:-3] + "abc", None),
     }
+
+
+def _unfold(page: Page) -> None:
+    for summary in page.locator("main summary").all():
+        summary.click()
+
+
+def _press(words: str) -> Callable[[Page], None]:
+    def act(page: Page) -> None:
+        page.get_by_role("link", name=words).first.click()
+        page.locator("#dialog[open] h2").wait_for()
+
+    return act
 
 
 def _make_nothing(page: Page) -> None:

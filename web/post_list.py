@@ -67,6 +67,11 @@ class WantedPosts:
         """By more than the tab."""
         return replace(self, show="", before="") != WantedPosts()
 
+    @property
+    def folded_used(self) -> bool:
+        """By what is folded away below the words."""
+        return bool(self.platform or self.account or self.author or self.since or self.until)
+
     def url(self, path: str = "/posts", **changes: str) -> str:
         """The address with other choices; from its beginning, unless ``before`` is given."""
         named = asdict(replace(self, **{"before": "", **changes}))

@@ -62,6 +62,8 @@ DELETE,PUT    /api/v1/post-templates/{template_id}                  editor  post
 GET           /api/v1/post-templates/{template_id}                  viewer  read
 GET           /api/v1/posting                                       viewer  read
 PUT           /api/v1/posting                                       admin   admin
+GET           /api/v1/posting/numbers                               viewer  read
+PUT           /api/v1/posting/numbers                               admin   admin
 GET           /api/v1/posts                                         viewer  read
 POST          /api/v1/posts                                         editor  post
 GET           /api/v1/posts/history.csv                             viewer  read
@@ -216,6 +218,7 @@ POST          /send/{token}/uploads                                 own
 GET           /send/{token}/uploads/{video_id}                      own
 GET           /settings                                             viewer  -
 GET           /settings/accounts                                    viewer  -
+POST          /settings/accounts/numbers                            admin   -
 POST          /settings/accounts/pause                              admin   -
 POST          /settings/accounts/practice                           admin   -
 GET           /settings/accounts/{account_id}                       viewer  -

@@ -9,7 +9,7 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import accounts, oauth_clients, posting_switch
+from appliance import accounts, oauth_clients, post_numbers, posting_switch
 from appliance.db import database
 from appliance.errors import InvalidInput, NotFound
 from appliance.models import Account, Priority, Role
@@ -44,6 +44,7 @@ def accounts_page(request: AnyRequest, saved: FromQuery[str] = "") -> Template:
             "providers": load_providers(settings),
             "pause": posting_switch.current(),
             "practice": settings.practice,
+            "numbers_on": post_numbers.is_on(),
             "saved": saved,
         }
     return Template("accounts/page.html", context=context, headers=connecting.policy(settings))

@@ -12,6 +12,8 @@ import { announce } from "./toasts.js";
 const GAP_MS = 500; // at most two fetches a second for each name
 const SILENCE_MS = 40_000; // the server says something each 15 s
 const PILL_AFTER_MS = 4000;
+const FIRST_POLL_MS = 3000;
+const LONGEST_POLL_MS = 60_000;
 
 let url;
 let last = "";
@@ -19,6 +21,7 @@ let stop; // AbortController of the open stream
 let down = true;
 let failures = 0;
 let pillTimer;
+let pollTimer;
 
 export function startLive(address) {
   url = address;
@@ -61,8 +64,10 @@ async function open() {
     const answer = await fetch(url, { headers, signal: control.signal, cache: "no-store" });
     if (answer.status === 401 || answer.status === 403) return signedOut();
     if (!answer.ok) throw new Error(answer.status);
-    connected();
-    await read(answer.body, alive);
+    await read(answer.body, () => {
+      alive();
+      if (down) connected(); // not before the first words: a proxy may say yes and hold them back
+    });
   } catch {
     // Told below: the stream ended, whatever the reason.
   } finally {
@@ -73,6 +78,7 @@ async function open() {
   down = true;
   failures += 1;
   trouble();
+  if (failures === 2) poll(FIRST_POLL_MS);
   const wait = Math.min(15_000, 500 * 2 ** Math.min(failures, 5)) * (0.75 + Math.random() / 2);
   setTimeout(() => document.hidden || open(), wait);
 }
@@ -80,7 +86,17 @@ async function open() {
 function connected() {
   failures = 0;
   down = false;
+  clearTimeout(pollTimer);
   calm();
+}
+
+/** Without a stream the page asks by itself, ever less often. */
+function poll(pause) {
+  clearTimeout(pollTimer);
+  pollTimer = setTimeout(() => {
+    if (!document.hidden) resync();
+    poll(Math.min(LONGEST_POLL_MS, pause * 2));
+  }, pause);
 }
 
 function trouble() {
