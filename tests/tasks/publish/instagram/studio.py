@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tasks.publish.publisher import MediaFacts, PostDraft, Target
+from tasks.publish.publisher import (
+    Done,
+    MediaFacts,
+    PostDraft,
+    Staged,
+    Target,
+    Unsure,
+    WaitUntil,
+)
 from tasks.publish.publishers.instagram.publisher import InstagramPublisher
 from tests import media
 from tests.tasks.publish.posting import link_to
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from tasks.publish.publisher import Step
     from tests.tasks.publish.posting import Poster
     from web.practice.meta.instagram_store import Containers
     from web.practice.meta.meta import Meta
@@ -39,6 +48,12 @@ _TELLERS = (
     "web.practice.meta.instagram_store",
     "web.practice.meta.meta",
 )
+
+
+def page_token(meta: Meta) -> str:
+    """Of the Page that the account is linked to; without an end."""
+    caller = people.Caller(people.PEOPLE[0]["id"], scopes=SCOPES, long=True)
+    return people.page_token(meta.ground, PAGE, caller)
 
 
 class Clock:
@@ -88,9 +103,7 @@ class Studio:
 
     @property
     def token(self) -> str:
-        """Of the Page that the account is linked to; without an end."""
-        caller = people.Caller(people.PEOPLE[0]["id"], scopes=SCOPES, long=True)
-        return people.page_token(self.meta.ground, PAGE, caller)
+        return page_token(self.meta)
 
     @property
     def sha256(self) -> str:
@@ -145,3 +158,49 @@ class Studio:
 def furnish(box: Poster) -> Studio:
     url = link_to(box, lifetime_s=7200)
     return Studio(box, media.h264_aac(), url, Clock())
+
+
+class Reel:
+    """One target, its steps pressed by hand."""
+
+    def __init__(self, studio: Studio, **target: Any) -> None:
+        self.studio = studio
+        self.columns = target
+        self.saved: dict[str, Any] = {}
+
+    @property
+    def target(self) -> Target:
+        return self.studio.target(checkpoint=dict(self.saved), **self.columns)
+
+    def save(self, checkpoint: dict[str, Any]) -> None:
+        self.saved = dict(checkpoint)
+
+    def stage(self) -> Step:
+        return self.studio.publisher.stage(self.target, self.save)
+
+    def poll(self) -> Step:
+        self.studio.fetched()
+        return self.studio.publisher.poll(self.target)
+
+    def go_live(self) -> Step:
+        return self.studio.publisher.go_live(self.target, self.save)
+
+    def reconcile(self) -> Step:
+        return self.studio.publisher.reconcile(self.target)
+
+    def staged(self) -> Reel:
+        assert isinstance(self.stage(), WaitUntil)
+        assert isinstance(self.poll(), Staged)
+        return self
+
+    def out(self) -> Done:
+        done = self.staged().go_live()
+        assert isinstance(done, Done), done
+        return done
+
+    def lost(self) -> Reel:
+        """Staged, and published by a call whose answer never came."""
+        self.staged()
+        self.studio.faults(Fault("ig.publish", "lose"))
+        assert isinstance(self.go_live(), Unsure)
+        return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,57 +22,12 @@ from tasks.publish.publisher import (
 from tasks.publish.publishers.instagram import talk
 from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS, row_for, subcode_in
 from tasks.publish.publishers.instagram.pace import REAL
-from tests.tasks.publish.instagram.ledger import Ledger
-from tests.tasks.publish.instagram.studio import ACCOUNT
+from tests.tasks.publish.instagram.studio import ACCOUNT, Reel
 from web.practice.ground import Fault
 from web.practice.meta.instagram_store import CONTAINER, MOST_POSTS
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from tasks.publish.publisher import Step
     from tests.tasks.publish.instagram.studio import Studio
-
-
-class Reel:
-    """One target, its steps pressed by hand."""
-
-    def __init__(self, studio: Studio, **target: Any) -> None:
-        self.studio = studio
-        self.columns = target
-        self.saved: dict[str, Any] = {}
-
-    @property
-    def target(self) -> Any:
-        return self.studio.target(checkpoint=dict(self.saved), **self.columns)
-
-    def save(self, checkpoint: dict[str, Any]) -> None:
-        self.saved = dict(checkpoint)
-
-    def stage(self) -> Step:
-        return self.studio.publisher.stage(self.target, self.save)
-
-    def poll(self) -> Step:
-        self.studio.fetched()
-        return self.studio.publisher.poll(self.target)
-
-    def go_live(self) -> Step:
-        return self.studio.publisher.go_live(self.target, self.save)
-
-    def reconcile(self) -> Step:
-        return self.studio.publisher.reconcile(self.target)
-
-    def staged(self) -> Reel:
-        assert isinstance(self.stage(), WaitUntil)
-        assert isinstance(self.poll(), Staged)
-        return self
-
-    def lost(self) -> Reel:
-        """Staged, and published by a call whose answer never came."""
-        self.staged()
-        self.studio.faults(Fault("ig.publish", "lose"))
-        assert isinstance(self.go_live(), Unsure)
-        return self
 
 
 @pytest.fixture
@@ -419,15 +374,3 @@ def test_what_is_staged_needs_no_tidying_up(reel: Reel) -> None:
 def test_tidying_up_finds_what_went_out_after_all(reel: Reel) -> None:
     reel.lost()
     assert isinstance(reel.studio.publisher.delete(reel.target), Done)
-
-
-def test_a_target_goes_all_the_way_by_itself(studio: Studio) -> None:
-    def wait(when: datetime) -> None:
-        studio.fetched()
-        studio.clock.skip_to(when)
-
-    studio.faults(Fault("ig.publish", "break_after"), Fault("ig.create", "throttle", "60"))
-    ledger = Ledger(studio.publisher, studio.target(), studio.clock.now, wait)
-    assert ledger.run() == "published"
-    assert ledger.url
-    assert len(studio.reels()) == 1

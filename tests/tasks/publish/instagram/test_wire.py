@@ -11,33 +11,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tasks.publish.graph import Graph
-from tasks.publish.publisher import Staged, WaitUntil
 from tasks.publish.publishers.instagram.upload import path_of
 from tasks.publish.remote import Refused
-from tests.tasks.publish.instagram.ledger import Ledger
-from tests.tasks.publish.instagram.studio import ACCOUNT
+from tests.tasks.publish.instagram.studio import ACCOUNT, Reel
 from web.practice.ground import Fault
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from tests.tasks.publish.instagram.studio import Studio
 
 FORM = "application/x-www-form-urlencoded"
 
 
-def ledger(studio: Studio, **target: Any) -> Ledger:
-    def wait(when: datetime) -> None:
-        studio.fetched()
-        studio.clock.skip_to(when)
-
-    return Ledger(studio.publisher, studio.target(**target), studio.clock.now, wait)
-
-
-def post(studio: Studio, **target: Any) -> Ledger:
-    done = ledger(studio, **target)
-    assert done.run() == "published", (done.error, done.record)
-    return done
+def post(studio: Studio, **target: Any) -> Reel:
+    reel = Reel(studio, **target)
+    reel.out()
+    return reel
 
 
 def only(studio: Studio, endpoint: str) -> dict[str, Any]:
@@ -77,7 +65,7 @@ def test_bytes_go_in_one_stream_with_oauth_offset_and_size(studio: Studio) -> No
     size = studio.file.stat().st_size
     assert (call["method"], call["path"]) == (
         "POST",
-        f"/ig-api-upload/v25.0/{done.checkpoint['container']}",
+        f"/ig-api-upload/v25.0/{done.saved['container']}",
     )
     headers = call["headers"]
     assert headers["authorization"] == "OAuth …"  # not Bearer
@@ -118,7 +106,8 @@ def test_the_address_for_bytes_is_the_one_that_was_named_on_the_host_of_the_sett
 
 
 def test_polling_publishing_and_the_link_ask_for_what_they_need(studio: Studio) -> None:
-    done = post(studio)
+    reel = Reel(studio)
+    done = reel.out()
     assert only(studio, "ig.limit")["form"] == {"fields": "quota_usage,config"}
     assert {json.dumps(call["form"]) for call in studio.calls("ig.container")} == {
         '{"fields": "status_code,status"}'
@@ -126,28 +115,18 @@ def test_polling_publishing_and_the_link_ask_for_what_they_need(studio: Studio) 
     call = only(studio, "ig.publish")
     assert (call["method"], call["path"]) == ("POST", f"/v25.0/{ACCOUNT}/media_publish")
     assert call["headers"]["content-type"] == FORM
-    assert call["form"] == {"creation_id": done.checkpoint["container"]}
+    assert call["form"] == {"creation_id": reel.saved["container"]}
     link = only(studio, "ig.media")
     assert (link["path"], link["form"]) == (f"/v25.0/{done.remote_id}", {"fields": "permalink"})
     assert done.url and done.url.endswith(f"/reel/{done.remote_id}/")
 
 
 def test_post_now_on_what_is_staged_is_one_call_and_the_link(studio: Studio) -> None:
-    staged, saved = stage(studio)
-    assert isinstance(staged, Staged)
+    reel = Reel(studio).staged()
     before = len(studio.meta.ground.calls())
-    studio.publisher.go_live(studio.target(checkpoint=saved), saved.update)
+    reel.go_live()
     endpoints = [call["endpoint"] for call in studio.meta.ground.calls()[before:]]
     assert endpoints == ["ig.publish", "ig.media"]
-
-
-def stage(studio: Studio, **target: Any) -> tuple[object, dict[str, Any]]:
-    """Staged to its end; what was answered last, and the checkpoint."""
-    saved: dict[str, Any] = {}
-    step: object = studio.publisher.stage(studio.target(**target), saved.update)
-    assert isinstance(step, WaitUntil), step
-    studio.fetched()
-    return studio.publisher.poll(studio.target(**target, checkpoint=dict(saved))), saved
 
 
 def test_tokens_are_never_in_logs_or_checkpoints(
@@ -156,7 +135,7 @@ def test_tokens_are_never_in_logs_or_checkpoints(
     caplog.set_level(logging.DEBUG)
     done = post(studio, by_bytes=True)
     assert studio.token not in caplog.text
-    assert studio.token not in json.dumps(done.checkpoint)
+    assert studio.token not in json.dumps(done.saved)
 
 
 class Elsewhere(BaseHTTPRequestHandler):
