@@ -27,6 +27,7 @@ from appliance.cli.profiles import profiles
 from appliance.cli.readiness import readiness
 from appliance.cli.reference import reference
 from appliance.cli.remaking import night, remake
+from appliance.cli.schedule import schedule
 from appliance.cli.storage import storage
 from appliance.cli.upload import upload
 from appliance.cli.uploads import uploads
@@ -50,7 +51,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post,
-    posts, readiness, jobs, profiles, night, accounts, storage, demo, reference,
+    posts, schedule, readiness, jobs, profiles, night, accounts, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from appliance import local_time
 from appliance.cli.frame import print_json, print_table
 from appliance.cli.remote import Unreachable, remote
 from appliance.cli.upload import until, work_bar
@@ -55,6 +56,9 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 )
 @click.option("--draft", is_flag=True, help="Keep it as a draft; nothing is sent.")
 @click.option("--at", metavar="TIME", help='Later: "2026-12-24 18:00", or with a zone "…+01:00".')
+@click.option("--zone", metavar="NAME", help="Whose clocks --at means; default: this machine's.")
+@click.option("--slot", is_flag=True, help="At the next free slot of the schedule.")
+@click.option("--hold", is_flag=True, help="Let platforms that can keep it until its time.")
 @click.option("--wait", is_flag=True, help="Until it is posted, or has failed.")
 @remote
 def post(
@@ -69,6 +73,9 @@ def post(
     text_for: Sequence[str],
     draft: bool,
     at: str | None,
+    zone: str | None,
+    slot: bool,
+    hold: bool,
     wait: bool,
     box: Box,
     as_json: bool,
@@ -87,11 +94,18 @@ def post(
         "options": parse_options([o for o in options if not _is_for_one(o)]),
         "overrides": _for_single_accounts(items, options, title_for, text_for),
         "draft": draft or None,
+        "hold_there": hold or None,
+        "time_zone": zone,
     }
+    if at is not None and slot:
+        raise click.UsageError("Give --at or --slot, not both.")
     if comment is not None:
         body["options"] = {**body["options"], "first_comment": comment}
     if at is not None:
-        body["publish_at"] = parse_time(at)
+        body["publish_at"] = parse_time(at, zone)
+    if slot:
+        free = box.get("/api/v1/slots/next", accounts=body["accounts"])
+        body["publish_at"] = free["publish_at"]
     created = send(box, {name: value for name, value in body.items() if value not in (None, {})})
     made = wait_for_post(box, created["post_id"]) if wait else created
     if as_json:
@@ -182,15 +196,26 @@ def _for_single_accounts(
     return found
 
 
-def parse_time(text: str) -> str:
-    """RFC 3339; without a zone it is this machine's. Raises UsageError."""
+def parse_time(text: str, zone: str | None = None) -> str:
+    """RFC 3339. Without a zone of its own it is what the clocks of ``zone`` show, or this
+    machine's. Raises UsageError, and InvalidInput for a time that they skip."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as exc:
         raise click.UsageError(
             f'--at: write the time as "2026-12-24 18:00", not “{text}”.'
         ) from exc
-    return at.astimezone().isoformat()
+    if at.tzinfo is None and zone is not None:
+        return local_time.moment_of(at, zone).isoformat()
+    moment = at.astimezone()
+    if at.tzinfo is None and moment.replace(tzinfo=None) != at:
+        later = (at + timedelta(hours=1)).astimezone()
+        raise InvalidInput(
+            f"The clocks here are put forward and never show {at:%H:%M} on that day. Take "
+            f"{later:%H:%M}, or name other clocks with --zone.",
+            code="time_skipped",
+        )
+    return moment.isoformat()
 
 
 def send(box: Box, body: Any) -> Any:
