@@ -262,6 +262,7 @@ def adopt(
             row: Account | None = Account.get_or_none(
                 Account.platform == one.platform, Account.remote_id == one.remote_id
             )
+            is_new = row is None
             if row is None:
                 row = Account.create(
                     platform=one.platform,
@@ -275,7 +276,9 @@ def adopt(
             note(row, one)
             columns = {"practice": practice, "failures": 0, "paused_until": None}
             Account.update(**columns, pause_reason=None).where(Account.id == row.id).execute()
-            accounts.mark_connected(row, actor=user)
+            accounts.mark_connected(row)
+            word = "account.connect" if is_new else "account.reconnect"
+            events.audit(user, word, f"account:{row.public_id}", platform=row.platform)
             made.append(Account.get_by_id(row.id))
     return made
 
@@ -329,8 +332,12 @@ def sweep() -> int:
     at = now()
     changed = 0
     for row in Connection.select().where(
-        Connection.state.in_([ConnectionState.WAITING, ConnectionState.CHOOSING]),
-        Connection.expires_at <= at,
+        (
+            Connection.state.in_([ConnectionState.WAITING, ConnectionState.CHOOSING])
+            & (Connection.expires_at <= at)
+        )
+        # Codes die after minutes: when the worker comes so late, there is nothing to redeem.
+        | ((Connection.state == ConnectionState.REDEEMING) & (Connection.expires_at <= at - LIVES)),
     ):
         with transaction():
             _end(row, ConnectionState.EXPIRED, "It took too long.")

@@ -18,6 +18,7 @@ from tasks.connect.errors import ConnectRefused
 from tasks.connect.provider import provider_named
 from tasks.connect.tokens import redirect_for
 from tasks.publish import dispatch
+from tasks.retrying import CANCELLED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,8 @@ def connect_failed(job: Job, failure: JobFailed) -> None:
     """The job can't go on; the page that waits says so. In the transaction that fails it."""
     row = Connection.get_or_none(Connection.public_id == job.payload.get("connection", ""))
     if row is not None:
-        connections.fail(row, failure.message)
+        cancelled = "The work was cancelled on the Jobs page, so nothing was connected."
+        connections.fail(row, cancelled if failure.code == CANCELLED else failure.message)
     if provider := job.payload.get("client"):
         note_client_check(provider, failure.message, code=failure.code)
 

@@ -15,12 +15,12 @@ from appliance import accounts, connections, jobs, oauth_clients
 from appliance.clock import now
 from appliance.connections import Found
 from appliance.db import database
-from appliance.models import Account, Event, Job, JobRun, PostTarget
+from appliance.models import Account, Connection, Event, Job, JobRun, Post, PostTarget, User
 from appliance.oauth_clients import Client
-from appliance.states import AccountState, JobState
+from appliance.states import AccountState, ConnectionState, JobState, PostState
 from appliance.vault import Vault, open_vault
-from tasks import runner
-from tasks.connect import flow
+from tasks import pipeline, runner
+from tasks.connect import checklist, flow
 from tasks.connect.asking import Desk, scrub
 from tasks.connect.errors import ConnectRefused, SignInLost, SignInUnreachable
 from tasks.connect.google import Google
@@ -29,6 +29,7 @@ from tasks.connect.tokens import fresh
 from tasks.context import Context
 from tests.factories import make_video
 from tests.tasks.connect.scripted import Scripted, scripted
+from tests.web.serving import add_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -553,9 +554,6 @@ def test_look_that_cannot_reach_the_platform_is_not_repeated_each_sweep(
 
 
 def _schedule(account: Account, ahead: timedelta) -> None:
-    from appliance.models import Post
-    from appliance.states import PostState
-
     when = now() + ahead
     post = Post.create(video=make_video(), state=PostState.SCHEDULED, publish_at=when)
     PostTarget.create(post=post, account=account)
@@ -627,3 +625,113 @@ def test_settings_win_over_what_was_entered(settings: Settings, vault: Vault) ->
     assert oauth_clients.describe(fixed, "google").source == "settings"
     assert oauth_clients.client_of(fixed, vault, "google", practice=False) is None
     assert jobs.KINDS["connect"].queue == "delivery"
+
+
+# Ways in that nobody goes on with
+
+
+def _begun(vault: Vault, minutes_ago: float, state: ConnectionState) -> Connection:
+    user = User.get_or_none() or add_user()
+    began = connections.begin(vault, "youtube", user=user, session=None, practice=True)
+    ended = now() - timedelta(minutes=minutes_ago)
+    Connection.update(state=state, expires_at=ended, updated_at=ended).where(
+        Connection.id == began.connection.id
+    ).execute()
+    return Connection.get_by_id(began.connection.id)
+
+
+def test_ways_in_end_by_themselves_and_keep_no_secret(vault: Vault) -> None:
+    open_ = _begun(vault, -1, ConnectionState.WAITING)
+    late = [
+        _begun(vault, 1, ConnectionState.WAITING),
+        _begun(vault, 1, ConnectionState.CHOOSING),
+        _begun(vault, 60, ConnectionState.REDEEMING),
+    ]
+    worked_on = _begun(vault, 1, ConnectionState.REDEEMING)
+    ended = _begun(vault, 60 * 24 * 3, ConnectionState.CONNECTED)
+    assert connections.sweep() == 4
+    for row in late:
+        fresh_row = Connection.get_by_id(row.id)
+        assert (fresh_row.state, fresh_row.sealed) == (ConnectionState.EXPIRED, None)
+    assert Connection.get_by_id(open_.id).state is ConnectionState.WAITING
+    assert Connection.get_by_id(worked_on.id).state is ConnectionState.REDEEMING
+    assert Connection.get_or_none(Connection.id == ended.id) is None
+
+
+def test_nobody_fills_the_table(vault: Vault) -> None:
+    rows = [_begun(vault, -1, ConnectionState.WAITING) for _ in range(connections.MAX_OPEN + 5)]
+    waiting = Connection.select().where(Connection.state == ConnectionState.WAITING)
+    assert waiting.count() <= connections.MAX_OPEN
+    assert Connection.get_by_id(rows[-1].id).state is ConnectionState.WAITING
+    assert Connection.get_by_id(rows[0].id).state is ConnectionState.EXPIRED
+
+
+def test_cancelling_the_job_ends_the_way_in(vault: Vault) -> None:
+    row = _begun(vault, -10, ConnectionState.REDEEMING)
+    job = jobs.create("connect", "connect:x", payload={"connection": row.public_id})
+    pipeline.cancel_job(job, None)
+    ended = Connection.get_by_id(row.id)
+    assert ended.state is ConnectionState.FAILED
+    assert "cancelled on the Jobs page" in (ended.error or "")
+
+
+def test_swapped_secrets_are_refused(stand: Scripted, vault: Vault) -> None:
+    """Two rows' ciphertexts exchanged in the database open nothing."""
+    one = keep(vault, refresh_token="1//one")
+    two = keep(vault, remote_id="UC2", refresh_token="1//two")
+    Account.update(credentials=two.credentials).where(Account.id == one.id).execute()
+    with pytest.raises(SignInLost, match="tampered"):
+        _outside(lambda: fresh(one, context(stand)))
+    assert Account.get_by_id(one.id).state is AccountState.RECONNECT
+    assert not stand.asked
+
+
+# The checklist
+
+
+def seen(**changed: Any) -> checklist.Seen:
+    usual: dict[str, Any] = {
+        "base_url": "https://video.example.org",
+        "redirect": "https://video.example.org/connect/google/callback",
+        "client": oauth_clients.About("1-a.apps.googleusercontent.com", True, "entered"),
+        "check": {"code": "ok"},
+        "privacy_contact": "us@example.org",
+    }
+    return checklist.Seen(**{**usual, **changed})
+
+
+def verdict(provider: str, name: str, **changed: Any) -> str:
+    (step,) = [step for step in checklist.steps(provider, seen(**changed)) if step.name == name]
+    return step.verdict.value
+
+
+@pytest.mark.parametrize(
+    ("base_url", "google", "meta"),
+    [
+        ("https://video.example.org", "ok", "ok"),
+        ("http://video.example.org", "bad", "bad"),
+        ("https://203.0.113.7", "bad", "ok"),
+        ("http://127.0.0.1:8000", "warn", "warn"),
+        ("http://localhost:8000", "warn", "warn"),
+        ("https://nas", "bad", "bad"),
+        ("https://nas.local", "bad", "bad"),
+    ],
+)
+def test_redirect_address_is_judged(base_url: str, google: str, meta: str) -> None:
+    assert verdict("google", "client", base_url=base_url) == google
+    assert verdict("meta", "client", base_url=base_url) == meta
+
+
+def test_traps_are_seen() -> None:
+    assert verdict("google", "testing", accounts=({"testing": True},)) == "bad"
+    assert verdict("google", "testing", accounts=({"testing": False},)) == "ok"
+    assert verdict("google", "testing") == "unknown"
+    assert verdict("google", "audit", locked=True) == "bad"
+    assert verdict("google", "audit") == "unknown"
+    assert verdict("google", "entered", client=oauth_clients.About()) == "bad"
+    assert verdict("google", "entered", check={"code": "bad_client", "sentence": "x"}) == "bad"
+    assert verdict("google", "entered") == "ok"
+    assert verdict("meta", "scopes", accounts=({"missing": ["Comment"]},)) == "warn"
+    assert verdict("meta", "branding", privacy_contact="") == "warn"
+    assert verdict("meta", "public", base_url="http://localhost") == "warn"
+    assert verdict("meta", "worker", worker_alive=False) == "bad"
