@@ -49,7 +49,8 @@ def choice_of(video: Video, platform: str, options: Mapping[str, Any] | None = N
         Probe.from_dict(video.facts) if video.facts else None,
         known_of(video, delivery.profiles),
         original_here=(
-            video.state in (VideoState.READY, VideoState.FAILED)
+            not (options or {}).get(VERSION)  # who has chosen one wants that one
+            and video.state in (VideoState.READY, VideoState.FAILED)
             and video.facts is not None
             and video.original_removed_at is None
         ),

@@ -84,7 +84,16 @@ document.addEventListener("input", ({ target }) => {
   if (root) renew(root);
 });
 
+let pressed; // in the form that is about to be replaced: where the focus goes then
+document.addEventListener("htmx:after:swap", () => {
+  if (pressed) document.querySelector(pressed)?.focus();
+  pressed = undefined;
+});
+
 document.addEventListener("click", ({ target }) => {
+  const fix = target.closest?.("#post-form [name=fix]");
+  if (fix) pressed = `#account-${CSS.escape(fix.value.split(" ")[0])} input[name=accounts]`;
+  if (target.closest?.("#post-form [formaction]:not([name])")) pressed = "#post-title";
   const button = target.closest?.("[data-inserts]");
   if (button) insert(button.dataset.inserts);
   const moment = target.closest?.("[data-cover-at]");
