@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from tasks.publish.publisher import Bucket
 
 
+# What a platform said of its own counting is old after this.
+ASK_AGAIN = timedelta(hours=1)
+
+
 @dataclass(frozen=True)
 class Use:
     """One allowance of an account, for the screen.
@@ -98,9 +102,11 @@ def _known(account: Account, bucket: Bucket, at: datetime) -> tuple[int, list[Sp
         return limit, spent
     ours = allowances.spent_of(account, bucket.name, since=since, shared=bucket.shared)
     before = [each for each in ours if each.at <= asked_at]
-    # What we know nothing of (somebody posts by hand, too) is taken to have been spent just now.
+    # What we know nothing of (somebody posts by hand, too) may have been spent at any time: it
+    # counts until it is worth asking again.
     unknown = max(0, int(said.get("used", 0)) - sum(each.units for each in before))
-    return limit, [*ours, Spent(asked_at, unknown)]
+    since_when = asked_at - timedelta(seconds=bucket.window_s) + ASK_AGAIN
+    return limit, [*ours, Spent(since_when, unknown)]
 
 
 def _going_out(target: PostTarget, bucket: Bucket, since: datetime) -> int:

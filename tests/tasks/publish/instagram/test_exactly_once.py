@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from appliance.clock import now
 from appliance.db import database
 from appliance.models import Account
 from appliance.states import TargetState
@@ -23,6 +25,7 @@ from tests.tasks.publish.matrix import ENDED, LONG, Case, Walk, ledger, make_cas
 from tests.tasks.publish.standin import standing
 from tests.web.serving import prepare, served, wait_until
 from web.practice.ground import Fault
+from web.practice.meta.instagram_store import MOST_POSTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +151,26 @@ def test_a_worker_that_dies_at_any_point_posts_once(walk: tuple[Walk, Meta, list
     for kill_at in range(1, 60, 1 if LONG else 19):
         assert check(walking, meta, Case(kill_at, kills=(kill_at,))) is TargetState.PUBLISHED
         empty(meta)
+
+
+def test_a_day_that_others_used_up_is_asked_about_again(
+    settings: Settings, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has posted by hand: only Instagram knows when there is room again."""
+    with ledger(settings), standing(settings) as stand:
+        token = {"access_token": page_token(stand.meta)}
+        walking = Walk(stand, "instagram", ACCOUNT, token, monkeypatch)
+        began = now()
+        at = (began - timedelta(hours=23.5)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        by_hand = {"account": ACCOUNT, "created_at": at, "published_at": at, "video_url": ""}
+        for number in range(MOST_POSTS):
+            thing = {**by_hand, "id": str(number), "media": f"9{number}", "caption": "By hand"}
+            stand.meta.ground.put(
+                "ig_container", str(number), {**thing, "status_code": "PUBLISHED"}
+            )
+        target = walking.run(Case(1), stand.meta.ground.set_faults)
+        assert target.state is TargetState.PUBLISHED
+        assert timedelta(minutes=30) < now() - began < timedelta(hours=3)
 
 
 def empty(meta: Meta) -> None:
