@@ -14,11 +14,13 @@ from peewee import fn
 from appliance.capacity import Due, Machine, Running, choose, fits, who_makes_way
 from appliance.clock import boot_id, now
 from appliance.job_log import Ending
-from appliance.models import QUEUED, Heartbeat, Job, JobRun, Priority
-from appliance.states import JobState
+from appliance.models import QUEUED, Heartbeat, Job, JobRun, PostTarget, Priority
+from appliance.states import JobState, TargetState
 
 # Hours of reading files that nobody waits for: one at a time, so that posts never wait for it.
 HOUSEKEEPING = ("empty_bin", "retain", "tidy", "verify")
+# Hours of sending, too: so many at a time, so that what is staged goes live while they last.
+HANDED_OVER_AT_A_TIME = 4
 # Files that wait to be checked, shown and repacked come before what is made in the background: all
 # are over in a second or two, and people wait for them.
 GOES_BEFORE_BACKGROUND = {"quick": "media"}
@@ -94,6 +96,7 @@ def due_jobs(queue: str, *, night: bool) -> Any:
             other.state == JobState.RUNNING, other.kind.in_(HOUSEKEEPING)
         )
         conditions.append(Job.kind.not_in(HOUSEKEEPING) | ~fn.EXISTS(under_way))
+        conditions.append(Job.target.is_null() | _goes_before_uploads())
     before = [name for name, behind in GOES_BEFORE_BACKGROUND.items() if behind == queue]
     if before:
         other = Job.alias()
@@ -104,6 +107,18 @@ def due_jobs(queue: str, *, night: bool) -> Any:
         )
         conditions.append((Job.priority > int(Priority.LOW)) | ~fn.EXISTS(waiting))
     return Job.select().where(*conditions).order_by(Job.priority.desc(), Job.id)
+
+
+def _goes_before_uploads() -> Any:
+    """It has nothing to hand over any more, or there is room for one more that has."""
+    other = Job.alias()
+    handed_over = (
+        other.select(fn.COUNT(other.id))
+        .join(PostTarget, on=(other.target == PostTarget.id))
+        .where(other.state == JobState.RUNNING, PostTarget.state == TargetState.STAGING)
+    )
+    begins = PostTarget.select(PostTarget.id).where(PostTarget.state == TargetState.WAITING)
+    return Job.target.not_in(begins) | (handed_over < HANDED_OVER_AT_A_TIME)
 
 
 def pick(queue: str, *, machine: Machine | None, night: bool) -> tuple[Job | None, bool]:

@@ -45,9 +45,10 @@ DELAYS = {"initial_delay": 0.05, "max_delay": 0.25, "backoff": 1.05}
 # How long a stop waits. Media and quick work ends at once; a step of a delivery may have to wait
 # for a platform's answer, and ends by its own time-outs.
 PATIENCE_S = {"media": 8.0, "quick": 8.0, "delivery": 120.0}
-# Quick work is what people wait for: two files at a time. Of deliveries two, too: the third thread
-# is for housekeeping, of which one job runs at a time.
-THREADS = {"quick": 2, "delivery": 3}
+# Quick work is what people wait for: two files at a time. Deliveries mostly wait for platforms:
+# four hand over files, one does housekeeping, and three are left for what is quick
+# (appliance/scheduling.py).
+THREADS = {"quick": 2, "delivery": 8}
 
 
 def thread_count(name: str, settings: Settings) -> int:

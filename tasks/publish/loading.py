@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from appliance import allowances
@@ -30,7 +31,7 @@ def load_target(
     media_url: str | None = None,
     publish_at: datetime | None = None,
 ) -> Target:
-    """Everything but the credentials. ``draft``: other texts than its own.
+    """Everything but credentials and cover. ``draft``: other texts than its own.
 
     Inside a connection; ``spend`` and ``told`` of the result open their own transactions, while
     the job is ours.
@@ -58,12 +59,19 @@ def load_target(
         filename=name,
         practice=account.practice,
         publish_at=publish_at,
-        cover=covers.picture_of(video, texts, context),
-        cover_url=covers.address_of(video, texts, context),
         ahead=account.stage_ahead and _is_later(target),
         remote_id=target.remote_id,
         spend=spend,
         told=told,
+    )
+
+
+def with_cover(target: Target, video: Video, context: Context) -> Target:
+    """The poster may have to be converted for it: without an open connection."""
+    return replace(
+        target,
+        cover=covers.picture_of(video, target.draft, context),
+        cover_url=covers.address_of(video, target.draft, context),
     )
 
 

@@ -50,7 +50,8 @@ PROGRESS = {Act.STAGE: 0.1, Act.POLL: 0.4, Act.GO_LIVE: 0.8, Act.RECONCILE: 0.8,
 
 @dataclass(frozen=True)
 class Round:
-    """What is about to be done, written down already. ``target`` has no credentials yet."""
+    """What is about to be done, written down already. ``target`` has no credentials and cover
+    yet."""
 
     act: Act
     situation: Situation
@@ -58,6 +59,7 @@ class Round:
     target: Target
     publisher: Publisher
     account: Account
+    video: Video
 
 
 @dataclass(frozen=True)
@@ -305,7 +307,13 @@ def _write_down(
     )
     attempt = _open_attempt(target, act, why)
     return Round(
-        act, replace(situation, state=during), attempt.id, loaded, publisher, target.account
+        act,
+        replace(situation, state=during),
+        attempt.id,
+        loaded,
+        publisher,
+        target.account,
+        target.post.video,
     )
 
 

@@ -19,7 +19,7 @@ from appliance.jobs import LeaseLost
 from appliance.models import Account, Attempt, PostTarget
 from appliance.states import TargetState
 from tasks.context import Cancelled, PutBack, Stopping
-from tasks.publish import breaker, follow_up, material, rounds, sending
+from tasks.publish import breaker, follow_up, loading, material, rounds, sending
 from tasks.publish.answers import after, kept_until
 from tasks.publish.lease_guard import guarded
 from tasks.publish.machine import CREATING, Act, Then, Verdict
@@ -135,8 +135,11 @@ def _do(begun: Round, target_id: int, context: Context) -> Step:
     if not isinstance(signed_in, dict):
         return signed_in  # nothing was sent
     try:
+        target = begun.target
+        if begun.act in CREATING:
+            target = loading.with_cover(target, begun.video, context)
         with guarded(context.renew):
-            step = _call(begun, replace(begun.target, credentials=signed_in), save)
+            step = _call(begun, replace(target, credentials=signed_in), save)
         if not isinstance(step, NeedsReconnect):
             return step
         again = sign_in_again(begun.account, context, signed_in)
@@ -144,7 +147,7 @@ def _do(begun: Round, target_id: int, context: Context) -> Step:
             return step
         # Nothing was created by what was refused, so the same step once more is safe.
         with guarded(context.renew):
-            return _call(begun, replace(begun.target, credentials=again, checkpoint=kept), save)
+            return _call(begun, replace(target, credentials=again, checkpoint=kept), save)
     except LeaseLost:
         raise
     except Exception as exc:

@@ -21,7 +21,7 @@ from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, Us
 from appliance.states import JobState, RenditionState, VideoState
 from appliance.vault import open_vault
 from tasks import runner, ticker
-from tasks.publish import dispatch, registry
+from tasks.publish import dispatch, registry, task
 from tasks.publish.publisher import (
     Bucket,
     Capabilities,
@@ -231,8 +231,10 @@ class Desk:
     """A ledger with the paper platform, worked at by hand: time stands still unless it is wound."""
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.settings = settings
+        # Leases run on the real clock; a machine that is busy must not lose one in here.
+        self.settings = settings.model_copy(update={"lease_s": 60.0})
         self.vault = open_vault(settings)
+        monkeypatch.setattr(task, "SIT_OUT_S", -1.0)  # waits are wound, not sat out
         WoundClock.ahead = timedelta()
         monkeypatch.setattr(appliance.clock, "datetime", WoundClock)
         for name, made in (("paper", PaperPublisher), ("other", OtherPublisher)):
