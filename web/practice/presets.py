@@ -53,6 +53,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "slow": ("Process slowly", "seconds"),
     "reject": ("Reject the file while processing", "the platform's name of the reason"),
     "blind": ("Not know what was posted", ""),
+    "lock_private": ("Keep what is uploaded private", ""),
 }
 
 _EXPIRE = Preset(
@@ -96,6 +97,17 @@ PLATFORMS: Mapping[str, Platform] = {
                 "Take the file, then lose the answer",
                 "The upload is complete there, but nobody here heard of it.",
                 Fault("upload.bytes", "lose"),
+            ),
+            "cut": Preset(
+                "Cut the upload in the middle",
+                "The connection breaks after 256 KiB; the rest follows from there.",
+                Fault("upload.bytes", "lose_before", "262144"),
+            ),
+            "locked": Preset(
+                "Lock uploads as private",
+                "As YouTube does with projects that haven't passed its audit, until this is "
+                "cleared.",
+                Fault("videos.insert", "lock_private", lasts=True),
             ),
             "quota": Preset(
                 "Use up the day's allowance",
