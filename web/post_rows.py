@@ -98,6 +98,8 @@ class PostRow:
     publish_at: datetime | None
     error: str
     told: Told
+    brief: str
+    """What its window is called: the state, and of one on its way each account's."""
     may_retry: bool
     may_cancel: bool
     late: str
@@ -207,11 +209,38 @@ _STEPS = {
 }
 
 
+# As tasks/publish/answers.py and follow_up.py write them.
+_OUTCOMES = {
+    "asked": "asked for",
+    "again": "prepared again",
+    "done": "done",
+    "gave_up": "given up",
+    "gone": "not there",
+    "held": "scheduled there",
+    "left": "could not be taken back",
+    "lost": "the worker was lost",
+    "must_edit": "has to be changed first",
+    "needs_person": "the platform can't tell",
+    "published": "public",
+    "reconnect": "the sign-in was refused",
+    "refused": "refused",
+    "removed": "taken back",
+    "removed_there": "was removed there",
+    "retry": "to be tried again",
+    "staged": "prepared",
+    "throttled": "asked to wait",
+    "unsure": "the answer was lost",
+    "waiting": "worked on there",
+}
+
+
 def _try_row(attempt: Attempt) -> TryRow:
     took = attempt.ended_at - attempt.started_at if attempt.ended_at else None
     return TryRow(
         what=_(_STEPS.get(attempt.step, attempt.step)),
-        outcome=attempt.outcome or _("no answer is known"),
+        outcome=_(_OUTCOMES.get(attempt.outcome, attempt.outcome))
+        if attempt.outcome
+        else _("no answer is known"),
         error=attempt.error or "",
         detail=attempt.detail or "",
         started_at=attempt.started_at,
@@ -226,6 +255,8 @@ def _post_row(
     number = ""
     if post.state is PostState.SCHEDULED and post.publish_at:
         number = words.clock_time(post.publish_at, zone, now())
+    parts = [Part(t.platform, t.account, t.state, t.url, t.error) for t in shown]
+    badge = words.badge(post.state, number=number)
     return PostRow(
         id=post.public_id,
         video_id=post.video.public_id,
@@ -239,9 +270,8 @@ def _post_row(
         created_at=post.created_at,
         publish_at=post.publish_at,
         error=post.error or "",
-        told=posting_words.tell(
-            post.state, [Part(t.platform, t.account, t.state, t.url, t.error) for t in shown]
-        ),
+        told=posting_words.tell(post.state, parts),
+        brief=posting_words.brief(parts) if post.state is PostState.PROCESSING else badge.word,
         may_retry=may_change and any(t.state is TargetState.FAILED for t in shown),
         may_cancel=may_change
         and post.state not in POST_ENDED

@@ -88,6 +88,21 @@ def tell(state: PostState, parts: Sequence[Part]) -> Told:
     return Told("")
 
 
+_MARKS: Mapping[TargetState, str] = {
+    TargetState.PUBLISHED: "✓",
+    TargetState.FAILED: "✗",
+    TargetState.NEEDS_PERSON: "?",
+    TargetState.CANCELLED: "–",
+}
+
+
+def brief(parts: Sequence[Part]) -> str:
+    """Of one that is on its way, for a window's title: "Posting… (YouTube ✓, Facebook …)"."""
+    named = zip(labels(parts), parts, strict=True)
+    each = ", ".join(f"{name} {_MARKS.get(part.state, '…')}" for name, part in named)
+    return _("Posting… ({each})", each=each)
+
+
 def _links(named: Sequence[tuple[str, Part]]) -> tuple[tuple[str, str], ...]:
     return tuple((n, p.url) for n, p in named if p.url and p.state is TargetState.PUBLISHED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from appliance.states import PostState, TargetState
-from web.posting_words import Part, labels, tell
+from web.posting_words import Part, brief, labels, tell
 
 DONE = Part("youtube", "Channel", TargetState.PUBLISHED, "https://youtube.com/shorts/a")
 WAITS = Part("facebook", "Page", TargetState.WAITING)
@@ -53,6 +53,11 @@ def test_links_are_there_as_soon_as_they_are_known() -> None:
     assert tell(PostState.PROCESSING, [DONE, WAITS]).links == (link,)
     assert tell(PostState.PARTIAL, [DONE, FAILED]).links == (link,)
     assert tell(PostState.FAILED, [FAILED]).links == ()
+
+
+def test_the_title_of_a_window_says_how_far_each_is() -> None:
+    assert brief([DONE, WAITS]) == "Posting… (YouTube ✓, Facebook …)"
+    assert brief([FAILED, UNKNOWN]) == "Posting… (Facebook ✗, Instagram ?)"
 
 
 def test_two_accounts_of_one_platform_are_told_apart() -> None:
