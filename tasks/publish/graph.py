@@ -90,12 +90,6 @@ class Graph:
                 client, "POST", path, now=now(), by_table=True, headers=headers, content=pieces
             )
 
-    def send_link(self, path: str, url: str) -> Reply:
-        """Have the upload host fetch the file from ``url`` instead."""
-        headers = {"Authorization": f"OAuth {self._token}", "file_url": url}
-        with client_for(self._settings, Service.META_RUPLOAD, practice=self._practice) as client:
-            return call(client, "POST", path, now=now(), by_table=True, headers=headers)
-
     def upload_path(self, kind: str, id: str) -> str:
         """``kind``: "video-upload" (Reels of Pages) or "ig-api-upload" (Instagram)."""
         return f"/{kind}/{self._settings.graph_version}/{id}"

@@ -36,12 +36,23 @@ from tasks.publish.publisher import (
     Staged,
     Step,
     Target,
-    Unsure,
     WaitUntil,
 )
 from tasks.publish.publishers.facebook import dress
+from tasks.publish.publishers.facebook.judge import (
+    APPEARS_WITHIN,
+    POLL_FIRST_S,
+    UPLOAD_LIFETIME,
+    Missing,
+    about_of,
+    begun,
+    judge,
+    video_id_of,
+    waited,
+    works_on,
+)
 from tasks.publish.publishers.facebook.kind import AUTO, Kind, choose_kind
-from tasks.publish.publishers.facebook.status import FIELDS, Look, Seen, read
+from tasks.publish.publishers.facebook.status import FIELDS, read
 from tasks.publish.publishers.facebook.upload import offsets, send_pieces, send_reel
 from tasks.publish.remote import Answer
 from tasks.publish.remotes import Service, address_of
@@ -54,15 +65,6 @@ DAY_S = 86_400.0
 # Facebook wants more than ten minutes and, for Reels, less than 29 days. The bytes go up before.
 HOLDS_FROM = timedelta(minutes=10)
 HOLDS_TO = timedelta(days=29)
-# How long an upload that nobody finishes is kept isn't written anywhere (the word "expired" is):
-# after a day a new one is made.
-UPLOAD_LIFETIME = timedelta(hours=24)
-# After "finish" a video may be processed and not public yet for a moment; and for a moment a
-# video that was just finished may not be found.
-SETTLES_WITHIN = timedelta(minutes=10)
-APPEARS_WITHIN = timedelta(minutes=1)
-POLL_FIRST_S = 0.25
-POLL_SLOWEST_S = 60.0
 
 
 class FacebookPublisher:
@@ -127,9 +129,9 @@ class FacebookPublisher:
             return Failed("The file of the video is gone.", code="no_file")
         kind = choose_kind(target.media, target.draft.options).kind
         kept = dict(target.checkpoint)
-        if kept.get("video_id") and _about(target, kind) == kept.get("about"):
+        if kept.get("video_id") and about_of(target, kind) == kept.get("about"):
             step = self._look(target, kept)
-            if isinstance(step, _Upload):
+            if isinstance(step, Missing):
                 return self._upload(target, kept, step.offset, save)
             if not isinstance(step, NotThere | Failed):
                 return step
@@ -147,7 +149,7 @@ class FacebookPublisher:
         if not target.checkpoint.get("video_id"):
             return NotThere()
         step = self._look(target, target.checkpoint)
-        return NotThere() if isinstance(step, _Upload) else step
+        return NotThere() if isinstance(step, Missing) else step
 
     # Creates nothing, either: the id was there before the lost answer, or nothing is visible.
     reconcile = poll
@@ -175,7 +177,7 @@ class FacebookPublisher:
         return self._after_finish(target, kept)
 
     def edit(self, target: Target) -> Step:
-        video_id = _video_id(target)
+        video_id = video_id_of(target)
         if video_id is None:
             return NotThere()
         draft = target.draft
@@ -185,19 +187,19 @@ class FacebookPublisher:
         return Done(video_id) if isinstance(reply, Answer) else step_of(reply, creating=False)
 
     def comment(self, target: Target, text: str) -> Step:
-        video_id = _video_id(target)
+        video_id = video_id_of(target)
         if video_id is None:
             return NotThere()
         return dress.comment(self._graph(target), video_id, target.remote_account, text)
 
     def numbers(self, target: Target) -> dict[str, int] | RetryAt | NeedsReconnect | NotThere:
-        video_id = _video_id(target)
+        video_id = video_id_of(target)
         if video_id is None:
             return NotThere()
         return dress.numbers(self._graph(target), video_id)
 
     def delete(self, target: Target) -> Step:
-        video_id = _video_id(target)
+        video_id = video_id_of(target)
         if video_id is None:
             return NotThere()
         reply = self._graph(target).delete(f"/{video_id}")
@@ -208,8 +210,8 @@ class FacebookPublisher:
     def _start(self, target: Target, kind: Kind, save: Checkpoint) -> dict[str, Any] | Step:
         """A new upload; the checkpoint that names it. Nothing is visible of one that gets lost."""
         graph, page = self._graph(target), target.remote_account
-        begun = {"kind": kind.value, "about": _about(target, kind), "began": now().isoformat()}
-        save(begun)
+        first = {"kind": kind.value, "about": about_of(target, kind), "began": now().isoformat()}
+        save(first)
         if kind is Kind.REEL:
             reply = graph.post(f"/{page}/video_reels", upload_phase="start")
         else:
@@ -217,7 +219,7 @@ class FacebookPublisher:
             reply = graph.post(f"/{page}/videos", upload_phase="start", file_size=size)
         if not isinstance(reply, Answer):
             return step_of(reply, creating=False)
-        started: dict[str, Any] = {**begun, "video_id": str(reply.data.get("video_id") or "")}
+        started: dict[str, Any] = {**first, "video_id": str(reply.data.get("video_id") or "")}
         if kind is Kind.VIDEO:
             pair = offsets(reply.data) or (0, 0)
             session = str(reply.data.get("upload_session_id") or "")
@@ -251,7 +253,7 @@ class FacebookPublisher:
         save(kept := {**kept, "uploaded": True})
         if kept["kind"] == Kind.VIDEO and target.ahead and target.publish_at is None:
             return self._finish_unpublished(target, kept, save)
-        return Staged(_begun(kept) + UPLOAD_LIFETIME)
+        return Staged(begun(kept) + UPLOAD_LIFETIME)
 
     def _finish_unpublished(self, target: Target, kept: dict[str, Any], save: Checkpoint) -> Step:
         """Seen by nobody; its processing is over when somebody presses Post."""
@@ -310,8 +312,8 @@ class FacebookPublisher:
     def _after_finish(self, target: Target, kept: dict[str, Any]) -> Step:
         """Accepted isn't public. When it can't be asked now, it will be."""
         step = self._look(target, kept)
-        if isinstance(step, RetryAt | _Upload | NotThere):
-            return WaitUntil(now() + timedelta(seconds=POLL_FIRST_S), _works_on(kept))
+        if isinstance(step, RetryAt | Missing | NotThere):
+            return WaitUntil(now() + timedelta(seconds=POLL_FIRST_S), works_on(kept))
         return step
 
     def _after_refusal(
@@ -343,13 +345,16 @@ class FacebookPublisher:
 
     # Looking
 
-    def _look(self, target: Target, kept: dict[str, Any]) -> Step | _Upload:
+    def _look(self, target: Target, kept: dict[str, Any]) -> Step | Missing:
         """What Facebook knows about the video of this checkpoint; creates nothing."""
         reply = self._graph(target).get(f"/{kept['video_id']}", fields=FIELDS)
         if isinstance(reply, Answer):
-            return self._judge(read(reply.data), target, kept, str(reply.data)[:2000])
+            look = read(reply.data)
+            address = self._address(target, look.path)
+            detail = str(reply.data)[:2000]
+            return judge(look, kept, target.media.size_bytes, address, detail)
         step = step_of(reply, creating=False)
-        if isinstance(step, NotThere) and _waited(kept) < APPEARS_WITHIN:
+        if isinstance(step, NotThere) and waited(kept) < APPEARS_WITHIN:
             return RetryAt(None, "Facebook doesn't know the video yet.")
         if isinstance(step, NotThere) and kept.get("finished"):
             # Never sent again by itself: somebody, or Facebook, had a reason.
@@ -357,41 +362,6 @@ class FacebookPublisher:
         if isinstance(step, MustEdit):  # about a question that a person can't change
             return Failed(step.reason, step.code, step.detail)
         return step
-
-    def _judge(
-        self, look: Look, target: Target, kept: dict[str, Any], detail: str
-    ) -> Step | _Upload:
-        finishing = kept.get("finishing") is not None
-        match look.seen:
-            case Seen.PUBLISHED:
-                return Done(kept["video_id"], self._address(target, look.path))
-            case Seen.SCHEDULED:
-                if finishing and not kept.get("held"):
-                    return Staged()  # "now" hasn't reached it
-                return Held(look.until or _held(kept) or now())
-            case Seen.REJECTED:
-                said = look.message or "it gives no reason"
-                return Failed(f"Facebook rejects the video: {said}", "media_rejected", detail)
-            case Seen.BROKEN:
-                return NotThere()
-            case Seen.UPLOADING:
-                return _Upload(look.offset)
-            case Seen.UPLOADED:
-                if kept.get("unpublished") and not finishing:
-                    return _Upload(target.media.size_bytes)  # its "finish" hasn't reached it
-                return Staged(_begun(kept) + UPLOAD_LIFETIME)
-            case Seen.PROCESSING:
-                if finishing or kept.get("unpublished"):
-                    return WaitUntil(_next_look(kept), _works_on(kept))
-                return Staged(_begun(kept) + UPLOAD_LIFETIME)
-            case Seen.READY:
-                if kept.get("unpublished"):
-                    return Staged()  # an update may be said again and again
-                if finishing and _waited(kept) < SETTLES_WITHIN:
-                    return WaitUntil(_next_look(kept), _works_on(kept))
-                return Staged(_begun(kept) + UPLOAD_LIFETIME)
-            case Seen.UNKNOWN:
-                return Unsure("Facebook can't tell whether the video is public.", detail)
 
     def _address(self, target: Target, path: str | None) -> str | None:
         if path is None or not path.startswith("/"):
@@ -401,49 +371,3 @@ class FacebookPublisher:
     def _graph(self, target: Target) -> Graph:
         token = str(target.credentials.get("access_token", ""))
         return Graph(self._settings, token, practice=target.practice)
-
-
-class _Upload:
-    """Bytes are missing: go on at ``offset``."""
-
-    def __init__(self, offset: int) -> None:
-        self.offset = offset
-
-
-def _about(target: Target, kind: Kind) -> str:
-    """What an upload is of. Another file, or another kind, needs another upload."""
-    return f"{kind.value}:{target.media.size_bytes}:{target.media.sha256 or ''}"
-
-
-def _video_id(target: Target) -> str | None:
-    found = target.remote_id or target.checkpoint.get("video_id")
-    return str(found) if found else None
-
-
-def _works_on(kept: dict[str, Any]) -> str:
-    what = "Reel" if kept["kind"] == Kind.REEL else "video"
-    return f"Facebook works on the {what}"
-
-
-def _begun(kept: dict[str, Any]) -> datetime:
-    return _moment(kept.get("began")) or now()
-
-
-def _held(kept: dict[str, Any]) -> datetime | None:
-    return _moment(kept.get("held"))
-
-
-def _moment(text: object) -> datetime | None:
-    return datetime.fromisoformat(text) if isinstance(text, str) else None
-
-
-def _waited(kept: dict[str, Any]) -> timedelta:
-    since = _moment(kept.get("finishing"))
-    return now() - since if since else timedelta.max
-
-
-def _next_look(kept: dict[str, Any]) -> datetime:
-    """Often at first, then ever more seldom: a quarter of the time that it has taken so far."""
-    since = _moment(kept.get("finishing")) or _begun(kept)
-    waited_s = (now() - since).total_seconds()
-    return now() + timedelta(seconds=min(max(waited_s / 4, POLL_FIRST_S), POLL_SLOWEST_S))

@@ -58,7 +58,7 @@ def stand(settings: Settings, layout: Layout) -> Iterator[Stand]:
         yield stand
 
 
-@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.timeout(1800 if LONG else 300)
 def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     meta = stand.meta
     walk = walk_on(stand, monkeypatch)
