@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from importlib import import_module
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import appliance.clock
+from appliance.clock import now
 from tasks.publish.publisher import (
     Done,
     MediaFacts,
@@ -19,12 +20,14 @@ from tasks.publish.publisher import (
 )
 from tasks.publish.publishers.instagram.publisher import InstagramPublisher
 from tests import media
+from tests.tasks.publish.paper import WoundClock
 from tests.tasks.publish.posting import link_to
 from tests.web.serving import wait_until
 from web.practice.ground import Fault
 from web.practice.meta import people
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     import pytest
@@ -37,17 +40,6 @@ if TYPE_CHECKING:
 ACCOUNT = people.INSTAGRAM[0]["id"]
 PAGE = people.PAGES[0]["id"]
 SCOPES = ("instagram_basic", "instagram_content_publish", "pages_read_engagement")
-# Whoever says what time it is there, to us and to the stand-in.
-_TELLERS = (
-    "tasks.publish.graph",
-    "tasks.publish.publishers.instagram.containers",
-    "tasks.publish.publishers.instagram.meaning",
-    "tasks.publish.publishers.instagram.publisher",
-    "tasks.publish.publishers.instagram.talk",
-    "web.practice.ground",
-    "web.practice.meta.instagram_store",
-    "web.practice.meta.meta",
-)
 
 
 def page_token(meta: Meta) -> str:
@@ -57,23 +49,21 @@ def page_token(meta: Meta) -> str:
 
 
 class Clock:
-    """The time of day, plus what was skipped."""
-
-    def __init__(self) -> None:
-        self.ahead = timedelta()
+    """The time of day, here and on the stand-in, plus what was skipped."""
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return now()
 
     def skip(self, **time: float) -> None:
-        self.ahead += timedelta(**time)
+        WoundClock.ahead += timedelta(**time)
 
     def skip_to(self, when: datetime) -> None:
-        self.ahead += max(timedelta(), when - self.now())
+        WoundClock.ahead += max(timedelta(), when - now())
 
     def rule(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name in _TELLERS:
-            monkeypatch.setattr(import_module(name), "now", self.now)
+        """From zero on, until the end of the test."""
+        WoundClock.ahead = timedelta()
+        monkeypatch.setattr(appliance.clock, "datetime", WoundClock)
 
 
 @dataclass
@@ -156,7 +146,7 @@ class Studio:
 
 
 def furnish(box: Poster) -> Studio:
-    url = link_to(box, lifetime_s=7200)
+    url = link_to(box, lifetime_s=40 * 86400)
     return Studio(box, media.h264_aac(), url, Clock())
 
 
