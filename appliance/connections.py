@@ -254,7 +254,8 @@ def adopt(
 ) -> list[Account]:
     """The accounts of ``found``: new ones, and those that were here, with the new sign-in.
 
-    In one transaction. What waits for them: tasks.publish.dispatch.account_settled.
+    In one transaction. What waits for them: tasks.publish.dispatch.account_settled. Raises
+    Conflict when practice and the real platform have given out the same number.
     """
     made = []
     with transaction():
@@ -271,6 +272,12 @@ def adopt(
                     state=AccountState.DISABLED,
                     practice=practice,
                     created_by=user,
+                )
+            if row.practice != practice:
+                how = "in practice mode" if row.practice else "for real"
+                raise Conflict(
+                    f"“{row.name}” is connected {how} already, under the same number. Nothing was "
+                    "changed."
                 )
             accounts.seal(vault, row, one.credentials)
             note(row, one)

@@ -15,6 +15,7 @@ from appliance import accounts, connections, jobs, oauth_clients
 from appliance.clock import now
 from appliance.connections import Found
 from appliance.db import database
+from appliance.errors import Conflict
 from appliance.models import Account, Connection, Event, Job, JobRun, Post, PostTarget, User
 from appliance.oauth_clients import Client
 from appliance.states import AccountState, ConnectionState, JobState, PostState
@@ -684,6 +685,16 @@ def test_swapped_secrets_are_refused(stand: Scripted, vault: Vault) -> None:
         _outside(lambda: fresh(one, context(stand)))
     assert Account.get_by_id(one.id).state is AccountState.RECONNECT
     assert not stand.asked
+
+
+def test_practice_never_takes_the_place_of_a_real_account(vault: Vault) -> None:
+    account = keep(vault, refresh_token="1//real")
+    with pytest.raises(Conflict, match="for real already"):
+        connections.adopt(
+            vault, [Found("youtube", "UC1", "Stand-in", {})], user=None, practice=True
+        )
+    assert opened(vault, account)["refresh_token"] == "1//real"
+    assert not Account.get_by_id(account.id).practice
 
 
 # The checklist
