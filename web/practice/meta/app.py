@@ -14,7 +14,7 @@ from litestar.response import Redirect
 
 from appliance.models import Role
 from web.auth import needs
-from web.practice.meta import instagram, instagram_bytes, oauth, rupload, videos
+from web.practice.meta import instagram, instagram_bytes, oauth, rupload, uploads, videos
 from web.practice.meta.meta import MAX_FORM_BYTES, OPT, VERSION, Call, Edges, Meta, meta_of
 from web.practice.meta.people import look_up
 from web.practice.meta.refusal import Refusal, refuse
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
     from web.practice.meta.meta import AnyRequest
 
-EDGES: Edges = {**oauth.EDGES, **videos.EDGES, **instagram.EDGES}
+EDGES: Edges = {**oauth.EDGES, **uploads.EDGES, **videos.EDGES, **instagram.EDGES}
 SEE = needs(Role.VIEWER)
 _METHODS = [HttpMethod.GET, HttpMethod.POST, HttpMethod.DELETE]
 

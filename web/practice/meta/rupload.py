@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from web.practice.meta import people
 from web.practice.meta.meta import OPT, meta_of
-from web.practice.meta.videos import arrived
+from web.practice.meta.uploads import arrived
 
 if TYPE_CHECKING:
     from web.practice.meta.meta import AnyRequest, Meta
