@@ -91,6 +91,8 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "keys": ("/", lambda page: page.keyboard.press("?")),
         "post-dialog": (f"/videos/{made.videos['ready']}", _open_dialog),
         "post-page": (f"/videos/{made.videos['ready']}/post", None),
+        "post-compose": (f"/videos/{made.videos['ready']}", _compose),
+        "post-templates": ("/post-templates", None),
         "post-problems": (f"/videos/{made.videos['ready']}", _send_empty),
         "edit": (f"/videos/{made.videos['ready']}", _open_edit),
         "not-found": ("/videos/nothing", None),
@@ -306,6 +308,17 @@ def _choose_policy(page: Page) -> None:
 def _act_on_some(page: Page) -> None:
     _choose_some(page)
     page.locator("#batch summary").click()
+
+
+def _compose(page: Page) -> None:
+    """Two platforms, one with something wrong; the fields of one account unfolded."""
+    page.locator("#post").click()
+    form = page.locator("#post-form")
+    for platform in ("youtube", "instagram"):
+        form.locator(f"input[data-platform={platform}]").first.check()
+    form.get_by_label("Text", exact=True).fill("See {youtube_url} " + "#tag " * 31)
+    form.get_by_role("button", name="Keep the first ones").wait_for()
+    form.locator(".choice:has(.card) details > summary").last.click()
 
 
 def _open_edit(page: Page) -> None:

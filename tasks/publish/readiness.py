@@ -257,7 +257,7 @@ def _upright_hint(
     if name not in fitting:
         return None
     label = rules.rules()[platform]["label"]
-    message = f"The picture lies; {label} shows most of its videos upright."
+    message = f"The picture is wider than high; {label} shows most videos upright."
     return Item(Level.READY, "media", "lies", message, (Fix(f"version:{name}", VERSIONS[name]),))
 
 

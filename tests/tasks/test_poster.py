@@ -77,7 +77,6 @@ def test_a_jump_takes_the_keyframe_before_and_decodes_nothing_else(
     assert run_one(settings, "quick").kind == "probe"
     video = again(video)
     context = Context(Job.get(Job.kind == "poster"), settings, threading.Event())
-    context.folder.mkdir(parents=True)
 
     def colours(*, exact: bool) -> list[Any]:
         taken = pictures.take(
