@@ -10,14 +10,14 @@ import logging
 import re
 from typing import TYPE_CHECKING, Any
 
-from tasks.publish.graph import step_of
+from tasks.publish.graph import row_of, step_of
 from tasks.publish.graph_errors import as_int
-from tasks.publish.publisher import Done, NeedsReconnect, NotThere, RetryAt, Step
+from tasks.publish.publisher import Done, Failed, NeedsReconnect, NotThere, RetryAt, Step
 from tasks.publish.publishers.facebook.kind import Kind
 from tasks.publish.remote import Answer
 
 if TYPE_CHECKING:
-    from tasks.publish.graph import Graph
+    from tasks.publish.graph import Graph, Reply
     from tasks.publish.publisher import Target
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def comment(graph: Graph, video_id: str, page: str, text: str) -> Step:
         limit=COMMENTS_LOOKED_AT,
     )
     if not isinstance(looked, Answer):
-        return step_of(looked, creating=False)
+        return _comment_step(looked)
     found = looked.data.get("data")
     for entry in found if isinstance(found, list) else []:
         ours = not isinstance(entry.get("from"), dict) or entry["from"].get("id") == page
@@ -117,6 +117,19 @@ def comment(graph: Graph, video_id: str, page: str, text: str) -> Step:
     reply = graph.post(f"/{video_id}/comments", message=text)
     if isinstance(reply, Answer):
         return Done(str(reply.data.get("id", "")))
+    return _comment_step(reply)
+
+
+def _comment_step(reply: Reply) -> Step:
+    """Posting works without the right to comment, so its lack doesn't end the sign-in."""
+    row = row_of(reply)
+    if row is not None and row.word == "permission":
+        return Failed(
+            "The post is out, its first comment isn't: the app may not comment as the Page. "
+            "Connect the account again and allow that.",
+            row.word,
+            getattr(reply, "detail", ""),
+        )
     return step_of(reply, creating=False)
 
 
@@ -127,6 +140,9 @@ def numbers(graph: Graph, video_id: str) -> dict[str, int] | RetryAt | NeedsReco
         fields="likes.limit(0).summary(true),comments.limit(0).summary(true)",
     )
     if not isinstance(reply, Answer):
+        row = row_of(reply)
+        if row is not None and row.word == "permission":
+            return {}  # what may not be read isn't shown
         step = step_of(reply, creating=False)
         if isinstance(step, RetryAt | NeedsReconnect | NotThere):
             return step

@@ -254,6 +254,17 @@ def test_a_rejection_says_why_in_facebooks_words(page: OnPage) -> None:
     assert page.published() == []
 
 
+def test_retry_after_a_rejection_sends_the_file_anew(page: OnPage) -> None:
+    page.stage()
+    page.faults(Fault("processing", "reject"))
+    page.go_live()
+    rejected = page.video_id
+    assert isinstance(page.stage(), Staged)
+    assert page.video_id != rejected
+    assert isinstance(page.go_live(), Done)
+    assert len(page.published()) == 1
+
+
 def test_a_video_that_is_gone_after_it_was_accepted_is_not_sent_again(page: OnPage) -> None:
     page.stage()
     page.faults(Fault("processing", "slow", "60"))
@@ -446,6 +457,19 @@ def test_a_lost_comment_is_found_the_second_time(page: OnPage) -> None:
     assert isinstance(page.publisher.comment(page.target, "Hello"), RetryAt)
     assert isinstance(page.publisher.comment(page.target, "Hello"), Done)
     assert len(page.there()["comments"]) == 1
+
+
+def test_who_may_not_comment_may_post_all_the_same(page: OnPage) -> None:
+    page.stage()
+    page.go_live()
+    page.change(remote_id=page.video_id)
+    page.faults(Fault("comments", "refuse", "200"))
+    step = page.publisher.comment(page.target, "Hello")
+    assert isinstance(step, Failed) and "comment as the Page" in step.reason
+    page.faults(Fault("video.get", "refuse", "10"))
+    assert page.publisher.numbers(page.target) == {}
+    page.faults(Fault("video.get", "expire"))
+    assert isinstance(page.publisher.numbers(page.target), NeedsReconnect)
 
 
 def test_deleting_is_repeatable(page: OnPage) -> None:
