@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.publish.graph import step_of
 from tasks.publish.publisher import Done, NeedsReconnect, NotThere, RetryAt, Step
-from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS
+from tasks.publish.publishers.instagram.answers import step_for
 from tasks.publish.publishers.instagram.metadata import same_text
 from tasks.publish.remote import Answer, Lost
 
@@ -25,7 +24,7 @@ def comment(graph: Graph, target: Target, text: str) -> Step:
         return RetryAt(None, UNKNOWN)
     listed = graph.get(f"/{media}/comments", fields="id,text", limit="50")
     if not isinstance(listed, Answer):
-        return step_of(listed, INSTAGRAM_ERRORS, creating=False)
+        return step_for(listed)
     rows = listed.data.get("data")
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and same_text(str(row.get("text") or ""), text):
@@ -36,7 +35,7 @@ def comment(graph: Graph, target: Target, text: str) -> Step:
     if isinstance(reply, Lost | Answer):
         # The next try looks first.
         return RetryAt(None, "The answer to the comment was lost.", str(reply))
-    return step_of(reply, INSTAGRAM_ERRORS, creating=False)
+    return step_for(reply)
 
 
 def numbers(graph: Graph, target: Target) -> dict[str, int] | RetryAt | NeedsReconnect | NotThere:
@@ -50,7 +49,7 @@ def numbers(graph: Graph, target: Target) -> dict[str, int] | RetryAt | NeedsRec
         return RetryAt(None, UNKNOWN)
     reply = graph.get(f"/{media}", fields="like_count,comments_count")
     if not isinstance(reply, Answer):
-        step = step_of(reply, INSTAGRAM_ERRORS, creating=False)
+        step = step_for(reply)
         if isinstance(step, RetryAt | NeedsReconnect | NotThere):
             return step
         return RetryAt(None, getattr(step, "reason", "Instagram didn't tell."))

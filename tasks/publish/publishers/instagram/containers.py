@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from appliance.clock import now
-from tasks.publish.graph import row_of, step_of
+from tasks.publish.graph import row_of
 from tasks.publish.publisher import (
     Failed,
     NeedsReconnect,
@@ -18,6 +18,7 @@ from tasks.publish.publisher import (
     WaitUntil,
 )
 from tasks.publish.publishers.instagram import metadata
+from tasks.publish.publishers.instagram.answers import step_for
 from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS, NOT_FETCHED
 from tasks.publish.publishers.instagram.held import Held, Way
 from tasks.publish.publishers.instagram.look import ask_use
@@ -75,7 +76,7 @@ def _not_made(talk: Talk, held: Held, reply: Reply, save: Checkpoint) -> Step:
         if held.way is not Way.URL and "video_url" in reply.message:
             # Accounts connected by Instagram's own login can't be sent bytes.
             return Failed(NO_WAY, code="no_public_address", detail=reply.detail)
-    step = step_of(reply, INSTAGRAM_ERRORS, creating=True)
+    step = step_for(reply, creating=True)
     if isinstance(step, NotThere):
         row = row_of(reply, INSTAGRAM_ERRORS)
         return RetryAt(None, row.sentence if row else "Instagram took no video.")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from appliance.clock import now
-from tasks.publish.graph import Graph, step_of
+from tasks.publish.graph import Graph
 from tasks.publish.publisher import (
     Bucket,
     Capabilities,
@@ -31,6 +31,7 @@ from tasks.publish.publisher import (
     Unsure,
 )
 from tasks.publish.publishers.instagram import after_post, metadata
+from tasks.publish.publishers.instagram.answers import step_for
 from tasks.publish.publishers.instagram.containers import (
     CONTAINERS,
     REELS,
@@ -39,7 +40,6 @@ from tasks.publish.publishers.instagram.containers import (
     make,
     send,
 )
-from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS
 from tasks.publish.publishers.instagram.held import Held
 from tasks.publish.publishers.instagram.look import Status, ask_status
 from tasks.publish.publishers.instagram.meaning import (
@@ -137,7 +137,7 @@ class InstagramPublisher:
             held = replace(held, media=media)
             save(held.checkpoint())
             return linked(talk, held, media)
-        step = step_of(reply, INSTAGRAM_ERRORS, creating=True)
+        step = step_for(reply, creating=True)
         if isinstance(step, NotThere):
             # By the call's own words there is no such container. One that was just published
             # may be called so, too: it is asked before anything new is made.

@@ -10,10 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tasks.publish.graph import step_of
 from tasks.publish.graph_errors import as_int
 from tasks.publish.publisher import NeedsReconnect, NotThere, RetryAt, Step
-from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS
+from tasks.publish.publishers.instagram.answers import step_for
 from tasks.publish.remote import Answer, Lost, Refused
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def bytes_there(graph: Graph, container: str, size: int) -> int | Step:
     """How many of ``size`` bytes the container holds; a step when it can't be asked."""
     reply = graph.get(f"/{container}", fields="video_status")
     if not isinstance(reply, Answer):
-        return step_of(reply, INSTAGRAM_ERRORS, creating=False)
+        return step_for(reply)
     status = reply.data.get("video_status")
     phase = status.get("uploading_phase") if isinstance(status, dict) else None
     phase = phase if isinstance(phase, dict) else {}
@@ -100,7 +99,7 @@ def _why(reply: Answer | Lost | Refused) -> Step:
         return NotThere()
     if debug:  # a wrong offset, a part of the file, a bad moment: asked for how far it is
         return RetryAt(None, "Instagram did not take the video.", reply.detail)
-    return step_of(reply, INSTAGRAM_ERRORS, creating=False)
+    return step_for(reply)
 
 
 def _debug(reply: Refused) -> dict[str, Any]:

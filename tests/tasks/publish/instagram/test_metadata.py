@@ -4,7 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tasks.publish.graph_errors import GRAPH_ERRORS, Fate
 from tasks.publish.publisher import Done, MediaFacts, PostDraft
+from tasks.publish.publishers.instagram.answers import in_its_name
 from tasks.publish.publishers.instagram.held import Held, Way
 from tasks.publish.publishers.instagram.look import twins_among
 from tasks.publish.publishers.instagram.metadata import (
@@ -136,3 +138,10 @@ def test_the_capabilities_are_those_of_reels() -> None:
     assert capabilities.staged_lifetime_s == 86400
     assert not capabilities.can_delete and not capabilities.can_edit
     assert {option.name for option in capabilities.options} == {"share_to_feed", "collaborators"}
+
+
+def test_what_metas_table_says_is_said_of_instagram() -> None:
+    """But for the sign-in, which is Facebook's."""
+    said = [in_its_name(row.sentence) for row in GRAPH_ERRORS if row.fate is not Fate.RECONNECT]
+    assert [sentence for sentence in said if "Facebook" in sentence] == []
+    assert in_its_name("The password of the Facebook account was changed.").count("Facebook") == 1
