@@ -136,9 +136,7 @@ def _told(account: Account, due: datetime | None) -> list[tuple[str, str]]:
     if warning := account.facts.get("warning"):
         told.append(("warn", str(warning)))
     if missing := account.facts.get("missing"):
-        told.append(
-            ("warn", _("Not allowed at Facebook: {list}.", list=", ".join(missing)))
-        )
+        told.append(("warn", _("Not allowed at Facebook: {list}.", list=", ".join(missing))))
     if account.paused_until is not None and account.paused_until > at:
         told.append(("warn", account.pause_reason or _("Paused after several failures in a row.")))
     return told

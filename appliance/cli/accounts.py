@@ -17,7 +17,8 @@ from appliance.cli.frame import (
     print_table,
     ready_settings,
 )
-from appliance.cli.posts import accounts, choose
+from appliance.cli.posts import accounts as accounts  # the group, which gets more here
+from appliance.cli.posts import choose
 from appliance.cli.remote import remote
 from appliance.errors import ApplianceError, InvalidInput, NotFound
 

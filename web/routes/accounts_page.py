@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from litestar import Request, Response, get, post
 from litestar.datastructures import State
@@ -167,7 +167,7 @@ def set_up_page(
 def _known(provider: str) -> Provider:
     if provider not in PROVIDERS:
         raise NotFound("There is no such platform.")
-    return cast("Provider", provider)
+    return provider
 
 
 def _set_up(
