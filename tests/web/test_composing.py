@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from appliance import accounts
+from appliance.cli import cli
 from appliance.models import Account, Job, Post, PostTarget, Role, User
 from appliance.settings import Settings
 from tests.tasks.publish.posting import Poster, connected, emptied, posting
 from tests.tasks.publish.test_choice import LYING, film
 from tests.tasks.test_plan import video as probed
-from tests.web.serving import add_user, script
+from tests.web.serving import add_token, add_user, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,3 +229,42 @@ def test_a_cover_has_to_be_made_before_it_goes_out(box: Poster, client: httpx.Cl
     assert client.get(f"{path}/{options['cover']}").json()["state"] == "ready"
     assert client.get(made.json()["url"]).content == b"\xff\xd8\xff made"
     assert press(client, video, "youtube", options=options).status_code == 202
+
+
+def test_the_shell_says_what_must_change_and_posts_with_options(
+    box: Poster, client: httpx.Client
+) -> None:
+    long, fine = new_video(box, 1000.0).public_id, new_video(box).public_id
+    token = add_token(box.user)
+
+    def run(*words: str, **how: bool) -> Any:
+        return CliRunner().invoke(cli, [*words, "--url", box.url, "--token", token], **how)  # type: ignore[arg-type]  # standalone_mode
+
+    told = run("readiness", long, "--to", "instagram", standalone_mode=False)
+    assert told.return_value == 1
+    assert "Our instagram (instagram): Must change" in told.stdout
+    assert "The video lasts 16:40; Instagram takes at most 15:00." in told.stdout
+    assert "Trim it to 90 s, upright: --option version=reel" in told.stdout
+    fixed = run("readiness", long, "--to", "instagram", "--option", "version=reel")
+    assert (fixed.exit_code, "Will be fixed automatically" in fixed.stdout) == (0, True)
+
+    client.post("/api/v1/post-templates", json={"name": "Weekly", "title": "Week: {title}"})
+    made = run(
+        "post", fine, "--to", "youtube", "--to", "Our instagram", "--template", "Weekly",
+        "--comment", "Questions?", "--option", "privacy=private",
+        "--option", "instagram:version=vertical", "--text-for", "instagram=See {youtube_url}",
+        "--title-for", "youtube=For the channel", "--draft",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    with connected():
+        kept = {t.account.platform: t.overrides for t in PostTarget.select().join(Account)}
+        assert Post.get().title == "Week: Summer"
+    assert kept["youtube"] == {
+        "title": "For the channel",
+        "options": {"first_comment": "Questions?", "privacy": "private"},
+    }
+    assert kept["instagram"] == {
+        "description": "See {youtube_url}",
+        "options": {"first_comment": "Questions?", "version": "vertical"},
+    }
+    assert run("post", fine, "--to", "youtube", "--option", "privacy").exit_code == 2
