@@ -13,7 +13,7 @@ from appliance.clock import now
 from appliance.models import Account, Attempt, Post, PostTarget, Role, User, Video, Visibility
 from appliance.states import PostState, TargetState
 from tests.factories import make_video
-from tests.web.serving import Served, add_user, browser, script
+from tests.web.serving import Served, add_user, browser, script, send_form
 from web import post_csv
 from web.post_list import WantedPosts
 from web.post_shapes import retry_after_s
@@ -266,3 +266,18 @@ def test_the_pause_before_asking_again_grows_while_nothing_changes() -> None:
     assert retry_after_s(soon, at, at) == 90
     later = Post(state=PostState.SCHEDULED, publish_at=at + timedelta(days=3))
     assert retry_after_s(later, at, at) == 300
+
+
+def test_views_and_likes_are_fetched_only_when_an_admin_says_so(
+    one_server: Served, owner: User, sender: httpx.Client
+) -> None:
+    url = "/api/v1/posting/numbers"
+    assert sender.get(url).json() == {"on": False}
+    with script(one_server.url, add_user("editor@example.org", Role.EDITOR)) as editor:
+        assert editor.put(url, json={"on": True}).status_code == 403
+    assert sender.put(url, json={"on": True}).json() == {"on": True}
+    with browser(one_server.url, owner) as client:
+        page = client.get("/settings/accounts").text
+        assert 'name="on" value="yes" checked' in page
+        assert send_form(client, "/settings/accounts/numbers").status_code == 303
+    assert sender.get(url).json() == {"on": False}
