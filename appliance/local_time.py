@@ -92,7 +92,7 @@ def parse(text: str, *, field: str = "publish_at") -> datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError as exc:
         raise InvalidInput(
-            "Choose a date and a time, such as 2030-01-31 18:00.", field=field
+            "Choose a date and a time. It is written like 2030-01-31 18:00.", field=field
         ) from exc
 
 

@@ -31,6 +31,7 @@ from appliance.models import (
     Rendition,
     Role,
     Setting,
+    Slot,
     Source,
     Upload,
     User,
@@ -39,6 +40,7 @@ from appliance.models import (
 )
 from appliance.states import (
     AccountState,
+    ApprovalState,
     JobState,
     PostState,
     RenditionState,
@@ -512,6 +514,39 @@ def _posts(
             )
         made.posts[name] = post.public_id
     _tried(made, channel, page)
+    _planned(made, ready, practice, folder, grace)
+
+
+def _planned(made: Seeded, video: Video, practice: Account, folder: Account, author: User) -> None:
+    """Posts of all kinds on the schedule, and free slots."""
+    tomorrow = now().replace(minute=0, second=0, microsecond=0) + timedelta(days=1)
+    asked = ApprovalState.REQUESTED
+    for name, at, columns, accounts in [
+        ("near", tomorrow, {"state": PostState.SCHEDULED}, [practice, folder]),
+        ("too_near", tomorrow + timedelta(minutes=5), {"state": PostState.SCHEDULED}, [practice]),
+        ("late", now() - timedelta(hours=6), {"state": PostState.PENDING,
+         "late_since": now() - timedelta(hours=6)}, [practice]),
+        ("asked", tomorrow + timedelta(days=1), {"state": PostState.DRAFT, "approval": asked},
+         [practice]),
+        ("asked_late", now() - timedelta(hours=1), {"state": PostState.DRAFT, "approval": asked},
+         [folder]),
+        ("refused", None, {"state": PostState.DRAFT, "approval": ApprovalState.REFUSED,
+         "approval_note": "The logo at the end is last year's."}, [practice]),
+        ("draft", None, {"state": PostState.DRAFT}, []),
+    ]:  # fmt: skip
+        post = Post.create(
+            video=video,
+            author=author,
+            title=video.title,
+            publish_at=at,
+            time_zone="Europe/Berlin",
+            **columns,
+        )
+        for account in accounts:
+            PostTarget.create(post=post, account=account)
+        made.posts[name] = post.public_id
+    for weekday, clock in ((0, "09:00"), (4, "18:00")):
+        Slot.create(weekday=weekday, time=clock, time_zone="Europe/Berlin", created_by=author)
 
 
 def _tried(made: Seeded, channel: Account, page: Account) -> None:

@@ -44,6 +44,7 @@ EXPECTED = {
 
 # Budgets in bytes, gzipped. Source: frontend.md §8.
 PAGE_JS, UPLOAD_JS, PLAYER_JS, FORM_JS, ALL_CSS = 24_000, 24_000, 6_000, 6_000, 14_000
+SCHEDULE_JS = 3_000
 
 
 def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
@@ -79,6 +80,13 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "data-deletion": ("/data-deletion", None),
         "posts": ("/posts", None),
         "posts-scheduled": ("/posts?show=scheduled", None),
+        "schedule": ("/schedule", None),
+        "schedule-week": ("/schedule?view=week", None),
+        "schedule-list": ("/schedule?view=list", None),
+        "schedule-menu": ("/schedule?view=list", _open_plan),
+        "schedule-move": ("/schedule?view=list", _move_plan),
+        "schedule-new": ("/schedule/new", None),
+        "settings-schedule": ("/settings/schedule", None),
         "posts-found": ("/posts?platform=youtube&since=2020-01-01&q=harbour", None),
         "posts-nothing": ("/posts?show=failed&q=zebra", None),
         "post-tried": (f"/posts/{made.posts['everywhere']}", _unfold),
@@ -310,6 +318,17 @@ def _act_on_some(page: Page) -> None:
     page.locator("#batch summary").click()
 
 
+def _open_plan(page: Page) -> None:
+    page.locator(".plan-menu > summary").last.click()
+    page.locator(".plan-menu[open]").scroll_into_view_if_needed()
+
+
+def _move_plan(page: Page) -> None:
+    _open_plan(page)
+    page.locator(".plan-menu[open]").get_by_role("link", name="Move to…").click()
+    page.locator("#move-form").wait_for()
+
+
 def _compose(page: Page) -> None:
     """Two platforms, one with something wrong; the fields of one account unfolded."""
     page.locator("#post").click()
@@ -408,6 +427,7 @@ def budget_problems() -> list[str]:
         "JavaScript of uploads": (total("upload-"), UPLOAD_JS),
         "JavaScript of the player": (total("player-"), PLAYER_JS),
         "JavaScript of the post form": (total("composer-"), FORM_JS),
+        "JavaScript of the schedule": (total("schedule-"), SCHEDULE_JS),
         "CSS": (total_css(sizes), ALL_CSS),
     }
     return [

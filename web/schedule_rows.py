@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from zoneinfo import ZoneInfo
 
 from appliance import access, approval, local_time, planned, schedule, slots
@@ -80,6 +80,13 @@ class Spot:
     mine: str
 
 
+class Entry(NamedTuple):
+    """One line of a day: a post, or else a free slot."""
+
+    plan: PlanRow | None
+    spot: Spot | None
+
+
 @dataclass(frozen=True)
 class DayCell:
     """``offer``: the free full hour that a new post of that day begins with, by the person's
@@ -91,9 +98,8 @@ class DayCell:
     is_today: bool
     is_past: bool
     is_outside: bool
-    plans: list[PlanRow]
+    entries: list[Entry]
     more: int
-    spots: list[Spot]
     offer: str
 
 
@@ -123,9 +129,8 @@ def load_span(user: User, span: Span, clocks: Clocks) -> list[DayCell]:
             is_today=day == today,
             is_past=day < today,
             is_outside=span.month is not None and day.month != span.month.month,
-            plans=by_day[day][:most],
+            entries=_entries(by_day[day][:most], spots[day]),
             more=max(0, len(by_day[day]) - most),
-            spots=spots[day],
             offer=_offer(day, by_day[day], clocks.zone, user.time_zone, at),
         )
         for day in span.days
@@ -144,6 +149,13 @@ def _posts_between(user: User, start: datetime, end: datetime) -> list[Post]:
         planned_then | at_once, Post.state != PostState.CANCELLED
     )
     return list(query.order_by(Post.publish_at, Post.id).limit(MOST))
+
+
+def _entries(plans: Sequence[PlanRow], spots: Sequence[Spot]) -> list[Entry]:
+    """Both in the order of the day."""
+    lines = [(plan.clock, 0, Entry(plan, None)) for plan in plans]
+    lines += [(spot.clock, 1, Entry(None, spot)) for spot in spots]
+    return [entry for _clock, _kind, entry in sorted(lines, key=lambda line: line[:2])]
 
 
 def load_between(user: User, start: datetime, end: datetime, clocks: Clocks) -> list[PlanRow]:
