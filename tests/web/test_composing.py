@@ -8,14 +8,14 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from appliance import accounts
+from appliance import accounts, post_templates
 from appliance.cli import cli
 from appliance.models import Account, Job, Post, PostTarget, Role, User
 from appliance.settings import Settings
 from tests.tasks.publish.posting import Poster, connected, emptied, posting
 from tests.tasks.publish.test_choice import LYING, film
 from tests.tasks.test_plan import video as probed
-from tests.web.serving import add_token, add_user, script
+from tests.web.serving import add_token, add_user, browser, script, send_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,3 +268,23 @@ def test_the_shell_says_what_must_change_and_posts_with_options(
         "options": {"first_comment": "Questions?", "version": "vertical"},
     }
     assert run("post", fine, "--to", "youtube", "--option", "privacy").exit_code == 2
+
+
+def test_templates_are_made_changed_and_deleted_by_forms(box: Poster) -> None:
+    with browser(box.url, box.user) as client:
+        made = send_form(client, "/post-templates", name="Talk", title="{title}", comment="Hi")
+        assert made.status_code == 303
+        again = send_form(client, "/post-templates", name="Talk", title="Kept")
+        assert again.status_code == 422
+        assert "Choose another name" in again.text and "Kept" in again.text
+        with connected():
+            (template,) = post_templates.all_templates()
+        assert template.options == {"first_comment": "Hi"}
+        path = f"/post-templates/{template.public_id}"
+        assert "Talk" in client.get(path).text
+        assert send_form(client, path, name="Talks", description="d").status_code == 303
+        with connected():
+            changed = post_templates.get(template.public_id)
+        assert (changed.name, changed.description, changed.options) == ("Talks", "d", {})
+        assert send_form(client, f"{path}/delete").status_code == 303
+        assert client.get(path).status_code == 404
