@@ -102,6 +102,7 @@ def test_each_state_has_a_badge_with_a_word_and_a_known_tone() -> None:
         states.PostState,
         states.TargetState,
         states.AccountState,
+        states.ApprovalState,
     ]
     for kind in kinds:
         for state in kind:
