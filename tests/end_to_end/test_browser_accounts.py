@@ -46,7 +46,7 @@ def connect_youtube(watched: Watched) -> None:
     axe_clean(watched)
     page.get_by_role("button", name="Try the sign-in: YouTube").click()
     expect(page.get_by_role("heading", name="Practice sign-in to YouTube")).to_be_visible()
-    page.get_by_role("link", name="Practice channel", exact=True).click()
+    page.get_by_role("link", name="Practice on YouTube", exact=True).click()
     # Live: nobody reloads the page that waits.
     expect(page.get_by_role("heading", name="Connected", exact=True)).to_be_visible(timeout=30_000)
     assert "code=" not in page.url and "state=" not in page.url
@@ -85,11 +85,11 @@ def test_accounts_come_in_live_and_are_kept_an_eye_on(box: Served) -> None:
         expect(line).to_contain_text("Reconnect needed")
         axe_clean(watched)
         page = watched.open("/")
-        expect(page.get_by_text("Reconnect needed: Practice channel (YouTube)")).to_be_visible()
+        expect(page.get_by_text("Reconnect needed: Practice on YouTube (YouTube)")).to_be_visible()
         axe_clean(watched)
-        page.get_by_role("link", name="Open the account Practice channel").click()
+        page.get_by_role("link", name="Open the account Practice on YouTube").click()
         page.get_by_role("button", name="Reconnect").click()
-        page.get_by_role("link", name="Practice channel", exact=True).click()
+        page.get_by_role("link", name="Practice on YouTube", exact=True).click()
         expect(page.get_by_role("heading", name="Connected", exact=True)).to_be_visible(
             timeout=30_000
         )

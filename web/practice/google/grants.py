@@ -39,7 +39,7 @@ SCOPES_OF = {
 }
 
 CHANNELS: tuple[dict[str, Any], ...] = (
-    {"id": "UCpractice00000000000001", "title": "Practice channel", "open": True},
+    {"id": "UCpractice00000000000001", "title": "Practice on YouTube", "open": True},
     {"id": "UCpractice00000000000002", "title": "Second practice channel", "open": True},
     {"id": "UCpractice00000000000003", "title": "An account without a channel", "open": False},
 )

@@ -58,8 +58,8 @@ def _context(google: Google, asked: dict[str, str]) -> dict[str, Any]:
     first = grants.CHANNELS[0]["id"]
     choices = [(channel["title"], channel["id"]) for channel in grants.CHANNELS]
     choices += [
-        ("Practice channel, of an app in “Testing”: 7 days", f"{first}~{TESTING}"),
-        ("Practice channel, with boxes left unticked", f"{first}~{UNTICKED}"),
+        ("Practice on YouTube, of an app in “Testing”: 7 days", f"{first}~{TESTING}"),
+        ("Practice on YouTube, with boxes left unticked", f"{first}~{UNTICKED}"),
     ]
     return {
         "platform": "YouTube",

@@ -231,7 +231,7 @@ def test_the_box_itself_runs_it(settings: Settings) -> None:
         with browser(running.url, add_user("admin@example.org", Role.ADMIN)) as person:
             page = person.get(f"{base}/o/oauth2/v2/auth", params=query)
             assert page.status_code == 200
-            assert "Practice channel" in page.text
+            assert "Practice on YouTube" in page.text
             assert "youtube.readonly" in page.text
             short = person.get(f"{base}/shorts/abc")
             assert short.headers["location"] == "/practice/of/youtube/abc"
