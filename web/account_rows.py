@@ -13,6 +13,7 @@ from appliance.models import Account, Connection, PostTarget
 from appliance.states import AccountState
 from tasks.connect import checklist, flow
 from tasks.connect.tokens import redirect_for
+from tasks.publish import budgets
 from web import words
 from web.words import Badge, _
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # What a video that YouTube locked for want of an audit is called in the ledger.
 LOCKED = "locked_private"
 
+# So few posts are left of an allowance that somebody should know.
+NEARLY_USED_UP = 3
 STAGE_COST = {
     "youtube": "Each video is uploaded as private when it is ready, and only made public at Post. "
     "Subscribers may not be told of it then, and each upload counts towards the project's 100 a "
@@ -102,7 +105,11 @@ def _facts(account: Account) -> tuple[tuple[str, str], ...]:
     found.append((_("Signed in as"), account.facts.get("login")))
     if account.facts.get("long_uploads") is False:
         found.append((_("Longest video"), _("15 minutes: the channel isn't verified by phone")))
-    return tuple((label, str(value)) for label, value in found if value)
+    said = [(label, str(value)) for label, value in found if value]
+    for use in budgets.usage(account):
+        text = _("{used} of {limit} used", used=f"{use.used:,}", limit=f"{use.limit:,}")
+        said.append((_(use.label), text))
+    return tuple(said)
 
 
 def _told(account: Account, due: datetime | None) -> list[tuple[str, str]]:
@@ -137,9 +144,18 @@ def _told(account: Account, due: datetime | None) -> list[tuple[str, str]]:
         told.append(("warn", str(warning)))
     if missing := account.facts.get("missing"):
         told.append(("warn", _("Not allowed at Facebook: {list}.", list=", ".join(missing))))
+    for use in budgets.usage(account):
+        if use.posts_left <= NEARLY_USED_UP:
+            told.append(("warn", _nearly_used_up(use)))
     if account.paused_until is not None and account.paused_until > at:
         told.append(("warn", account.pause_reason or _("Paused after several failures in a row.")))
     return told
+
+
+def _nearly_used_up(use: budgets.Use) -> str:
+    if use.posts_left == 0:
+        return _("“{name}” is used up. Posts wait until there is room.", name=_(use.label))
+    return _("“{name}”: room for {count} more.", name=_(use.label), count=use.posts_left)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from peewee import JOIN, fn
 
 from appliance.models import Account, Attempt, PostTarget, Rendition
 from appliance.states import TARGET_ENDED, PostState, TargetState
-from tasks.publish import taken
+from tasks.publish import budgets, taken
 from web import lateness, posting_words
 from web.posting_words import Part
 from web.target_links import link_of
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 
     from appliance.models import Post
     from web.lateness import Lateness
+
+
+@dataclass(frozen=True)
+class AllowanceShape:
+    """What the platform allows within a while. ``free_at``: when the next post fits; null: now."""
+
+    name: str
+    label: str
+    used: int
+    limit: int
+    posts_left: int
+    free_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class AccountShape:
     expires_at: datetime | None
     checked_at: datetime | None
     paused_until: datetime | None
+    allowances: list[AllowanceShape]
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,12 @@ def load_accounts(accounts: Sequence[Account]) -> list[AccountShape]:
             expires_at=row.expires_at,
             checked_at=row.checked_at,
             paused_until=row.paused_until,
+            allowances=[
+                AllowanceShape(
+                    use.bucket, use.label, use.used, use.limit, use.posts_left, use.free_at
+                )
+                for use in budgets.usage(row)
+            ],
         )
         for row in accounts
     ]

@@ -51,6 +51,7 @@ BAD = {
     "lease_s": "0",
     "sweep_s": "nan?",
     "keep_jobs_days": "0",
+    "account_pause_s": "0",
     "public_link_hours": "0.5",
     "practice": "no way",
     "folder": None,

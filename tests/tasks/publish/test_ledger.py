@@ -25,6 +25,7 @@ from tasks.context import Context
 from tasks.publish import budgets, dispatch, sending, settling, wishes
 from tasks.publish.task import publish
 from tests.tasks.publish.paper import Desk, Died, Sheet, dies, lost, paper
+from web.account_rows import load_account
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -368,6 +369,9 @@ def test_no_more_go_out_than_the_allowance_lets_and_none_is_lost(desk: Desk) -> 
     assert len(paper.public()) == 5
     (use,) = budgets.usage(desk.account)
     assert (use.used, use.posts_left) == (5, 0) and use.free_at is not None
+    shown = load_account(desk.account)
+    assert ("Posts in 24 hours", "5 of 5 used") in shown.facts
+    assert [tone for tone, says in shown.told if "used up" in says] == ["warn"]
     waiting = [desk.look(post) for post in made if desk.look(post).state is not T.PUBLISHED]
     assert {target.stage for target in waiting} == {
         "The allowance “Posts in 24 hours” is used up (5 of 5). It goes on by itself."
