@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import sys
 import shutil
+import sys
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
