@@ -234,6 +234,7 @@ def accounts() -> Iterator[dict[str, Any]]:
             "platform": "folder",
             "name": name,
             "remote_id": f"benchmark-{name}",
+            "options": "{}",
             "state": "connected",
             "created_at": moment(0),
         }
@@ -246,7 +247,7 @@ def posts(video_ids: list[int]) -> Iterator[dict[str, Any]]:
             "video_id": video_id,
             "author_id": 1,
             "state": "completed",
-            "approval": "none",
+            "approval": "not_needed",
             "title": "Posted",
             "time_zone": "UTC",
             "created_at": moment(number),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from litestar.openapi.spec import OpenAPIMediaType, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+
 from appliance.errors import InvalidInput, TooLarge
 from storage.background import disk_work
 from tasks.poster.brought import MAX_BYTES, demuxer_of
@@ -19,6 +22,24 @@ if TYPE_CHECKING:
 _WRITTEN_BYTES = 1024**2
 _NO_PICTURE = "Only PNG, JPEG and WebP pictures can be used. Choose another picture."
 _TOO_LARGE = f"A picture may have {MAX_BYTES // 10**6} MB. Choose a smaller one."
+
+
+def picture_or(words: dict[str, Schema], *, required: list[str] | None = None) -> RequestBody:
+    """For OpenAPI: the body is an object of these fields, or a picture."""
+    said = Schema(type=OpenAPIType.OBJECT, properties=dict(words), required=required)
+    picture = Schema(
+        type=OpenAPIType.STRING,
+        format=OpenAPIFormat.BINARY,
+        description=f"At most {MAX_BYTES // 10**6} MB.",
+    )
+    kinds = ("image/jpeg", "image/png", "image/webp")
+    return RequestBody(
+        required=True,
+        content={
+            "application/json": OpenAPIMediaType(schema=said),
+            **{kind: OpenAPIMediaType(schema=picture) for kind in kinds},
+        },
+    )
 
 
 def kind_of(request: AnyRequest) -> str:

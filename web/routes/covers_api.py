@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import State
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.openapi.spec import Operation, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 
 from appliance import access
@@ -24,7 +24,7 @@ from storage.media import make_folder
 from tasks.poster import choosing, covers
 from tasks.poster.brought import MAX_BYTES
 from web.auth import needs, principal
-from web.picture_body import is_picture, receive_picture, said_bytes
+from web.picture_body import is_picture, picture_or, receive_picture, said_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,23 +55,9 @@ class _CoverOperation(Operation):
     """Says what the body may be; the handler reads it itself."""
 
     def __post_init__(self) -> None:
-        moment = Schema(
-            type=OpenAPIType.OBJECT,
-            properties={
-                "at_s": Schema(type=OpenAPIType.NUMBER, description="A moment, in seconds.")
-            },
+        self.request_body = picture_or(
+            {"at_s": Schema(type=OpenAPIType.NUMBER, description="A moment, in seconds.")},
             required=["at_s"],
-        )
-        picture = Schema(
-            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="At most 20 MB."
-        )
-        kinds = ("image/jpeg", "image/png", "image/webp")
-        self.request_body = RequestBody(
-            required=True,
-            content={
-                "application/json": OpenAPIMediaType(schema=moment),
-                **{kind: OpenAPIMediaType(schema=picture) for kind in kinds},
-            },
         )
 
 

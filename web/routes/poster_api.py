@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request, Response, post, put
 from litestar.datastructures import State
-from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.openapi.spec import Operation, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath
 from litestar.response import Redirect
 
@@ -24,7 +24,7 @@ from storage.media import make_folder
 from tasks.poster import choosing
 from tasks.poster.brought import MAX_BYTES
 from web.auth import needs, principal
-from web.picture_body import is_picture, kind_of, receive_picture, said_bytes
+from web.picture_body import is_picture, kind_of, picture_or, receive_picture, said_bytes
 from web.rendition_shapes import PosterShape, load_poster
 
 if TYPE_CHECKING:
@@ -47,23 +47,11 @@ class _PosterOperation(Operation):
     """Says what the body may be; the handler reads it itself."""
 
     def __post_init__(self) -> None:
-        words = Schema(
-            type=OpenAPIType.OBJECT,
-            properties={
+        self.request_body = picture_or(
+            {
                 "at_s": Schema(type=OpenAPIType.NUMBER, description="A moment, in seconds."),
                 "auto": Schema(type=OpenAPIType.BOOLEAN, description="What the box finds best."),
-            },
-        )
-        picture = Schema(
-            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="At most 20 MB."
-        )
-        kinds = ("image/jpeg", "image/png", "image/webp")
-        self.request_body = RequestBody(
-            required=True,
-            content={
-                "application/json": OpenAPIMediaType(schema=words),
-                **{kind: OpenAPIMediaType(schema=picture) for kind in kinds},
-            },
+            }
         )
 
 

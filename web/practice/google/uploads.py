@@ -14,6 +14,7 @@ from litestar import Request, Response, post, put
 from litestar.datastructures import State
 from litestar.response import Stream
 
+from web.practice.bytes_in import store_body
 from web.practice.google.google import (
     AFTER,
     BEFORE,
@@ -36,13 +37,10 @@ from web.practice.google.resources import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from web.practice.google.google import Google
 
 # Pieces that aren't the last have this for a factor, and nothing smaller is kept of a cut one.
 STEP_BYTES = 262_144
-WRITE_BYTES = 4 * STEP_BYTES
 _RANGE = re.compile(r"bytes (?:\*|(\d+)-(\d+))/(\d+)")
 
 Raw = Request[Any, Any, State]
@@ -145,21 +143,7 @@ async def _store(
     turn = google.ground.change("session", session["id"], lambda s: {**s, "turn": s["turn"] + 1})
     if turn is None:
         return refuse("notFound", "The upload session was not found.", 404)
-    at, pending = offset, bytearray()
-    file = os.open(google.part(session["id"]), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        async for piece in _pieces(request):
-            pending += piece
-            if keep is not None and at - offset + len(pending) >= keep:
-                del pending[max(0, keep - (at - offset)) :]
-                break
-            if len(pending) >= WRITE_BYTES:
-                await anyio.to_thread.run_sync(os.pwrite, file, bytes(pending), at)
-                at, pending = at + len(pending), bytearray()
-        await anyio.to_thread.run_sync(os.pwrite, file, bytes(pending), at)
-        at += len(pending)
-    finally:
-        os.close(file)
+    at = await store_body(request, google.part(session["id"]), offset, keep)
     if at < session["length"]:
         at -= (at - offset) % STEP_BYTES
     mine = turn["turn"]
@@ -169,15 +153,6 @@ async def _store(
 
     google.ground.change("session", session["id"], arrived)
     return None
-
-
-async def _pieces(request: Raw) -> AsyncIterator[bytes]:
-    """Until the end, or until the sender is gone."""
-    try:
-        async for piece in request.stream():
-            yield piece
-    except Exception:
-        return
 
 
 def _so_far(google: Google, session_id: str) -> Response[Any]:

@@ -15,6 +15,7 @@ from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromPath
 
+from web.practice.bytes_in import store_body
 from web.practice.fetcher import Refusal as CoverRefusal
 from web.practice.meta import people
 from web.practice.meta.instagram_store import CONTAINER, FETCH, as_of_now
@@ -23,13 +24,10 @@ from web.practice.meta.refusal import AFTER, BEFORE, misbehave
 from web.practice.mp4 import complaint_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from web.practice.ground import Fault
     from web.practice.meta.meta import Meta
 
 ENDPOINT = "ig.bytes"
-WRITE_BYTES = 1024 * 1024
 # Source: …/instagram-graph-api/reference/ig-user/media, read 2026-11; not 300 MiB.
 MAX_BYTES = 300_000_000
 UNFIT = 2207026
@@ -97,21 +95,7 @@ async def _store(
     request: Raw, meta: Meta, container: dict[str, Any], offset: int, size: int, keep: int | None
 ) -> bool:
     """Take what comes, or the first ``keep`` bytes; False: another request took over."""
-    at, pending = offset, bytearray()
-    file = os.open(meta.file(container["id"]), os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        async for piece in _pieces(request):
-            pending += piece
-            if keep is not None and at - offset + len(pending) >= keep:
-                del pending[max(0, keep - (at - offset)) :]
-                break
-            if len(pending) >= WRITE_BYTES:
-                await anyio.to_thread.run_sync(os.pwrite, file, bytes(pending), at)
-                at, pending = at + len(pending), bytearray()
-        await anyio.to_thread.run_sync(os.pwrite, file, bytes(pending), at)
-        at += len(pending)
-    finally:
-        os.close(file)
+    at = await store_body(request, meta.file(container["id"]), offset, keep)
     mine = container["turn"]
 
     def arrived(now_is: dict[str, Any]) -> dict[str, Any] | None:
@@ -119,15 +103,6 @@ async def _store(
 
     changed = meta.ground.change(CONTAINER, container["id"], arrived)
     return changed is not None
-
-
-async def _pieces(request: Raw) -> AsyncIterator[bytes]:
-    """Until the end, or until the sender is gone."""
-    try:
-        async for piece in request.stream():
-            yield piece
-    except Exception:
-        return
 
 
 def _look_into(meta: Meta, id: str) -> None:
