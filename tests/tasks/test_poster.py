@@ -85,8 +85,8 @@ def test_a_jump_takes_the_keyframe_before_and_decodes_nothing_else(
         )  # fmt: skip
         return [picture.getpixel((80, 60)) for picture in taken if picture is not None]
 
-    assert all(map(close, colours(exact=False), [COLOURS[0]] * 3, strict=True))
-    assert all(map(close, colours(exact=True), COLOURS, strict=True))
+    assert [close(one, COLOURS[0]) for one in colours(exact=False)] == [True] * 3
+    assert [close(*two) for two in zip(colours(exact=True), COLOURS, strict=True)] == [True] * 3
 
 
 # What people choose

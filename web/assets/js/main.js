@@ -18,13 +18,14 @@ document.addEventListener("htmx:error", ({ detail }) => {
 });
 
 if (document.body.dataset.live) startLive(document.body.dataset.live);
-const player = () => {
+// What a page needs beyond this file says so itself, in whole pages, swaps and dialogs.
+const loadModules = () => {
   if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
-  for (const { dataset } of document.querySelectorAll("[data-script]")) import(dataset.script);
+  for (const { dataset } of document.querySelectorAll("[data-module]")) import(dataset.module);
 };
-player();
-document.addEventListener("page:shown", player);
-document.addEventListener("htmx:after:swap", player);
-document.addEventListener("dialog:opened", player);
+loadModules();
+document.addEventListener("page:shown", loadModules);
+document.addEventListener("htmx:after:swap", loadModules);
+document.addEventListener("dialog:opened", loadModules);
 document.documentElement.dataset.ready = "";
 window.htmx = htmx;
