@@ -9,7 +9,7 @@ web/words.py by their names. Undefined names fail, so that a typo isn't an empty
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ def make_environment(settings: Settings) -> Environment:
     )
     environment.globals.update(
         _=words._,
-        asset=asset,
+        asset=asset if settings.development else cache(asset),  # what is built stays
         viewer=_viewer,
         live_from=_live_from,
         limits=lambda: settings,
