@@ -50,6 +50,10 @@ class Layout:
     def poster(self, video_id: str) -> Path:
         return self.video(video_id) / "poster.webp"
 
+    def poster_jpeg(self, video_id: str) -> Path:
+        """The same for platforms, which don't take WebP (tasks/publish/covers.py)."""
+        return self.video(video_id) / "poster.jpg"
+
     def cover(self, video_id: str, cover_id: str) -> Path:
         """The cover of a single post (tasks/poster/covers.py)."""
         return self.video(video_id) / f"cover-{_checked(cover_id)}.jpg"

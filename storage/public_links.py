@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 PREFIX = "/public"
 
 _ISSUED = re.compile(r"[A-Za-z0-9_-]{32}")
-_COVER = re.compile(rf"({ID.pattern})\.({ID.pattern})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})")
+# In place of the id of a cover: the video's own poster.
+POSTER = "poster"
+_COVER = re.compile(
+    rf"({ID.pattern})\.({ID.pattern}|{POSTER})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})"
+)
 _SIGNED = re.compile(rf"({ID.pattern})\.([0-9a-f]{{1,10}})\.([A-Za-z0-9_-]{{32}})")
 _MAC_BYTES = 24
 # How exactly the last use is known; a player asks for many ranges a second.
@@ -103,7 +107,8 @@ class PublicLinks:
         return self._address(f"{rendition.public_id}.{expires_s:x}.{mac}", video, ending)
 
     def cover_url(self, video: Video, cover_id: str, *, expires: datetime) -> str:
-        """Where a platform fetches the cover of a post; nothing is written."""
+        """Where a platform fetches the cover of a post, or the video's ``POSTER``; nothing is
+        written."""
         expires_s = int(expires.timestamp())
         mac = self._mac(f"{video.public_id}.{cover_id}", expires_s, video.link_generation)
         token = f"{video.public_id}.{cover_id}.{expires_s:x}.{mac}"
@@ -158,7 +163,11 @@ class PublicLinks:
         expires_at = datetime.fromtimestamp(expires_s, UTC)
         if expires_at <= now() or video.state is VideoState.TRASHED:
             return None
-        return PublicFile(self.layout.cover(video_id, cover_id), "image/jpeg", expires_at)
+        layout = self.layout
+        path = (
+            layout.poster_jpeg(video_id) if cover_id == POSTER else layout.cover(video_id, cover_id)
+        )
+        return PublicFile(path, "image/jpeg", expires_at)
 
     def _file(
         self, video: Video, rendition: Rendition | None, expires_at: datetime

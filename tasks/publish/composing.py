@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.errors import InvalidInput
 from appliance.post_input import clean_description, clean_title
 from tasks.profiles import PROFILES
-from tasks.publish.publisher import COVER, FIRST_COMMENT, VERSION, Option, PostDraft
+from tasks.publish.publisher import COVER, COVER_AT_S, FIRST_COMMENT, VERSION, Option, PostDraft
 from tasks.publish.readiness import VERSIONS
 from tasks.publish.registry import capabilities_of
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Changes = dict[str, Any]  # title, description, options
 _MAX_OPTION_CHARS = 10_000
-# Instagram takes a moment of the film for its cover in place of a picture.
-_MOMENT = "cover_at_s"
 
 
 def options_of(platform: str) -> dict[str, Option]:
@@ -102,7 +100,7 @@ def _check_names(
 
 def check_option(platform: str, known: Mapping[str, Option], name: str, value: Any) -> str | bool:
     """The value as it is kept. Raises InvalidInput."""
-    if name == _MOMENT:
+    if name == COVER_AT_S:
         return str(value)[:20]
     option = known.get(name)
     if option is None:

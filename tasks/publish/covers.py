@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from appliance.clock import now
 from appliance.ids import is_id
+from appliance.models import PosterChoice
 from storage.media import place
-from storage.public_links import PublicLinks
-from tasks.publish.publisher import COVER
+from storage.public_links import POSTER, PublicLinks
+from tasks.publish.publisher import COVER, COVER_AT_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-POSTER = "poster.jpg"
 _QUALITY = 88
 
 
@@ -29,18 +29,21 @@ def picture_of(video: Video, draft: PostDraft, context: Context) -> Path | None:
     """A JPEG; None: there is none."""
     if (chosen := _chosen(video, draft, context)) is not None:
         return chosen
+    return _poster(video, context)
+
+
+def _poster(video: Video, context: Context) -> Path | None:
+    """As JPEG, made once for each poster, beside it: a post is looked at many times until it is
+    out. None: there is no poster."""
     poster = context.layout.poster(video.public_id)
-    return _as_jpeg(poster, context) if video.poster_version and poster.exists() else None
-
-
-def _as_jpeg(poster: Path, context: Context) -> Path:
-    """Made once for each poster, beside it: a post is looked at many times before it is out."""
-    kept = poster.with_name(POSTER)
+    if not video.poster_version or not poster.exists():
+        return None
+    kept: Path = context.layout.poster_jpeg(video.public_id)
     if kept.exists() and kept.stat().st_mtime >= poster.stat().st_mtime:
         return kept
     from PIL import Image  # only for those few calls
 
-    made: Path = context.folder / POSTER
+    made: Path = context.folder / kept.name
     with Image.open(poster, formats=["WEBP"]) as picture:  # made by ourselves
         picture.convert("RGB").save(made, "JPEG", quality=_QUALITY)
     place(made, kept)
@@ -48,13 +51,22 @@ def _as_jpeg(poster: Path, context: Context) -> Path:
 
 
 def address_of(video: Video, draft: PostDraft, context: Context) -> str | None:
-    """Where a platform fetches the cover that was chosen; None: none was. Of the poster there is
-    no address: a platform that fetches takes its own picture then."""
-    if _chosen(video, draft, context) is None:
+    """Where a platform fetches the cover: the chosen one, else the poster if a person has chosen
+    that. None: it shall take its own picture, which has the shape of what it shows."""
+    if _chosen(video, draft, context) is not None:
+        cover = str(draft.options[COVER])
+    elif _is_wanted(video, draft) and _poster(video, context) is not None:
+        cover = POSTER
+    else:
         return None
     links = PublicLinks(context.settings, context.vault)
     expires = now() + timedelta(hours=context.settings.public_link_hours)
-    return links.cover_url(video, str(draft.options[COVER]), expires=expires)
+    return links.cover_url(video, cover, expires=expires)
+
+
+def _is_wanted(video: Video, draft: PostDraft) -> bool:
+    """A person has chosen the poster, and nothing else for this post."""
+    return video.poster_choice is not PosterChoice.AUTO and not draft.options.get(COVER_AT_S)
 
 
 def _chosen(video: Video, draft: PostDraft, context: Context) -> Path | None:

@@ -66,6 +66,7 @@ class Option:
 # names is the platform's own.
 FIRST_COMMENT = "first_comment"  # a text; tasks.publish asks `Publisher.comment` to put it there
 COVER = "cover"  # the id of a picture (tasks/publish/covers.py) in place of the video's poster
+COVER_AT_S = "cover_at_s"  # a moment of the film in place of a picture, where platforms offer that
 VERSION = "version"  # the profile of the rendition that goes out, in place of the best that fits
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from appliance.errors import InvalidInput, NotFound
 from appliance.ids import new_id
-from appliance.models import Account, Job, Post, PostTarget
+from appliance.models import Account, Job, Post, PosterChoice, PostTarget
 from appliance.states import JobState
 from appliance.vault import open_vault
 from storage import inspection
@@ -124,6 +124,20 @@ def test_platforms_fetch_the_cover_by_an_address_that_ends(
     video.link_generation += 1
     video.save(only=["link_generation"])
     assert links.resolve(token) is None
+
+
+def test_a_poster_that_somebody_chose_is_the_cover_where_platforms_fetch_it(
+    video: Video, settings: Settings, layout: Layout
+) -> None:
+    video.poster_choice = PosterChoice.MOMENT
+    video.save(only=["poster_choice"])
+    url = sent.address_of(video, PostDraft("", ""), context_of(settings))
+    assert url is not None
+    found = PublicLinks(settings, open_vault(settings)).resolve(url.split("/")[-2])
+    assert found is not None and found.path == layout.poster_jpeg(video.public_id)
+    assert found.path.read_bytes()[:3] == b"\xff\xd8\xff"
+    moment = PostDraft("", "", {"cover_at_s": 1})
+    assert sent.address_of(video, moment, context_of(settings)) is None
 
 
 def test_covers_that_nobody_posted_are_forgotten_after_a_day(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tasks.publish import rules
-from tasks.publish.publisher import Finding, Option
+from tasks.publish.publisher import COVER_AT_S, Finding, Option
 
 if TYPE_CHECKING:
     from tasks.publish.publisher import MediaFacts, PostDraft
@@ -59,7 +59,7 @@ def collaborators_of(draft: PostDraft) -> list[str]:
 
 def cover_moment_ms(draft: PostDraft) -> int | None:
     """The chosen picture of the video itself; None: none was chosen."""
-    said = draft.options.get("cover_at_s")
+    said = draft.options.get(COVER_AT_S)
     try:
         return None if said in (None, "") else round(float(said) * 1000)
     except (TypeError, ValueError):
