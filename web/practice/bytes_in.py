@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
+from litestar.exceptions import InternalServerException
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,5 +45,5 @@ async def _pieces(request: Raw) -> AsyncIterator[bytes]:
     try:
         async for piece in request.stream():
             yield piece
-    except Exception:
+    except InternalServerException:  # Litestar's word for "client disconnected prematurely"
         return

@@ -90,7 +90,13 @@ async def begin_upload(request: Raw) -> Response[Any]:
     )
 
 
-@put("/upload/youtube/v3/videos", opt=OPT, status_code=200, include_in_schema=False)
+@put(
+    "/upload/youtube/v3/videos",
+    opt=OPT,
+    status_code=200,
+    include_in_schema=False,
+    request_max_body_size=None,  # the length has to be the announced one
+)
 async def take_bytes(request: Raw) -> Response[Any]:
     """Bytes from an offset on, or the question how many there are."""
     google = google_of(request)

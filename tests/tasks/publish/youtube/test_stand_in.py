@@ -200,6 +200,15 @@ def test_pieces_of_an_upload(
     assert there.headers.get("range") == (f"bytes=0-{kept - 1}" if kept else None)
 
 
+def test_a_video_may_be_larger_than_other_bodies(google: httpx.Client, channel: Channel) -> None:
+    length = 12_000_000  # Litestar takes 10 MB unless it is told
+    headers = {"X-Upload-Content-Length": str(length)}
+    session = open_session(google, channel, **headers).headers["location"]
+    answer = google.put(session, content=bytes(length))
+    assert answer.status_code == 201
+    assert channel.videos[0]["size_bytes"] == length
+
+
 def test_the_parts_of_a_body_are_named(google: httpx.Client, channel: Channel) -> None:
     answer = google.put(
         "/youtube/v3/videos?part=snippet,status",
