@@ -152,3 +152,16 @@ def may_change(user: User, video: Video) -> bool:
 def may_delete(user: User, video: Video) -> bool:
     """Its owner, and the admins."""
     return at_least(user, Role.ADMIN) or (at_least(user, Role.EDITOR) and video.owner_id == user.id)
+
+
+def may_delete_post(user: User | None, post: Post) -> bool:
+    """Take it from the platform: its author, and the admins. None: the box's own shell may."""
+    if user is None or at_least(user, Role.ADMIN):
+        return True
+    return at_least(user, Role.EDITOR) and post.author_id == user.id
+
+
+def require_delete_post(user: User | None, post: Post) -> None:
+    """Raises Forbidden unless ``may_delete_post``."""
+    if not may_delete_post(user, post):
+        raise Forbidden("Only who made this post, or an admin, may remove it. Ask your admin.")

@@ -292,7 +292,8 @@ def _target_row(
     usable = may_change and out and account.state is AccountState.CONNECTED and not doing
     editable = usable and capabilities is not None and bool(capabilities.can_edit)
     unsent = may_change and target.state in (*_NOT_OUT, TargetState.FAILED)
-    may_remove = usable and capabilities is not None and capabilities.can_delete
+    deletable = capabilities is not None and capabilities.can_delete
+    may_remove = usable and deletable and access.may_delete_post(user, post)
     return TargetRow(
         id=target.public_id,
         account=account.name,

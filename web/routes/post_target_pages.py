@@ -93,7 +93,9 @@ def ask_to_remove(
     request: HTMXRequest, post_id: FromPath[str], target_id: FromPath[str]
 ) -> Template:
     with database.connection_context():
-        target = _find(principal(request).user, post_id, target_id)
+        user = principal(request).user
+        target = _find(user, post_id, target_id)
+        access.require_delete_post(user, target.post)
         return _template(request, "remove", _context(target) | {"problem": ""})
 
 
