@@ -165,7 +165,8 @@ def test_what_can_not_be_is_refused_with_the_reason(box: Poster, page: httpx.Cli
     past = move(page, post, day=(now() - timedelta(days=2)).date().isoformat())
     assert (past.status_code, "passed" in past.json()["detail"]) == (422, True)
     assert move(page, post, day="someday").status_code == 422
-    assert move(page, post, by="year:1").status_code == 422
+    for by in ("year:1", "day:+-1", "day:", "day:4", "day:1\n", "day:١"):
+        assert move(page, post, by=by).status_code == 422
     assert move(page, post, slot="next").json()["code"] == "no_slots"
     assert at(post) == when
 
@@ -399,6 +400,29 @@ def test_the_api_plans_and_tells(box: Poster, api: httpx.Client) -> None:
     assert (sent["status"], sent["publish_at"]) == ("pending", None)
     assert api.delete(f"/api/v1/slots/{made.json()['id']}").status_code == 204
     assert api.get("/api/v1/slots").json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("field", "moment"),
+    [
+        ("since", "9999-12-20T00:00:00Z"),
+        ("since", "0001-01-01T00:00:00+14:00"),
+        ("until", "9999-12-31T23:59:59-14:00"),
+        ("until", "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_times_that_no_calendar_has_are_refused(api: httpx.Client, field: str, moment: str) -> None:
+    refused = api.get("/api/v1/schedule", params={field: moment, "time_zone": "Europe/Berlin"})
+    assert (refused.status_code, bool(refused.json()["detail"])) == (422, True)
+
+
+def test_a_year_at_either_end_of_the_calendar_is_shown(api: httpx.Client) -> None:
+    for since, until in (
+        ("0001-01-01T00:00:00Z", "0001-01-08T00:00:00Z"),
+        ("9999-12-20T00:00:00Z", "9999-12-31T23:59:59Z"),
+    ):
+        asked = {"since": since, "until": until, "time_zone": "America/New_York"}
+        assert api.get("/api/v1/schedule", params=asked).status_code == 200
 
 
 def test_the_api_approves_and_refuses(box: Poster, api: httpx.Client) -> None:

@@ -175,7 +175,10 @@ def show_schedule(
     team = request.app.state.settings.team_time_zone
     zone = check_time_zone(time_zone) if time_zone else user.time_zone
     start = _aware(since, "since") or now()
-    end = _aware(until, "until") or start + timedelta(days=28)
+    try:
+        end = _aware(until, "until") or start + timedelta(days=28)
+    except OverflowError as exc:
+        raise InvalidInput(local_time.TOO_FAR, field="since") from exc
     if not timedelta() < end - start <= LONGEST:
         raise InvalidInput("Ask for at least a moment, and at most a year.", field="until")
     clocks = Clocks(zone, team)
@@ -205,7 +208,10 @@ def _aware(when: datetime | None, field: str) -> datetime | None:
         raise InvalidInput(
             "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
         )
-    return when.astimezone(UTC) if when is not None else None
+    try:
+        return when.astimezone(UTC) if when is not None else None
+    except OverflowError as exc:
+        raise InvalidInput(local_time.TOO_FAR, field=field) from exc
 
 
 def _planned(row: schedule_rows.PlanRow, clocks: Clocks) -> PlannedShape:

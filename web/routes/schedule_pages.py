@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -251,7 +252,7 @@ def _wanted(
             raise InvalidInput("Choose a day of the calendar.", field="day") from exc
         return local_time.on_day(at, zone, day), zone
     unit, _colon, number = str(data.get("by", "")).partition(":")
-    if unit not in ("day", "week", "hour") or number.lstrip("+-") not in ("1", "2", "3"):
+    if unit not in ("day", "week", "hour") or not re.fullmatch("[+-]?[123]", number):
         raise InvalidInput("Choose where to move it.", field="by")
     steps = int(number)
     if unit == "hour":
