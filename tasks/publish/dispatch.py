@@ -24,14 +24,14 @@ from appliance.states import (
     TargetState,
     VideoState,
 )
-from tasks.publish import link_variables, material, sending, timing
+from tasks.publish import link_variables, material, outlook, sending, timing
 from tasks.publish.choice import Use
 from tasks.publish.publisher import MediaFacts
 from tasks.publish.registry import publisher_for
 from tasks.publish.sending import OPEN, UNSEEN, make_job, send
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from appliance.models import User
@@ -91,6 +91,8 @@ def submit(settings: Settings, post: Post, *, actor: User | None) -> None:
     with transaction():
         fresh = Post.get_by_id(post.id)
         check_post(fresh, settings)
+        drafts = [(t.account, material.draft_of(t)) for t in posts.latest_targets(fresh)]
+        outlook.refuse(outlook.look(settings, fresh.video, drafts))
         if approval.is_needed(fresh, actor):
             approval.ask(fresh, actor=actor)
             return
@@ -113,9 +115,21 @@ def check_post(post: Post, settings: Settings) -> None:
     targets = posts.latest_targets(post)
     for target in targets:
         check_texts(target, settings)
-    needs = {t.account.platform: material.links_in(material.draft_of(t)) for t in targets}
-    wrong = link_variables.fault(needs, set().union(*needs.values()) if needs else set())
-    if wrong is not None:
+    check_links(targets)
+
+
+def check_links(targets: Iterable[PostTarget]) -> None:
+    """No text waits for a link that never comes. Of what is public nothing is waited for.
+
+    Raises InvalidInput.
+    """
+    needs: dict[str, set[str]] = {}
+    for target in targets:
+        asked = needs.setdefault(target.account.platform, set())
+        if target.state is not TargetState.PUBLISHED:
+            asked |= material.links_in(material.draft_of(target))
+    known = set().union(*needs.values()) if needs else set()
+    if (wrong := link_variables.fault(needs, known, sending.label_of)) is not None:
         raise InvalidInput(wrong, field="description", code="must_edit")
 
 

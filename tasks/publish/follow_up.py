@@ -20,7 +20,7 @@ from appliance.jobs import LeaseLost
 from appliance.models import Account, Attempt, Job, PostTarget
 from appliance.states import AccountState, JobState, TargetState
 from tasks.context import PutBack
-from tasks.publish import breaker, loading, material
+from tasks.publish import breaker, link_variables, loading, material
 from tasks.publish.answers import backoff
 from tasks.publish.lease_guard import guarded
 from tasks.publish.machine import LONGEST_WAIT, MAX_TRIES
@@ -126,11 +126,12 @@ def edit(job: Job, context: Context) -> Outcome:
 
     def draft(target: PostTarget) -> PostDraft:
         before = material.final_draft(target)
-        return PostDraft(
+        wanted = PostDraft(
             texts.get("title", before.title),
             texts.get("description", before.description),
             before.options,
         )
+        return link_variables.fill(wanted, material.urls_of(target))
 
     def done(target: PostTarget, step: Done) -> None:
         posts.note_target(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from tasks.publish.publisher import PostDraft
 
@@ -37,26 +37,32 @@ def fill(draft: PostDraft, urls: Mapping[str, str]) -> PostDraft:
     )
 
 
-def fault(needs: Mapping[str, Collection[str]], known: Iterable[str]) -> str | None:
+def fault(
+    needs: Mapping[str, Collection[str]],
+    known: Iterable[str],
+    label_of: Callable[[str], str] = str.title,
+) -> str | None:
     """What is wrong with the links of a post's texts, in a sentence; None: nothing.
 
     ``needs``: platform of a target → platforms whose links stand in its texts. ``known``: the
-    platforms that could be meant; other words in braces are just text.
+    platforms that could be meant; other words in braces are just text. ``label_of``: what people
+    call a platform.
     """
     meant = set(known)
     waits = {place: {name for name in names if name in meant} for place, names in needs.items()}
     for place, names in waits.items():
         for name in sorted(names):
             if name == place:
-                return f"“{{{name}_url}}” can't stand in the text for {name} itself."
+                return f"“{{{name}_url}}” can't stand in the text for {label_of(name)} itself."
             if name not in waits:
-                return f"“{{{name}_url}}” needs an account of {name} among those chosen."
+                return f"“{{{name}_url}}” needs an account of {label_of(name)} among those chosen."
     left = dict(waits)
     while ready := [place for place, names in left.items() if not names & set(left)]:
         for place in ready:
             del left[place]
     if left:
-        return f"The texts for {' and '.join(sorted(left))} wait for each other's links."
+        both = " and ".join(label_of(name) for name in sorted(left))
+        return f"The texts for {both} wait for each other's links."
     return None
 
 

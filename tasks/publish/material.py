@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from appliance import videos
-from appliance.models import Account, PostTarget, Rendition
+from appliance.models import Account, PosterChoice, PostTarget, Rendition
 from appliance.states import TargetState, VideoState
 from storage.media_types import RENDITION_FILES, original_type
 from tasks.acceptance import Delivery, delivery_for
@@ -16,7 +16,7 @@ from tasks.probe.facts import Probe
 from tasks.profiles import PROFILES, SOCIAL
 from tasks.publish import link_variables
 from tasks.publish.choice import Choice, Known, Use, choose
-from tasks.publish.publisher import VERSION, MediaFacts, PostDraft
+from tasks.publish.publisher import COVER, VERSION, MediaFacts, PostDraft
 from tasks.publish.registry import PUBLISHERS, capabilities_of
 
 if TYPE_CHECKING:
@@ -168,8 +168,10 @@ def final_draft(target: PostTarget) -> PostDraft:
     return link_variables.fill(draft, urls_of(target)) if links_in(draft) else draft
 
 
-def fingerprint(draft: PostDraft, media: MediaFacts) -> str:
+def fingerprint(draft: PostDraft, media: MediaFacts, video: Video) -> str:
     """Of all that is fixed when it is brought to the platform; another one: stage anew."""
     fixed = [draft.title, draft.description, draft.options, media.sha256, media.size_bytes]
+    if not draft.options.get(COVER) and video.poster_choice is not PosterChoice.AUTO:
+        fixed.append(video.poster_version)  # the poster that somebody chose goes along
     text = json.dumps(fixed, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

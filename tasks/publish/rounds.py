@@ -162,7 +162,9 @@ def _is_stale(target: PostTarget) -> bool:
         return False
     rendition = media if isinstance(media, Rendition) else None
     facts = material.facts_of(target.post.video, rendition)
-    return target.staged_as != material.fingerprint(material.final_draft(target), facts)
+    return target.staged_as != material.fingerprint(
+        material.final_draft(target), facts, target.post.video
+    )
 
 
 def _settle_lost(target: PostTarget, situation: Situation) -> Situation:
@@ -289,7 +291,9 @@ def _write_down(
         columns = {
             "rendition": rendition,
             "public_link": link,
-            "staged_as": material.fingerprint(material.final_draft(target), facts),
+            "staged_as": material.fingerprint(
+                material.final_draft(target), facts, target.post.video
+            ),
         }
         if why := material.choice_for(target).why:
             words = f"{words}. {why}"

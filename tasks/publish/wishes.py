@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from appliance import approval, events, posts, users
+from appliance import access, approval, events, posts, users
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
 from appliance.models import Post, PostTarget
 from appliance.post_input import check_time, clean_overrides
 from appliance.states import AccountState, PostState, TargetState
-from tasks.publish import dispatch, material
+from tasks.publish import dispatch, link_variables, material
 from tasks.publish.follow_up import ask
 from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.registry import capabilities_of, publisher_for
-from tasks.publish.sending import UNSEEN, send
+from tasks.publish.sending import UNSEEN, label_of, send
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -121,6 +121,8 @@ def change_texts(
         given = clean_overrides({k: v for k, v in changes.items() if v is not None})
         target.overrides = {**target.overrides, **given}
         dispatch.check_texts(target, settings)
+        others = [t for t in posts.latest_targets(target.post) if t.id != target.id]
+        dispatch.check_links([*others, target])
         posts.note_target(target, target.stage, overrides=target.overrides)
         events.audit(actor, "post.edit", f"post:{target.post.public_id}", target=target.public_id)
         posts.tell_target(target, "target.edited")
@@ -161,6 +163,15 @@ def edit_published(
             texts.get("description", draft.description),
             draft.options,
         )
+        known = material.urls_of(target)
+        if missing := sorted(material.links_in(changed) - set(known)):
+            raise InvalidInput(
+                f"This post has no link from {label_of(missing[0])}. Take "
+                f"“{{{missing[0]}_url}}” out of the text.",
+                field="description",
+                code="must_edit",
+            )
+        changed = link_variables.fill(changed, known)
         publisher = publisher_for(target.account.platform, settings)
         for finding in publisher.validate(changed, MediaFacts(size_bytes=0)):
             if finding.must and finding.field in texts:
@@ -170,8 +181,12 @@ def edit_published(
 
 
 def remove_published(settings: Settings, target: PostTarget, *, actor: User | None) -> Job:
-    """Remove it from the platform, for good. The job that does it. Raises Conflict."""
+    """Remove it from the platform, for good. The job that does it.
+
+    Raises Forbidden unless it is theirs to delete, and Conflict.
+    """
     with transaction():
+        access.require_delete_post(actor, target.post)
         target = _published(target)
         capabilities = capabilities_of(target.account.platform)
         if capabilities is None or not capabilities.can_delete:

@@ -18,11 +18,12 @@ from appliance import jobs, late_posts, posting_switch, posts
 from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.errors import Conflict, InvalidInput
-from appliance.models import Account, Attempt, Job, Post, PostTarget, Rendition
+from appliance.models import Account, Attempt, Job, Post, PosterChoice, PostTarget, Rendition
 from appliance.states import AccountState, JobState, PostState, RenditionState, TargetState
 from tasks import ticker
 from tasks.context import Context
-from tasks.publish import budgets, dispatch, sending, settling, wishes
+from tasks.publish import budgets, dispatch, material, sending, settling, wishes
+from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.task import publish
 from tests.tasks.publish.paper import Desk, Died, Sheet, dies, lost, paper
 from web.account_rows import load_account
@@ -459,6 +460,59 @@ def test_links_that_can_never_come_are_refused(desk: Desk, overrides: dict[str, 
     other = desk.open_account("other")
     with pytest.raises(InvalidInput):
         desk.post(desk.account, other, title="T", overrides=overrides)
+
+
+def test_links_that_can_never_come_are_refused_in_a_changed_text_too(desk: Desk) -> None:
+    other = desk.open_account("other")
+    overrides = {"paper": {"title": "More: {other_url}"}}
+    post = desk.post(desk.account, other, title="T", overrides=overrides)
+    second = next(t for t in desk.targets(post) if t.account_id == other.id)
+    for text in ("{other_url}", "{paper_url}", "{practice_url}"):
+        with pytest.raises(InvalidInput):
+            wishes.change_texts(desk.settings, second, title=text, actor=desk.user)
+    assert desk.targets(post)[1].overrides == {}
+
+
+def test_a_text_that_is_changed_there_keeps_its_link(desk: Desk) -> None:
+    other = desk.open_account("other")
+    overrides = {"paper": {"title": "More: {other_url}"}}
+    post = published_all(desk, desk.account, other, title="T", overrides=overrides)
+    first, second = desk.targets(post)
+    wishes.edit_published(desk.settings, first, title="Much more: {other_url}", actor=desk.user)
+    desk.work()
+    titles = {sheet.marker: sheet.title for sheet in paper.public()}
+    assert titles[first.public_id] == f"Much more: {second.url}"
+    with pytest.raises(InvalidInput, match="no link from"):
+        wishes.edit_published(desk.settings, first, title="{practice_url}", actor=desk.user)
+
+
+def test_a_draft_is_looked_at_again_when_it_is_sent(desk: Desk) -> None:
+    other = desk.open_account("other")
+    post = desk.post(desk.account, other, draft=True)
+    Account.update(state=AccountState.RECONNECT).where(Account.id == other.id).execute()
+    with pytest.raises(InvalidInput, match="connected again"):
+        dispatch.submit(desk.settings, Post.get_by_id(post.id), actor=desk.user)
+    assert Post.get_by_id(post.id).state is PostState.DRAFT
+    desk.work()
+    assert paper.public() == [], "nothing is half posted"
+
+
+def test_a_poster_that_somebody_chose_belongs_to_what_is_staged(desk: Desk) -> None:
+    video, draft, media = desk.video(), PostDraft("", ""), MediaFacts(size_bytes=1)
+
+    def print_of(choice: PosterChoice, version: int) -> str:
+        video.poster_choice, video.poster_version = choice, version
+        return material.fingerprint(draft, media, video)
+
+    assert print_of(PosterChoice.AUTO, 1) == print_of(PosterChoice.AUTO, 2)
+    assert print_of(PosterChoice.MOMENT, 1) != print_of(PosterChoice.MOMENT, 2)
+
+
+def published_all(desk: Desk, *accounts: Account, **arguments: Any) -> Post:
+    post = desk.post(*accounts, **arguments)
+    desk.work()
+    assert {t.state for t in desk.targets(post)} == {T.PUBLISHED}
+    return post
 
 
 # Afterwards
