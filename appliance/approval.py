@@ -18,6 +18,8 @@ from appliance.states import ApprovalState, PostState, check_move
 from appliance.text import clean_text
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from peewee import ModelSelect
 
 MAX_NOTE_BYTES = 2000
@@ -56,9 +58,11 @@ def waiting(user: User) -> ModelSelect[Post]:
 def before_change(post: Post, actor: User | None) -> None:
     """Call it before texts are changed by somebody: what was approved is what goes out.
 
-    Of what still waits the question is taken back: somebody else read another text. Raises
+    Of what still waits the question is taken back, unless ``actor`` needs nobody's yes: somebody
+    else read another text. A yes to what they read is told of it in any case (``as_of``). Raises
     Forbidden for what was sent, when ``actor`` needs approval.
     """
+    _note_change(post)
     if not is_needed_by(actor):
         return
     if is_waiting(post):
@@ -68,6 +72,11 @@ def before_change(post: Post, actor: User | None) -> None:
             "This post was approved as it is. Ask an admin to change it, or cancel it and ask "
             "for approval of another."
         )
+
+
+def _note_change(post: Post) -> None:
+    drafts = Post.id == post.id, Post.state == PostState.DRAFT
+    Post.update(updated_at=now()).where(*drafts).execute()
 
 
 def ask(post: Post, *, actor: User | None) -> None:
@@ -82,10 +91,19 @@ def withdraw(post: Post, *, actor: User | None) -> None:
     _move(post, ApprovalState.NOT_NEEDED, "post.approval_withdrawn", actor=actor, note="")
 
 
-def record_yes(post: Post, *, actor: User | None, note: str = "") -> None:
-    """Use tasks.publish.approvals.approve, which also sends it. Raises Forbidden, Conflict."""
+def record_yes(
+    post: Post, *, actor: User | None, note: str = "", as_of: datetime | None = None
+) -> None:
+    """Use tasks.publish.approvals.approve, which also sends it.
+
+    ``as_of``: the ``updated_at`` of what was read; None: it isn't checked. Raises Forbidden,
+    Conflict.
+    """
     _require(actor, post)
-    _move(post, ApprovalState.APPROVED, "post.approved", actor=actor, note=_clean(note))
+    with transaction():
+        if as_of is not None and Post.get_by_id(post.id).updated_at != as_of:
+            raise Conflict("This was changed meanwhile; read it again.", code="changed_meanwhile")
+        _move(post, ApprovalState.APPROVED, "post.approved", actor=actor, note=_clean(note))
 
 
 def refuse(post: Post, *, actor: User | None, note: str) -> None:

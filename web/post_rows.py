@@ -102,6 +102,8 @@ class PostRow:
     """What its window is called: the state, and of one on its way each account's."""
     may_retry: bool
     may_cancel: bool
+    as_of: str
+    """When it was changed last, for a yes to what was read."""
     late: str
     """That it won't be ready in time, if so."""
     targets: list[TargetRow] = field(default_factory=list)
@@ -276,6 +278,7 @@ def _post_row(
         may_cancel=may_change
         and post.state not in POST_ENDED
         and any(t.state in _NOT_OUT for t in shown),
+        as_of=post.updated_at.isoformat(),
         late=late.sentence if (late := lateness.of_post(post, zone)) is not None else "",
         targets=shown,
     )

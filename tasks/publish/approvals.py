@@ -14,20 +14,29 @@ from appliance.models import Post
 from tasks.publish import dispatch, wishes
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from appliance.models import User
     from appliance.settings import Settings
 
 
 def approve(
-    settings: Settings, post: Post, *, actor: User | None, note: str = "", now: bool = False
+    settings: Settings,
+    post: Post,
+    *,
+    actor: User | None,
+    note: str = "",
+    now: bool = False,
+    as_of: datetime | None = None,
 ) -> None:
-    """It goes out at its time. ``now``: at once, whatever its time is.
+    """It goes out at its time. ``now``: at once, whatever its time is. ``as_of``: the
+    ``updated_at`` of what was read; None: whatever it is by now.
 
     Raises Forbidden, InvalidInput for a text that a platform would refuse, and Conflict when
-    nobody asks for approval (any more), or its time has passed meanwhile.
+    nobody asks for approval (any more), it was changed since, or its time has passed meanwhile.
     """
     with transaction():
-        approval.record_yes(post, actor=actor, note=note)
+        approval.record_yes(post, actor=actor, note=note, as_of=as_of)
         if now:
             wishes.reschedule(post, None, actor=actor)
         dispatch.submit(settings, Post.get_by_id(post.id), actor=actor)

@@ -425,6 +425,48 @@ def test_a_year_at_either_end_of_the_calendar_is_shown(api: httpx.Client) -> Non
         assert api.get("/api/v1/schedule", params=asked).status_code == 200
 
 
+def test_a_yes_to_a_text_that_was_changed_meanwhile_is_refused(
+    box: Poster, page: httpx.Client, api: httpx.Client
+) -> None:
+    with connected():
+        schedule_rules.keep(approval="editors", actor=None)
+    wanted = {"video_id": box.video(title="Film").public_id, "platforms": ["practice"]}
+    with script(box.url, add_user("ed@example.org", Role.EDITOR)) as editor:
+        here = editor.post("/api/v1/posts", json=wanted).json()["post_id"]
+        address = f"/api/v1/posts/{here}"
+
+        def read() -> list[str]:
+            pages = [page.get(path).text for path in ("/schedule", f"/posts/{here}")]
+            return [re.findall('name="as_of" value="([^"]+)"', text)[0] for text in pages]
+
+        def is_refused(shown: str, as_of: str) -> bool:
+            body = send_form(page, f"/schedule/{here}/approve", as_of=shown)
+            said = api.post(f"{address}/approve", json={"as_of": as_of})
+            assert (body.status_code, said.status_code) == (409, 409)
+            assert "read it again" in body.text
+            return bool(said.json()["code"] == "changed_meanwhile")
+
+        target = editor.get(address).json()["results"][0]["target_id"]
+        for change in (
+            lambda: editor.patch(address, json={"title": "Another"}),
+            lambda: editor.patch(address, json={"platforms": ["practice", "folder"]}),
+            lambda: editor.post(f"{address}/targets/{target}/edit", json={"title": "Own"}),
+            lambda: api.post(f"{address}/targets/{target}/edit", json={"title": "Owner's"}),
+            lambda: editor.post(f"{address}/reschedule", json={"now": True}),
+        ):
+            (shown, shown_too), as_of = read(), api.get(address).json()["updated_at"]
+            assert shown == shown_too
+            assert change().status_code in (200, 202)
+            if api.get(address).json()["approval"] != "requested":
+                assert editor.post(f"{address}/submit").json()["approval"] == "requested"
+            assert is_refused(shown, as_of)
+            assert api.get(address).json()["status"] == "draft"
+    assert api.post(f"{address}/approve", json={"as_of": "2030-01-01T00:00:00"}).status_code == 422
+    assert send_form(page, f"/schedule/{here}/approve", as_of="x").status_code == 422
+    assert send_form(page, f"/schedule/{here}/approve", as_of=read()[0]).status_code == 303
+    assert api.get(address).json()["approval"] == "approved"
+
+
 def test_the_api_approves_and_refuses(box: Poster, api: httpx.Client) -> None:
     changed = api.patch("/api/v1/schedule/rules", json={"approval": "editors", "late_after_s": 60})
     assert changed.json() == {

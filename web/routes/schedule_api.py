@@ -139,6 +139,9 @@ class Yes(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
     now: bool = False
     """At once, whatever its time is: for one whose time has passed."""
+    as_of: datetime | None = None
+    """``updated_at`` of the post that was read: 409 ``changed_meanwhile`` when it was changed since
+    then. Without: not checked."""
 
 
 class No(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -383,7 +386,8 @@ def approve(
     with database.connection_context():
         found = access.get_post(user, post_id)
         settings = request.app.state.settings
-        approvals.approve(settings, found, actor=user, note=data.note, now=data.now)
+        as_of = _aware(data.as_of, "as_of")
+        approvals.approve(settings, found, actor=user, note=data.note, now=data.now, as_of=as_of)
         return _answer(request, post_id, status_code=202)
 
 

@@ -59,6 +59,8 @@ def show_schedule(
     span = span_of(view if view in VIEWS else "month", parse_day(on, today))
     with database.connection_context():
         days = load_span(user, span, chosen)
+        # Read before the rows: what changes in between is then older here than it is shown.
+        as_of = {post.public_id: post.updated_at.isoformat() for post in approval.waiting(user)}
         context = {
             "span": span,
             "days": days,
@@ -68,7 +70,8 @@ def show_schedule(
             "other_zone": chosen.other,
             "late": load_late(user, chosen),
             "account_notices": load_notices(),
-            "waiting": load_waiting(user, chosen),
+            "waiting": [row for row in load_waiting(user, chosen) if row.id in as_of],
+            "as_of": as_of,
             "drafts": load_drafts(user, chosen),
             "here": _address(view=span.view, on=on, clocks=clocks),
             "moved": _moved(user, moved, was, chosen),
@@ -277,7 +280,8 @@ def post_now(request: AnyRequest, post_id: FromPath[str]) -> Redirect:
 
 @post("/schedule/{post_id:str}/approve", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
 def approve(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect | Response[Any]:
-    """``now``: it goes out at once, because its time has passed meanwhile."""
+    """``now``: it goes out at once, because its time has passed meanwhile. ``as_of``: when what
+    the page showed was changed last."""
     user = principal(request).user
     back = _safe_back(str(data.get("back", "")))
     with database.connection_context():
@@ -288,6 +292,7 @@ def approve(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redire
             actor=user,
             note=str(data.get("note", "")),
             now=data.get("now") == "yes",
+            as_of=local_time.parse(str(data["as_of"]), field="as_of") if "as_of" in data else None,
         )
     return Redirect(back, status_code=303)
 
