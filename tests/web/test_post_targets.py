@@ -240,6 +240,33 @@ def test_only_what_can_be_done_is_offered(
 EVERYTHING = ("edit", "remove", "retry")
 
 
+def test_only_its_author_and_admins_remove_a_post(
+    box: Poster, owner: httpx.Client, channel: Account
+) -> None:
+    author = add_user("author@example.org", Role.EDITOR)
+    for person, status in (
+        (add_user("other@example.org", Role.EDITOR), 403),
+        (author, 202),
+        (add_user("admin@example.org", Role.ADMIN), 202),
+    ):
+        post = make_post(box, channel, W.PUBLISHED, remote_id="x")
+        with connected():
+            Post.update(author=author).where(Post.id == post.id).execute()
+            target = PostTarget.get(PostTarget.post == post)
+        here = f"/posts/{post.public_id}/targets/{target.public_id}/remove"
+        with browser(box.url, person) as page:
+            offered = f'{here}"' in page.get(f"/posts/{post.public_id}").text
+            assert offered == (status == 202)
+            assert page.get(here).status_code == (200 if offered else 403)
+            if not offered:
+                assert send_form(page, here).status_code == 403
+        with script(box.url, person) as client:
+            answer = client.post(f"/api/v1{here}")
+            assert answer.status_code == status, answer.text
+        with connected():
+            assert Job.select().where(Job.kind == "remove", Job.post == post).exists() == offered
+
+
 def test_an_account_that_wants_a_new_sign_in_says_so(
     box: Poster, owner: httpx.Client, client: httpx.Client, channel: Account
 ) -> None:
