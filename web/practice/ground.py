@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CALLS = 2000
+# Of one call, as JSON; of a longer one each part is cut (there are at most eight).
+MAX_CALL_BYTES, MAX_PART_BYTES = 16 * 1024, 900
 
 # One by one: `executescript` would end the transaction.
 _SCHEMA = (
@@ -119,7 +121,7 @@ class Ground:
     def note(self, endpoint: str, **said: Any) -> None:
         """A call, with what tests look at: method, path, headers, body."""
         with self.connection() as db:
-            text = json.dumps({"endpoint": endpoint, "at": now().isoformat(), **said})
+            text = _noted({"endpoint": endpoint, "at": now().isoformat(), **said})
             db.execute("INSERT INTO call (data) VALUES (?)", (text,))
             oldest = "SELECT max(number) - ? FROM call"
             db.execute(f"DELETE FROM call WHERE number <= ({oldest})", (MAX_CALLS,))
@@ -163,6 +165,19 @@ class Ground:
 def new_number() -> str:
     """Ids are decimal, like those of Meta."""
     return str(10**15 + secrets.randbelow(9 * 10**15))
+
+
+def _noted(said: dict[str, Any]) -> str:
+    """What is kept of a call; a part that is too long becomes the beginning of its JSON."""
+    text = json.dumps(said)
+    if len(text) <= MAX_CALL_BYTES:
+        return text
+    parts = {name: json.dumps(value) for name, value in said.items()}
+    cut = {
+        name: said[name] if len(part) <= MAX_PART_BYTES else part[:MAX_PART_BYTES]
+        for name, part in parts.items()
+    }
+    return json.dumps({**cut, "cut": True})
 
 
 def _get(db: sqlite3.Connection, kind: str, id: str) -> dict[str, Any] | None:

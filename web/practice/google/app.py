@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from web.practice.google import oauth, uploads, videos, watching
+from web.practice.google.google import Refusal, refused
 
 
 def google_router() -> Router:
@@ -32,4 +33,5 @@ def google_router() -> Router:
             watching.watch,
             watching.watch_short,
         ],
+        exception_handlers={Refusal: refused},
     )

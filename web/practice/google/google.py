@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 from litestar import Request, Response
 from litestar.datastructures import State
 from litestar.response import Stream
@@ -135,14 +136,18 @@ class Google:
     ) -> Response[Any]:
         """Do it for whoever calls, unless a fault or a refusal comes in between.
 
-        ``do`` gives what is answered; None is 204.
+        ``do`` gives what is answered; None is 204. Strangers leave no trace, and use up no fault.
         """
+        try:
+            found = self.grant(request)
+        except Refusal as exc:
+            return refuse(exc.reason, str(exc), exc.status)
         self.note(request, endpoint, **noted)
         fault = self.ground.take_fault(endpoint, *BEFORE, *AFTER)
         if fault is not None and fault.kind in BEFORE:
             return misbehave(fault)
         try:
-            given = do(self.caller(request, endpoint))
+            given = do(self.caller(found, endpoint))
         except Refusal as exc:
             return refuse(exc.reason, str(exc), exc.status)
         if fault is not None:
@@ -163,14 +168,23 @@ class Google:
             endpoint, method=request.method, path=path, query=query, headers=headers, **said
         )
 
-    def caller(self, request: AnyRequest, endpoint: str) -> Caller:
-        """Raises Refusal."""
+    async def body(self, request: AnyRequest) -> bytes:
+        """Of a known caller; nobody else's bodies are read. Raises Refusal."""
+        await anyio.to_thread.run_sync(self.grant, request)
+        return await request.body()
+
+    def grant(self, request: AnyRequest) -> dict[str, Any]:
+        """Of the token. Raises Refusal."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind != "Bearer" or not token:
             raise Refusal("authError", "Login Required.")
         found = grants.look_up(self.ground, token)
         if found is None:
             raise Refusal("authError", "Invalid Credentials")
+        return found
+
+    def caller(self, found: dict[str, Any], endpoint: str) -> Caller:
+        """Raises Refusal."""
         caller = Caller(found["channel"], frozenset(found["scopes"]))
         wanted = grants.SCOPES_OF.get(endpoint, frozenset())
         if wanted and not wanted & caller.scopes:
@@ -198,6 +212,11 @@ def refuse(reason: str, message: str = "", status: int | None = None) -> Respons
     one = {"domain": "youtube", "reason": reason, "message": message}
     error = {"code": status, "message": message, "errors": [one]}
     return Response({"error": error}, status_code=status)
+
+
+def refused(_: AnyRequest, exc: Refusal) -> Response[Any]:
+    """For those that are raised outside of `Google.answer`."""
+    return refuse(exc.reason, str(exc), exc.status)
 
 
 def misbehave(fault: Fault) -> Response[Any]:

@@ -16,11 +16,14 @@ from web.practice.google.google import AFTER, BEFORE, OPT, cut_off, google_of, m
 
 if TYPE_CHECKING:
     from web.practice.google.google import AnyRequest, Google
+    from web.practice.ground import Fault
 
 # People see this page with their session, as they do Google's.
 SEE = needs(Role.VIEWER)
 # Ways to say yes that lead into trouble later: the traps that people should learn to see.
 TESTING, UNTICKED = "testing", "unticked"
+# Of a token or a code and what belongs to it, from anybody.
+MAX_FORM_BYTES = 16 * 1024
 _REQUIRED = ("client_id", "redirect_uri", "response_type", "scope")
 
 
@@ -71,12 +74,17 @@ def _context(google: Google, asked: dict[str, str]) -> dict[str, Any]:
     }
 
 
-@post("/token", opt=OPT, status_code=200, include_in_schema=False)
+@post(
+    "/token",
+    opt=OPT,
+    status_code=200,
+    include_in_schema=False,
+    request_max_body_size=MAX_FORM_BYTES,
+)
 async def give_token(request: Request[Any, Any, State]) -> Response[Any]:
     google = google_of(request)
     form = await _form(request)
-    google.note(request, "oauth.token", form=sorted(form))
-    fault = google.ground.take_fault("oauth.token", *BEFORE, *AFTER)
+    fault = _noted(google, request, "oauth.token", form)
     if fault is not None and fault.kind in BEFORE:
         return _token_fault(fault.kind, fault.value) or misbehave(fault)
     if not form.get("client_id") or not form.get("client_secret"):
@@ -94,12 +102,17 @@ async def give_token(request: Request[Any, Any, State]) -> Response[Any]:
     return Response(tokens, headers={"Cache-Control": "no-store"})
 
 
-@post("/revoke", opt=OPT, status_code=200, include_in_schema=False)
+@post(
+    "/revoke",
+    opt=OPT,
+    status_code=200,
+    include_in_schema=False,
+    request_max_body_size=MAX_FORM_BYTES,
+)
 async def revoke_token(request: Request[Any, Any, State]) -> Response[Any]:
     google = google_of(request)
     form = await _form(request)
-    google.note(request, "oauth.revoke", form=sorted(form))
-    fault = google.ground.take_fault("oauth.revoke", *BEFORE, *AFTER)
+    fault = _noted(google, request, "oauth.revoke", form)
     if fault is not None and fault.kind in BEFORE:
         return _token_fault(fault.kind, fault.value) or misbehave(fault)
     gone = grants.revoke(google.ground, form.get("token", ""))
@@ -108,12 +121,28 @@ async def revoke_token(request: Request[Any, Any, State]) -> Response[Any]:
     return Response({}) if gone else _error(400, "invalid_token", "Token expired or revoked")
 
 
+def _noted(
+    google: Google, request: AnyRequest, endpoint: str, form: dict[str, str]
+) -> Fault | None:
+    """Note the call and take a fault for it: only for who brings something that was given here."""
+    brought = (
+        ("code", "code"),
+        ("grant", "refresh_token"),
+        ("grant", "token"),
+        ("access", "token"),
+    )
+    if not any(google.ground.get(kind, form[name]) for kind, name in brought if name in form):
+        return None
+    google.note(request, endpoint, form=sorted(form))
+    return google.ground.take_fault(endpoint, *BEFORE, *AFTER)
+
+
 async def _form(request: AnyRequest) -> dict[str, str]:
     """Of a form-encoded body; {} for anything else (JSON isn't taken)."""
-    raw = await request.body()
     kind = request.headers.get("content-type", "")
     if not kind.startswith("application/x-www-form-urlencoded"):
         return {}
+    raw = await request.body()
     return dict(parse_qsl(raw.decode("utf-8", "replace")))
 
 

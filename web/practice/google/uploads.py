@@ -49,7 +49,8 @@ Raw = Request[Any, Any, State]
 @post("/upload/youtube/v3/videos", opt=OPT, status_code=200, include_in_schema=False)
 async def begin_upload(request: Raw) -> Response[Any]:
     """A session: what the video will be called, and how many bytes will come."""
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> Response[Any]:
         query = request.query_params
@@ -104,6 +105,10 @@ async def take_bytes(request: Raw) -> Response[Any]:
     said = request.headers.get("content-range", "")
     asks = said.startswith("bytes */")
     endpoint = "upload.status" if asks else "upload.bytes"
+    # The address of a session is as good as a token; without one nothing is noted.
+    session = await anyio.to_thread.run_sync(google.ground.get, "session", session_id)
+    if session is None:
+        return refuse("notFound", "The upload session was not found.", 404)
     await anyio.to_thread.run_sync(google.note, request, endpoint)
     fault = google.ground.take_fault(endpoint, *BEFORE, *AFTER, "blind")
     if fault is not None and fault.kind == "blind":
@@ -114,9 +119,6 @@ async def take_bytes(request: Raw) -> Response[Any]:
     breaks = fault is not None and fault.kind in ("break_before", "lose_before")
     if fault is not None and fault.kind in BEFORE and (asks or not breaks):
         return misbehave(fault)
-    session = google.ground.get("session", session_id)
-    if session is None:
-        return refuse("notFound", "The upload session was not found.", 404)
     if not asks and session["video"] is None:
         keep = int(fault.value or 0) if breaks and fault is not None else None
         answer = await _store(request, google, session, said, keep)
@@ -216,7 +218,8 @@ def _finish(google: Google, session: dict[str, Any]) -> dict[str, Any]:
 
 @post("/upload/youtube/v3/thumbnails/set", opt=OPT, status_code=200, include_in_schema=False)
 async def set_thumbnail(request: Raw) -> Response[Any]:
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> dict[str, Any]:
         id = request.query_params.get("videoId", "")
@@ -242,7 +245,8 @@ async def set_thumbnail(request: Raw) -> Response[Any]:
 @post("/upload/youtube/v3/captions", opt=OPT, status_code=200, include_in_schema=False)
 async def insert_captions(request: Raw) -> Response[Any]:
     """``uploadType=multipart``: a JSON part and one with the captions."""
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> dict[str, Any]:
         snippet, text = _parts(raw, request)

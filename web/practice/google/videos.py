@@ -44,6 +44,7 @@ def list_channels(request: Raw) -> Response[Any]:
 def list_videos(request: Raw) -> Response[Any]:
     """Those of the caller's channel; of others nothing is told here."""
     google = google_of(request)
+    google.grant(request)
     if (fault := google.ground.take_fault("videos.list", "blind")) is not None:
         google.note(request, "videos.list")
         return misbehave(fault)
@@ -63,7 +64,8 @@ def list_videos(request: Raw) -> Response[Any]:
 @put(f"{V3}/videos", opt=OPT, status_code=200, include_in_schema=False)
 async def update_video(request: Raw) -> Response[Any]:
     """Each named part is written anew, whole: what the body leaves out is lost."""
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> dict[str, Any]:
         body = body_of(raw, request)
@@ -145,7 +147,8 @@ def list_playlist_items(request: Raw) -> Response[Any]:
 @post(f"{V3}/playlistItems", opt=OPT, status_code=200, include_in_schema=False)
 async def insert_playlist_item(request: Raw) -> Response[Any]:
     """Takes the same video twice, as YouTube does."""
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> dict[str, Any]:
         body = body_of(raw, request)
@@ -172,7 +175,8 @@ def list_comments(request: Raw) -> Response[Any]:
 
 @post(f"{V3}/commentThreads", opt=OPT, status_code=200, include_in_schema=False)
 async def insert_comment(request: Raw) -> Response[Any]:
-    google, raw = google_of(request), await request.body()
+    google = google_of(request)
+    raw = await google.body(request)
 
     def do(caller: Caller) -> dict[str, Any]:
         body = body_of(raw, request)

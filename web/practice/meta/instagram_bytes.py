@@ -45,12 +45,15 @@ Raw = Request[Any, Any, State]
 async def take_bytes(request: Raw, version: FromPath[str], id: FromPath[str]) -> Response[Any]:
     """From ``offset`` on to the end of the file, ``file_size`` bytes in all."""
     meta = meta_of(request)
+    account = await anyio.to_thread.run_sync(_account, meta, request)
+    if not account:
+        return _no("NotAuthorizedError", "User not authorized to perform this request")
     await anyio.to_thread.run_sync(meta.note, request, ENDPOINT)
     fault = meta.ground.take_fault(ENDPOINT, *BEFORE, *AFTER)
     keep = _bytes_before(fault)
     if fault is not None and fault.kind in BEFORE and keep is None:
         return _misbehave(fault)
-    container = await anyio.to_thread.run_sync(_find, meta, request, id)
+    container = await anyio.to_thread.run_sync(_find, meta, account, id)
     if isinstance(container, Response):
         return container
     offset = request.headers.get("offset", "")
@@ -75,14 +78,17 @@ async def take_bytes(request: Raw, version: FromPath[str], id: FromPath[str]) ->
     return Response({"success": True, "message": "Upload successful."})
 
 
-def _find(meta: Meta, request: Raw, id: str) -> dict[str, Any] | Response[Any]:
+def _account(meta: Meta, request: Raw) -> str:
+    """Whose token it is; "": nobody's."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     caller = people.look_up(meta.ground, token) if kind == "OAuth" else None
     page = meta.ground.get("page", caller.page) if caller is not None and caller.page else None
-    if page is None:
-        return _no("NotAuthorizedError", "User not authorized to perform this request")
+    return str(page.get("instagram") or "") if page is not None else ""
+
+
+def _find(meta: Meta, account: str, id: str) -> dict[str, Any] | Response[Any]:
     found = meta.ground.get(CONTAINER, id)
-    mine = found is not None and found["account"] == page.get("instagram")
+    mine = found is not None and found["account"] == account
     if found is None or not mine or found["video_url"]:
         return _no("ProcessingFailedError", "There is no such upload.")
     if as_of_now(found)["status_code"] != "IN_PROGRESS":

@@ -182,15 +182,24 @@ class Meta:
     # Answers
 
     def answer(
-        self, request: AnyRequest, endpoint: str, do: Callable[[int | None], Any], **noted: Any
+        self,
+        request: AnyRequest,
+        endpoint: str,
+        do: Callable[[int | None], Any],
+        *,
+        known: bool = True,
+        **noted: Any,
     ) -> Response[Any]:
         """Do it, unless a fault or a refusal comes in between; ``do`` gives what is answered.
 
         It is told after how many bytes the connection is to be cut (None: it isn't): the fault
-        "lose" with a number as its value.
+        "lose" with a number as its value. ``known``: strangers leave no trace, and use up no
+        fault.
         """
-        self.note(request, endpoint, **noted)
-        fault = self.ground.take_fault(endpoint, *BEFORE, *AFTER)
+        fault = None
+        if known:
+            self.note(request, endpoint, **noted)
+            fault = self.ground.take_fault(endpoint, *BEFORE, *AFTER)
         if fault is not None and fault.kind in BEFORE:
             return misbehave(fault)
         cut = fault.value if fault is not None and fault.kind == "lose" else ""

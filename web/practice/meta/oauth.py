@@ -98,7 +98,11 @@ def give_token(request: Request[Any, Any, State], version: FromPath[str]) -> Res
                 return given
         raise Refusal(100, None, "Unsupported grant_type")
 
-    return meta.answer(request, "oauth.token", do, grant=query.get("grant_type", ""))
+    known = (
+        meta.ground.get("code", query.get("code", "")) is not None
+        or people.look_up(meta.ground, query.get("fb_exchange_token", "")) is not None
+    )
+    return meta.answer(request, "oauth.token", do, known=known, grant=query.get("grant_type", ""))
 
 
 @get("/{version:str}/debug_token", opt=OPT, sync_to_thread=True, include_in_schema=False)
@@ -127,7 +131,8 @@ def debug_token(request: Request[Any, Any, State], version: FromPath[str]) -> Re
             }
         }
 
-    return meta.answer(request, "debug_token", do)
+    known = any(people.look_up(meta.ground, one) for one in (token, token_of(request)))
+    return meta.answer(request, "debug_token", do, known=known)
 
 
 def token_of(request: AnyRequest) -> str:

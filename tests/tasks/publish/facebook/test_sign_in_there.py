@@ -123,3 +123,20 @@ def test_nobody_brings_bytes_without_a_token(page: OnPage) -> None:
     graph = f"{page.stand.settings.facebook_graph_url}/v25.0/{PAGE}/videos"
     many = httpx.post(graph, data=form, headers={"Authorization": f"Bearer {page.token}"})
     assert many.json()["error"]["code"] == 100
+
+
+def test_strangers_leave_no_trace(page: OnPage, there: httpx.Client) -> None:
+    page.meta.ground.set_faults([Fault("*", "break_before")])
+    before = page.meta.ground.calls()
+    app = {"client_id": "app", "client_secret": "secret"}
+    used = there.get("oauth/access_token", params=app | {"redirect_uri": "r", "code": "no"})
+    assert used.json()["error"]["code"] == 100
+    exchange = app | {"grant_type": "fb_exchange_token", "fb_exchange_token": "no"}
+    assert there.get("oauth/access_token", params=exchange).status_code == 401
+    assert ask(there, "debug_token", "no", input_token="no")["error"]["code"] == 190
+    host = page.meta.base
+    assert httpx.post(f"{host}/ig-api-upload/v25.0/1", content=bytes(100)).status_code == 400
+    assert httpx.post(f"{host}/v25.0/me/videos", json={"a": "x" * 1_000_000}).status_code == 401
+    assert page.meta.ground.calls() == before
+    assert len(page.meta.ground.faults()) == 1
+    page.meta.ground.set_faults([])

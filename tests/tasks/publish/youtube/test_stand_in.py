@@ -218,6 +218,45 @@ def test_the_parts_of_a_body_are_named(google: httpx.Client, channel: Channel) -
     assert answer.json()["error"]["errors"][0]["reason"] == "unexpectedPart"
 
 
+def test_strangers_leave_no_trace(google: httpx.Client, channel: Channel) -> None:
+    channel.fault("*", "break_before")
+    channel.fault("*", "blind")
+    before = kept(channel)
+    large = {"snippet": {"title": "x" * 1_000_000}}
+    upload = "/upload/youtube/v3/videos?uploadType=resumable&part=snippet"
+    for path in (upload, "/youtube/v3/commentThreads?part=snippet"):
+        for headers in ({}, {"Authorization": "Bearer ya29.unknown"}):
+            answer = google.post(path, json=large, headers=headers)
+            assert answer.status_code == 401
+            assert answer.json()["error"]["errors"][0]["reason"] == "authError"
+    assert google.get("/youtube/v3/videos?part=id&id=x").status_code == 401
+    assert google.put(f"{upload}&upload_id=none", content=b"x" * 100).status_code == 404
+    form = {"client_id": "c", "client_secret": "s", "grant_type": "refresh_token"}
+    assert google.post("/token", data={**form, "refresh_token": "no"}).status_code == 400
+    assert google.post("/token", data={**form, "refresh_token": "n" * 20_000}).status_code == 413
+    assert google.post("/revoke", data={"token": "no"}).status_code == 400
+    assert google.post("/revoke", data={"token": "n" * 20_000}).status_code == 413
+    assert kept(channel) == before
+
+
+def kept(channel: Channel) -> list[list[Any]]:
+    tables = ("thing", "call", "fault")
+    with channel.ground.connection() as db:
+        return [db.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
+
+
+def test_a_long_call_is_noted_in_short(google: httpx.Client, channel: Channel) -> None:
+    headers = {"Authorization": f"Bearer {channel.token}"}
+    body = {"id": "x", "snippet": {"title": '"' * 100_000}}
+    google.put("/youtube/v3/videos?part=snippet", json=body, headers=headers)
+    with channel.ground.connection() as db:
+        ((length,),) = db.execute("SELECT length(data) FROM call").fetchall()
+    assert length <= 16 * 1024
+    call = channel.call("videos.update")
+    assert call["cut"] is True
+    assert call["method"] == "PUT"
+
+
 def test_the_box_itself_runs_it(settings: Settings) -> None:
     """Its tokens aren't taken for the box's, its page is for people with a session."""
     prepare(settings)
