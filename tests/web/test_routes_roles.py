@@ -164,7 +164,7 @@ GET,POST      /practice/api/v1/media                                own
 DELETE,GET    /practice/api/v1/media/{media_id}                     own
 POST          /practice/api/v1/media_publish                        own
 POST          /practice/faults                                      admin   -
-GET           /practice/google/o/oauth2/v2/auth                     viewer  -
+GET           /practice/google/o/oauth2/v2/auth                     admin   -
 POST          /practice/google/revoke                               own
 GET           /practice/google/shorts/{video_id}                    viewer  read
 POST          /practice/google/token                                own
@@ -183,7 +183,7 @@ GET           /practice/meta/reel/{id}                                viewer  -
 POST          /practice/meta/video-upload/{version}/{video_id}        own
 GET           /practice/meta/watch/{id}                               viewer  -
 GET           /practice/meta/{version}/debug_token                    own
-GET           /practice/meta/{version}/dialog/oauth                   viewer  -
+GET           /practice/meta/{version}/dialog/oauth                   admin   -
 GET           /practice/meta/{version}/oauth/access_token             own
 DELETE,GET,POST /practice/meta/{version}/{node_id}                    own
 DELETE,GET,POST /practice/meta/{version}/{node_id}/{edge_name}        own

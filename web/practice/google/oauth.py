@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from web.practice.google.google import AnyRequest, Google
     from web.practice.ground import Fault
 
-# People see this page with their session, as they do Google's.
-SEE = needs(Role.VIEWER)
+# As with Google, whoever connects accounts sees this page, with their session: who says yes here
+# gets a token.
+SEE = needs(Role.ADMIN)
 # Ways to say yes that lead into trouble later: the traps that people should learn to see.
 TESTING, UNTICKED = "testing", "unticked"
 # Of a token or a code and what belongs to it, from anybody.

@@ -20,8 +20,9 @@ from web.practice.meta.refusal import Refusal
 if TYPE_CHECKING:
     from web.practice.meta.meta import AnyRequest, Meta
 
-# People see this page with their session, as they do Facebook's.
-SEE = needs(Role.VIEWER)
+# As with Facebook, whoever connects accounts sees this page, with their session: who says yes here
+# gets a token.
+SEE = needs(Role.ADMIN)
 _REQUIRED = ("client_id", "redirect_uri", "scope")
 
 
