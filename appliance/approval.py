@@ -13,7 +13,7 @@ from appliance import access, events, posts, schedule_rules
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, Forbidden, InvalidInput
-from appliance.models import Post, Role, User
+from appliance.models import AuditEntry, Post, Role, User
 from appliance.states import ApprovalState, PostState, check_move
 from appliance.text import clean_text
 
@@ -40,10 +40,36 @@ def is_waiting(post: Post) -> bool:
 
 
 def may_decide(user: User, post: Post) -> bool:
-    """Admins and owners; of an admin's own post another admin or an owner. Owners of any."""
+    """Admins and owners; of an admin's own post another admin or an owner. Owners of any.
+
+    An admin who needs approval is also refused what they asked for, or whose texts they changed
+    last, whoever made it.
+    """
     if not access.at_least(user, Role.ADMIN):
         return False
-    return user.role is Role.OWNER or post.author_id != user.id
+    if user.role is Role.OWNER:
+        return True
+    if post.author_id == user.id:
+        return False
+    return not is_needed_by(user) or user.id not in (
+        _last_who(post, "post.approval_requested"),
+        _last_who(post, "post.draft", "post.edit"),
+    )
+
+
+def _last_who(post: Post, *actions: str) -> int | None:
+    """Whose the last of these entries about the post is; None also when there is none."""
+    entry = (
+        AuditEntry.select()
+        .where(
+            AuditEntry.at >= post.created_at,  # it has an index, the subject none
+            AuditEntry.subject == f"post:{post.public_id}",
+            AuditEntry.action.in_(actions),
+        )
+        .order_by(AuditEntry.id.desc())
+        .first()
+    )
+    return entry.actor_id if entry is not None else None
 
 
 def waiting(user: User) -> ModelSelect[Post]:

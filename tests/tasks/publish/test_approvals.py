@@ -119,6 +119,45 @@ def test_neither_editors_nor_the_admin_who_wrote_it_approve(
     assert not is_kept_back(post)
 
 
+@pytest.mark.parametrize("by", ["draft", "target", "asking"])
+def test_an_admin_who_changed_or_asked_last_does_not_approve(
+    settings: Settings,
+    video: Video,
+    channels: list[Account],
+    editor: User,
+    admin: User,
+    by: str,
+) -> None:
+    schedule_rules.keep(approval="everybody", actor=None)
+    post = asked(settings, video, channels, editor)
+    assert approval.may_decide(admin, post)
+    if by == "draft":
+        drafts.change(post, actor=admin, title="The admin's")
+    elif by == "target":
+        wishes.change_texts(settings, posts.latest_targets(post)[0], title="Mine", actor=admin)
+    else:
+        approval.withdraw(post, actor=editor)
+    dispatch.submit(settings, post, actor=admin if by == "asking" else editor)
+    with pytest.raises(Forbidden):
+        approvals.approve(settings, post, actor=admin)
+    assert is_kept_back(post)
+    assert approval.may_decide(make_user("olga@example.org", Role.OWNER), post)
+    # Somebody else wrote and asked after them: there are four eyes again.
+    drafts.change(post, actor=editor, title="The editor's")
+    dispatch.submit(settings, post, actor=editor)
+    approvals.approve(settings, post, actor=admin)
+    assert not is_kept_back(post)
+
+
+def test_an_admin_who_needs_nobody_may_correct_and_approve(
+    settings: Settings, video: Video, channels: list[Account], editor: User, admin: User
+) -> None:
+    post = asked(settings, video, channels, editor)
+    wishes.change_texts(settings, posts.latest_targets(post)[0], title="Better", actor=admin)
+    approvals.approve(settings, post, actor=admin)
+    assert not is_kept_back(post)
+
+
 def test_owners_and_the_shell_need_nobody(
     settings: Settings, video: Video, channels: list[Account]
 ) -> None:
