@@ -40,15 +40,26 @@ class InstagramFetcher(Fetcher):
             self._settings, self._address, headers={"User-Agent": AGENT}
         ) as client:
             try:
-                answer = client.get(url.removeprefix(base))
+                with client.stream("GET", url.removeprefix(base)) as answer:
+                    said = cover_digest(answer)
             except httpx.TransportError as exc:
                 raise Refusal("The cover can't be reached.", UNFETCHABLE) from exc
-        kind = answer.headers.get("content-type", "")
-        if answer.status_code != 200 or kind != "image/jpeg":
-            raise Refusal("The cover's link leads to no JPEG.", UNFETCHABLE)
-        if len(answer.content) > COVER_BYTES:
-            raise Refusal("The cover is too large.", UNFETCHABLE)
-        said = hashlib.sha256(answer.content).hexdigest()
         self._containers.ground.change(
             CONTAINER, container_id, lambda container: {**container, "cover_sha256": said}
         )
+
+
+def cover_digest(answer: httpx.Response) -> str:
+    """SHA-256, of no more than a cover may have. Raises Refusal."""
+    if answer.status_code != 200 or answer.headers.get("content-type", "") != "image/jpeg":
+        raise Refusal("The cover's link leads to no JPEG.", UNFETCHABLE)
+    length = answer.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > COVER_BYTES:
+        raise Refusal("The cover is too large.", UNFETCHABLE)
+    digest, came = hashlib.sha256(), 0
+    for piece in answer.iter_bytes():
+        came += len(piece)
+        if came > COVER_BYTES:
+            raise Refusal("The cover is too large.", UNFETCHABLE)
+        digest.update(piece)
+    return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,10 @@ import httpx
 import pytest
 
 from tests.tasks.publish.instagram.studio import ACCOUNT, Reel
+from web.practice.fetcher import Refusal
 from web.practice.ground import Fault
 from web.practice.meta import people
+from web.practice.meta.instagram_fetch import cover_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,3 +136,26 @@ def test_bytes_that_are_no_video_end_in_an_error_with_its_number(studio: Studio)
         said = client.get(f"/{container}", params={"fields": "status_code,status"}).json()
     assert said["status_code"] == "ERROR"
     assert "2207026" in said["status"]
+
+
+def test_a_cover_is_looked_at_before_it_is_read() -> None:
+    def pieces() -> Iterator[bytes]:
+        for number in range(20):
+            read.append(number)
+            yield bytes(1_000_000)
+
+    read: list[int] = []
+    jpeg = {"content-type": "image/jpeg"}
+    for status, headers in (
+        (404, jpeg),
+        (200, {"content-type": "text/html"}),
+        (200, {**jpeg, "content-length": "8000001"}),
+    ):
+        with pytest.raises(Refusal):
+            cover_digest(httpx.Response(status, headers=headers, content=pieces()))
+    assert read == []
+    with pytest.raises(Refusal, match="too large"):
+        cover_digest(httpx.Response(200, headers=jpeg, content=pieces()))
+    assert len(read) == 9
+    small = httpx.Response(200, headers=jpeg, content=iter([b"a", b"b"]))
+    assert cover_digest(small) == hashlib.sha256(b"ab").hexdigest()
