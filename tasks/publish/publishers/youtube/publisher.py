@@ -142,10 +142,13 @@ class YouTubePublisher:
         if video is None:
             return NotThere()
         api, wish = Api(self._settings, target), choice(target, "privacy")
+        publish_at = _ahead(target.publish_at)
+        if publish_at is not None and wish != "public":
+            why = "YouTube itself can only make a video public at a time, so it waits here."
+            return RetryAt(publish_at, why, counted=False)
         status = self._status(api, video)
         if not isinstance(status, dict):
             return status
-        publish_at = _ahead(target.publish_at)
         if not _is_as_wished(status, wish, publish_at):
             save({**target.checkpoint, "publishing": True})
             body = {"id": video, "status": status_for(status, wish, publish_at)}

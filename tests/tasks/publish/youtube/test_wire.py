@@ -312,6 +312,24 @@ def test_only_public_videos_can_be_held_there(channel: Channel) -> None:
     assert channel.endpoints() == []
 
 
+@pytest.mark.parametrize("privacy", ["unlisted", "private"])
+def test_what_is_not_public_is_never_given_a_time_afterwards(
+    channel: Channel, privacy: str
+) -> None:
+    target = channel.target(chosen={"privacy": privacy})
+    assert channel.stage(target) == Staged()
+    at = datetime.now(UTC) + timedelta(hours=2)
+    step = channel.go_live(replace(target, publish_at=at))
+    assert isinstance(step, RetryAt)
+    assert (step.when, step.counted) == (at, False)
+    assert "videos.update" not in channel.endpoints()
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    assert isinstance(channel.go_live(replace(target, publish_at=past)), Done)
+    (status,) = (video["status"] for video in channel.videos)
+    assert status["privacyStatus"] == privacy
+    assert "publishAt" not in status
+
+
 def test_a_staged_post_goes_live_never_before_its_time(channel: Channel) -> None:
     target = channel.target()
     channel.stage(target)
