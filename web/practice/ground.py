@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from appliance.clock import now
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_CALLS = 2000
+# An upload that isn't finished by then never will be.
+UNFINISHED_LIFETIME = timedelta(days=1)
 # Of one call, as JSON; of a longer one each part is cut (there are at most eight).
 MAX_CALL_BYTES, MAX_PART_BYTES = 16 * 1024, 900
 
@@ -115,6 +118,19 @@ class Ground:
         with self.connection() as db:
             gone = db.execute("DELETE FROM thing WHERE kind = ? AND id = ?", (kind, id))
             return gone.rowcount == 1
+
+    def remove_past(self, kind: str, until: str) -> None:
+        """Things whose time (the field ``until``) is over; None there: it never is."""
+        at = now()
+        for id, data in self._rows(kind):
+            end = data.get(until)
+            if end is not None and datetime.fromisoformat(end) <= at:
+                self.remove(kind, id)
+
+    def _rows(self, kind: str) -> list[tuple[str, dict[str, Any]]]:
+        with self.connection() as db:
+            rows = db.execute("SELECT id, data FROM thing WHERE kind = ?", (kind,))
+            return [(id, json.loads(data)) for id, data in rows]
 
     # What it was asked
 

@@ -19,7 +19,7 @@ from litestar.response import Stream
 from appliance.clock import now
 from web.auth import PUBLIC
 from web.practice.google import grants
-from web.practice.ground import Ground
+from web.practice.ground import UNFINISHED_LIFETIME, Ground
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,16 @@ class Google:
             self.ground.put("playlist", playlist["id"], playlist)
 
     def begin(self) -> None:
-        """Remove files that nothing names: of deleted videos, of sessions that were given up."""
+        """Remove what is over: sessions that were given up, codes and tokens; then files that
+        nothing names."""
+        self.ground.remove_past("code", "until")
+        self.ground.remove_past("access", "until")
+        oldest = (now() - UNFINISHED_LIFETIME).timestamp()
+        for session in self.ground.all("session"):
+            part = self.part(session["id"])
+            came = part.stat().st_mtime if part.exists() else 0.0
+            if session["video"] is None and came < oldest:
+                self.ground.remove("session", session["id"])
         kept = {f"{video['id']}.mp4" for video in self.ground.all("video")}
         kept |= {f"{session['id']}.part" for session in self.ground.all("session")}
         for path in self.files.iterdir():

@@ -58,6 +58,7 @@ class Instagram:
         self.fetcher = InstagramFetcher(meta.settings, self.containers, meta.listen)
 
     def begin(self) -> None:
+        self.containers.tidy()
         self.fetcher.start()
 
     def end(self) -> None:

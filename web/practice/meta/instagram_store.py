@@ -139,6 +139,15 @@ class Containers:
             self.ground.remove(MEDIA, found["media"])
         return self.ground.remove(CONTAINER, id)
 
+    def tidy(self) -> None:
+        """Remove the files of containers that won't become a Reel any more."""
+        for container in self.all():
+            over = container["status_code"] in ("EXPIRED", "ERROR")
+            if over and not container["media"] and not container.get("late_media"):
+                place = self.file(container["id"])
+                place.unlink(missing_ok=True)
+                place.with_suffix(".part").unlink(missing_ok=True)
+
     # As the fetcher wants it
 
     def file(self, media_id: str) -> Path:

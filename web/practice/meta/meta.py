@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from litestar import Request, Response
@@ -16,7 +17,7 @@ from litestar.datastructures import State
 
 from appliance.clock import now
 from web.auth import PUBLIC
-from web.practice.ground import Ground
+from web.practice.ground import UNFINISHED_LIFETIME, Ground
 from web.practice.meta import people
 from web.practice.meta.refusal import AFTER, BEFORE, Refusal, as_number, misbehave, refuse
 
@@ -136,7 +137,13 @@ class Meta:
             self.ground.put("ig_user", account["id"], account)
 
     def begin(self) -> None:
-        """Remove files that nothing names: of deleted videos, of uploads that were given up."""
+        """Remove what is over: uploads that were given up, codes and tokens; then files that
+        nothing names."""
+        people.tidy(self.ground)
+        for video in self.ground.all("video"):
+            old = datetime.fromisoformat(video["created_at"]) < now() - UNFINISHED_LIFETIME
+            if old and not video["finished_at"]:
+                self.ground.remove("video", video["id"])
         kept = {str(thing["id"]) for kind in self.file_kinds for thing in self.ground.all(kind)}
         for path in self.files.iterdir():
             if path.stem not in kept:

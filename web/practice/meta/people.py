@@ -41,6 +41,7 @@ PAGES: tuple[dict[str, Any], ...] = (
 
 SHORT = timedelta(hours=1)
 LONG = timedelta(days=60)
+CODE_LIFETIME = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def person(id: str) -> dict[str, Any]:
 
 def give_code(ground: Ground, person_id: str, redirect_uri: str, scopes: list[str]) -> str:
     code = secrets.token_urlsafe(32)
-    ground.put("code", code, {"person": person_id, "redirect": redirect_uri, "scopes": scopes})
+    until = (now() + CODE_LIFETIME).isoformat()
+    kept = {"person": person_id, "redirect": redirect_uri, "scopes": scopes, "until": until}
+    ground.put("code", code, kept)
     return code
 
 
@@ -68,6 +71,8 @@ def redeem(ground: Ground, code: str, redirect_uri: str) -> dict[str, Any] | Non
     """Once; None when it is unknown, used, or of another address."""
     found = ground.get("code", code)
     if found is None or found["redirect"] != redirect_uri or not ground.remove("code", code):
+        return None
+    if "until" in found and datetime.fromisoformat(found["until"]) <= now():
         return None
     return _give(ground, found["person"], found["scopes"], SHORT)
 
@@ -134,4 +139,13 @@ def revoke(ground: Ground, person_id: str) -> None:
             ground.remove("token", found["id"])
     for kept in ground.all("page_token"):
         if kept["id"].startswith(f"{person_id}:"):
+            ground.remove("page_token", kept["id"])
+
+
+def tidy(ground: Ground) -> None:
+    """Remove codes and tokens whose time is over."""
+    ground.remove_past("code", "until")
+    ground.remove_past("token", "expires_at")
+    for kept in ground.all("page_token"):
+        if ground.get("token", kept["token"]) is None:
             ground.remove("page_token", kept["id"])

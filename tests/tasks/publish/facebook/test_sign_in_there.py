@@ -10,7 +10,8 @@ import pytest
 
 from tests.tasks.publish.facebook.conftest import PAGE
 from web.practice.ground import Fault
-from web.practice.meta import people
+from web.practice.meta import people, uploads
+from web.practice.meta.instagram_store import CONTAINER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,3 +141,31 @@ def test_strangers_leave_no_trace(page: OnPage, there: httpx.Client) -> None:
     assert page.meta.ground.calls() == before
     assert len(page.meta.ground.faults()) == 1
     page.meta.ground.set_faults([])
+
+
+def test_what_is_over_is_let_go_at_the_next_start(page: OnPage) -> None:
+    meta, past = page.meta, "2020-01-01T00:00:00+00:00"
+    old, new, done = (uploads.begin(meta, PAGE, "reel", 0)["id"] for _ in range(3))
+    meta.ground.change("video", old, lambda video: {**video, "created_at": past})
+    over = {"created_at": past, "finished_at": past}
+    meta.ground.change("video", done, lambda video: {**video, **over})
+    meta.ground.put("code", "old", {"until": past})
+    meta.ground.put("token", "old", {"id": "old", "expires_at": past})
+    meta.ground.put("page_token", "x:y:False", {"id": "x:y:False", "token": "old"})
+    people.tidy(meta.ground)
+    expired, fresh = (meta.instagram.containers.create("1", {}, slow_s=0)["id"] for _ in range(2))
+    meta.ground.change(CONTAINER, expired, lambda one: {**one, "created_at": past})
+    for id in (expired, fresh):
+        meta.file(id).touch()
+    parts, meta.parts = meta.parts, []  # its threads run already
+    try:
+        meta.begin()
+    finally:
+        meta.parts = parts
+    meta.instagram.containers.tidy()
+    there = {id: meta.file(id).exists() for id in (old, new, done, expired, fresh)}
+    assert there == {old: False, new: True, done: True, expired: False, fresh: True}
+    assert meta.ground.get("video", old) is None
+    for kind, id in (("code", "old"), ("token", "old"), ("page_token", "x:y:False")):
+        assert meta.ground.get(kind, id) is None
+    assert people.look_up(meta.ground, page.token) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -255,6 +256,25 @@ def test_a_long_call_is_noted_in_short(google: httpx.Client, channel: Channel) -
     call = channel.call("videos.update")
     assert call["cut"] is True
     assert call["method"] == "PUT"
+
+
+def test_what_is_over_is_let_go_at_the_next_start(google: httpx.Client, channel: Channel) -> None:
+    ground = channel.ground
+    ids = []
+    for _ in range(2):
+        location = open_session(google, channel).headers["location"]
+        ids.append(parse_qs(urlsplit(location).query)["upload_id"][0])
+    old, new = ids
+    os.utime(channel.google.part(old), (1e9, 1e9))
+    code = code_for(google, channel)
+    past = "2020-01-01T00:00:00+00:00"
+    ground.put("code", "old", {"until": past})
+    ground.put("access", "old", {"id": "old", "grant": "none", "until": past})
+    channel.google.begin()
+    assert [session["id"] for session in ground.all("session")] == [new]
+    assert not channel.google.part(old).exists() and channel.google.part(new).exists()
+    assert ground.get("code", "old") is None and ground.get("code", code) is not None
+    assert ground.get("access", "old") is None and ground.get("access", channel.token) is not None
 
 
 def test_the_box_itself_runs_it(settings: Settings) -> None:
