@@ -53,7 +53,7 @@ from tasks.publish.publishers.facebook.judge import (
 )
 from tasks.publish.publishers.facebook.kind import AUTO, Kind, choose_kind
 from tasks.publish.publishers.facebook.status import FIELDS, read
-from tasks.publish.publishers.facebook.upload import offsets, send_pieces, send_reel
+from tasks.publish.publishers.facebook.upload import looked_in_vain, offsets, send_pieces, send_reel
 from tasks.publish.remote import Answer
 from tasks.publish.remotes import Service, address_of
 
@@ -353,14 +353,12 @@ class FacebookPublisher:
             address = self._address(target, look.path)
             detail = str(reply.data)[:2000]
             return judge(look, kept, target.media.size_bytes, address, detail)
-        step = step_of(reply, creating=False)
+        step = looked_in_vain(reply)
         if isinstance(step, NotThere) and waited(kept) < APPEARS_WITHIN:
             return RetryAt(None, "Facebook doesn't know the video yet.")
         if isinstance(step, NotThere) and kept.get("finished"):
             # Never sent again by itself: somebody, or Facebook, had a reason.
             return Failed("The video was removed on Facebook before it was public.", "removed")
-        if isinstance(step, MustEdit):  # about a question that a person can't change
-            return Failed(step.reason, step.code, step.detail)
         return step
 
     def _address(self, target: Target, path: str | None) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.publish.graph import Graph, Reply, error_of, row_of, step_of
 from tasks.publish.graph_errors import Fate, Row, as_int
-from tasks.publish.publisher import NotThere, RetryAt, Step
+from tasks.publish.publisher import Failed, MustEdit, NotThere, RetryAt, Step
 from tasks.publish.publishers.facebook.status import FIELDS, Seen, read
 from tasks.publish.remote import Answer, Lost, Refused
 
@@ -54,7 +54,7 @@ def send_reel(graph: Graph, video_id: str, file: Path, offset: int) -> Step | No
             return _upload_step(reply)
         looked = graph.get(f"/{video_id}", fields=FIELDS)
         if not isinstance(looked, Answer):
-            return step_of(looked, creating=False)
+            return looked_in_vain(looked)
         look = read(looked.data)
         if look.seen is Seen.BROKEN:
             return NotThere()
@@ -104,6 +104,15 @@ def send_pieces(
         if cuts >= MAX_CUTS:
             return RetryAt(None, "The upload to Facebook broke off.", _detail(reply))
     return None
+
+
+def looked_in_vain(reply: Reply) -> Step:
+    """The step for a look that brought no answer. That the question is refused says nothing about
+    the video, so it is asked again, unless Facebook speaks of the video itself."""
+    step = step_of(reply, creating=False)
+    if isinstance(step, Failed | MustEdit) and step.code != "media_rejected":
+        return RetryAt(None, step.reason, step.detail)
+    return step
 
 
 def _pair(reply: Reply) -> tuple[int, int] | None:

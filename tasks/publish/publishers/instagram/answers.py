@@ -28,6 +28,15 @@ def step_for(reply: Reply, *, creating: bool = False) -> Step:
     return step
 
 
+def looked_in_vain(reply: Reply) -> Step:
+    """The same of a look. That the question is refused says nothing about the Reel, so it is asked
+    again, unless Instagram speaks of the video itself."""
+    step = step_for(reply)
+    if isinstance(step, Failed | MustEdit) and step.code != "media_rejected":
+        return RetryAt(None, step.reason, step.detail)
+    return step
+
+
 def in_its_name(sentence: str) -> str:
     """The Graph API speaks for both; people have posted to Instagram."""
     return _SPEAKER.sub("Instagram", sentence)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tasks.publish.publisher import Done, Step
-from tasks.publish.publishers.instagram.answers import step_for
+from tasks.publish.publishers.instagram.answers import looked_in_vain
 from tasks.publish.publishers.instagram.errors import subcode_in
 from tasks.publish.publishers.instagram.metadata import same_text
 from tasks.publish.remote import Answer
@@ -34,7 +34,7 @@ class Status:
 def ask_status(graph: Graph, container: str) -> Status | Step:
     reply = graph.get(f"/{container}", fields="status_code,status")
     if not isinstance(reply, Answer):
-        return step_for(reply)
+        return looked_in_vain(reply)
     said = str(reply.data.get("status") or "")
     return Status(str(reply.data.get("status_code") or ""), subcode_in(said), said)
 
@@ -44,7 +44,7 @@ def ask_use(graph: Graph, account: str) -> tuple[int, int] | Step:
     doesn't say."""
     reply = graph.get(f"/{account}/content_publishing_limit", fields="quota_usage,config")
     if not isinstance(reply, Answer):
-        return step_for(reply)
+        return looked_in_vain(reply)
     rows = reply.data.get("data")
     row = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
     config = row.get("config")
@@ -61,7 +61,7 @@ def find_twins(graph: Graph, account: str, caption: str, since: datetime) -> lis
         limit=str(LISTED),
     )
     if not isinstance(reply, Answer):
-        return step_for(reply)
+        return looked_in_vain(reply)
     rows = reply.data.get("data")
     return twins_among(rows if isinstance(rows, list) else [], caption, since)
 

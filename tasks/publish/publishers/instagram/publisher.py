@@ -141,7 +141,10 @@ class InstagramPublisher:
         if isinstance(step, NotThere):
             # By the call's own words there is no such container. One that was just published
             # may be called so, too: it is asked before anything new is made.
-            return self.poll(replace(target, checkpoint=held.checkpoint()))
+            looked = self.poll(replace(target, checkpoint=held.checkpoint()))
+            if isinstance(looked, RetryAt | NeedsReconnect):
+                return Unsure(looked.reason, looked.detail)
+            return looked
         return step
 
     def reconcile(self, target: Target) -> Step:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tasks.publish.graph_errors import as_int
 from tasks.publish.publisher import NeedsReconnect, NotThere, RetryAt, Step
-from tasks.publish.publishers.instagram.answers import step_for
+from tasks.publish.publishers.instagram.answers import looked_in_vain, step_for
 from tasks.publish.remote import Answer, Lost, Refused
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def bytes_there(graph: Graph, container: str, size: int) -> int | Step:
     """How many of ``size`` bytes the container holds; a step when it can't be asked."""
     reply = graph.get(f"/{container}", fields="video_status")
     if not isinstance(reply, Answer):
-        return step_for(reply)
+        return looked_in_vain(reply)
     status = reply.data.get("video_status")
     phase = status.get("uploading_phase") if isinstance(status, dict) else None
     phase = phase if isinstance(phase, dict) else {}

@@ -52,6 +52,7 @@ from tasks.publish.publishers.youtube.upload import (
     There,
     asked_in_vain,
     look,
+    looked_in_vain,
     upload,
 )
 from tasks.publish.remote import Answer, Lost
@@ -284,7 +285,7 @@ class YouTubePublisher:
     def _item(self, api: Api, video: str, part: str) -> dict[str, Any] | Step:
         reply = api.get("videos.list", part=part, id=video)
         if not isinstance(reply, Answer):
-            return asked_in_vain(reply)
+            return looked_in_vain(reply)
         items = items_of(reply)
         if not items or (items[0].get("status") or {}).get("uploadStatus") == "deleted":
             return NotThere()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from appliance.clock import now
 from tasks.publish.publisher import (
     Failed,
+    MustEdit,
     NeedsReconnect,
     NotThere,
     RetryAt,
@@ -22,7 +23,7 @@ from tasks.publish.publisher import (
     Unsure,
 )
 from tasks.publish.publishers.youtube.api import Api, arrived_bytes, items_of
-from tasks.publish.publishers.youtube.errors import step_of
+from tasks.publish.publishers.youtube.errors import reason_of, step_of
 from tasks.publish.publishers.youtube.metadata import (
     decided,
     insert_body,
@@ -95,7 +96,7 @@ def look(api: Api, target: Target) -> Look:
     session = target.checkpoint.get("session")
     if session is None:
         return Gone()
-    found = _read(api.ask_session(session))
+    found = _ask(api, session)
     return search(api, target) if isinstance(found, Gone) else found
 
 
@@ -105,7 +106,7 @@ def search(api: Api, target: Target) -> There | Gone | Step:
     since = parse_time(target.checkpoint.get("opened_at"))
     mine = api.get("channels.list", part="contentDetails", mine="true")
     if not isinstance(mine, Answer):
-        return asked_in_vain(mine)
+        return looked_in_vain(mine)
     channels = items_of(mine)
     if not channels or since is None:
         return _cannot_tell(str(mine.data))
@@ -114,13 +115,13 @@ def search(api: Api, target: Target) -> There | Gone | Step:
         "playlistItems.list", part="contentDetails", playlistId=uploads, maxResults="50"
     )
     if not isinstance(newest, Answer):
-        return asked_in_vain(newest)
+        return looked_in_vain(newest)
     ids = [str(item["contentDetails"]["videoId"]) for item in items_of(newest)]
     if not ids:
         return Gone()
     videos = api.get("videos.list", part="snippet,fileDetails", id=",".join(ids))
     if not isinstance(videos, Answer):
-        return asked_in_vain(videos)
+        return looked_in_vain(videos)
     alike = [video for video in items_of(videos) if _is_alike(video, target, since - CLOCKS_APART)]
     if len(alike) > 1 or any(_size_of(video) is None for video in alike):
         return _cannot_tell(str(alike))
@@ -128,13 +129,24 @@ def search(api: Api, target: Target) -> There | Gone | Step:
 
 
 def asked_in_vain(reply: Reply) -> Step:
-    """The step for a look that brought no answer: nothing was created by it."""
+    """The step for a call that brought no answer: nothing was created by it."""
     if isinstance(reply, Lost):
         return RetryAt(retry_after(reply.headers, now()), reply.reason, reply.detail)
     if isinstance(reply, Refused):
         return step_of(reply, now())
     assert isinstance(reply, RetryAt | NeedsReconnect)
     return reply
+
+
+def looked_in_vain(reply: Reply) -> Step:
+    """The same of a look. That the question is refused says nothing about the video, so it is
+    asked again; only YouTube's own word that there is none counts."""
+    step = asked_in_vain(reply)
+    if isinstance(step, Failed | MustEdit):
+        return RetryAt(None, step.reason, step.detail)
+    if isinstance(step, NotThere) and isinstance(reply, Refused) and not reason_of(reply):
+        return RetryAt(None, "YouTube could not be asked about the video.", reply.detail)
+    return step
 
 
 def _open(api: Api, target: Target, publish_at: datetime | None) -> str | Step:
@@ -160,7 +172,7 @@ def _send(api: Api, target: Target, session: str, offset: int) -> There | Step:
         found = _read(reply)
         if isinstance(found, RetryAt) and isinstance(reply, Lost):
             # Cut in the middle, or after all of it: the session knows.
-            found = _read(api.ask_session(session))
+            found = _ask(api, session)
         match found:
             case There():
                 return found
@@ -172,6 +184,13 @@ def _send(api: Api, target: Target, session: str, offset: int) -> There | Step:
                 return Unsure(found.reason, found.detail)
             case other:
                 return other
+
+
+def _ask(api: Api, session: str) -> Look:
+    """How much of it is there?"""
+    reply = api.ask_session(session)
+    found = _read(reply)
+    return looked_in_vain(reply) if isinstance(found, Failed | MustEdit) else found
 
 
 def _read(reply: Reply) -> Look:

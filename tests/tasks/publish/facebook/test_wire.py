@@ -29,6 +29,7 @@ from tasks.publish.publisher import (
     WaitUntil,
 )
 from tasks.publish.publishers.facebook import dress
+from tasks.publish.publishers.facebook.upload import looked_in_vain
 from tasks.publish.remote import Refused, call
 from tests.tasks.publish.facebook.conftest import PAGE
 from web.practice.ground import Fault
@@ -208,6 +209,35 @@ def test_a_lost_finish_is_found_by_asking(page: OnPage, kind: str, fault: str) -
     assert isinstance(page.go_live(), Unsure)
     assert isinstance(page.publisher.reconcile(page.target), Done)
     assert len(page.published()) == 1
+
+
+@pytest.mark.parametrize("kind", ["reel", "video"])
+@pytest.mark.parametrize("error", ["368", "77/99", "100"])
+def test_a_look_that_is_refused_says_nothing_about_the_video(
+    page: OnPage, kind: str, error: str
+) -> None:
+    page.as_kind(kind)
+    page.stage()
+    first = page.video_id
+    page.faults(
+        Fault(f"{kind}s.finish", "lose"), *[Fault("video.get", "refuse", error) for _ in range(3)]
+    )
+    assert isinstance(page.go_live(), Unsure)
+    for look in (lambda: page.publisher.reconcile(page.target), page.poll, page.stage):
+        step = look()
+        assert isinstance(step, RetryAt) and step.counted
+    assert page.video_id == first
+    assert len(page.calls(f"{kind}s.start")) == 1
+    assert page.calls("video.delete") == []
+    assert isinstance(page.publisher.reconcile(page.target), Done)
+    assert len(page.published()) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 418])
+def test_the_page_of_a_proxy_is_no_word_of_facebook(status: int) -> None:
+    refused = Refused(status, "The proxy says no.", None, None, f"HTTP {status}", {}, {})
+    step = looked_in_vain(refused)
+    assert isinstance(step, RetryAt) and step.counted
 
 
 @pytest.mark.parametrize("kind", ["reel", "video"])

@@ -20,8 +20,10 @@ from tasks.publish.publisher import (
     WaitUntil,
 )
 from tasks.publish.publishers.instagram import talk
+from tasks.publish.publishers.instagram.answers import looked_in_vain
 from tasks.publish.publishers.instagram.errors import INSTAGRAM_ERRORS, row_for, subcode_in
 from tasks.publish.publishers.instagram.pace import REAL
+from tasks.publish.remote import Refused
 from tests.tasks.publish.instagram.studio import ACCOUNT, Reel
 from web.practice.ground import Fault
 from web.practice.meta.instagram_store import CONTAINER, MOST_POSTS
@@ -230,6 +232,50 @@ def test_container_and_list_that_disagree_are_for_a_person(reel: Reel, real_pace
     assert isinstance(reel.poll(), WaitUntil)
     studio.clock.skip(minutes=3)
     assert isinstance(reel.poll(), Unsure)
+
+
+@pytest.mark.parametrize("error", ["368", "77/99", "10000", "25/2207050"])
+def test_a_look_that_is_refused_says_nothing_about_the_reel(reel: Reel, error: str) -> None:
+    studio = reel.lost().studio
+    kept = dict(reel.saved)
+    studio.faults(*[Fault("ig.container", "refuse", error) for _ in range(4)])
+    for look in (reel.reconcile, reel.poll, reel.stage):
+        step = look()
+        assert isinstance(step, RetryAt) and step.counted
+    assert isinstance(studio.publisher.delete(reel.target), RetryAt)
+    assert reel.saved == kept
+    assert len(studio.calls("ig.create")) == 1
+    assert isinstance(reel.reconcile(), Done)
+    assert len(studio.reels()) == 1
+
+
+def test_a_list_that_may_not_be_read_says_nothing_either(reel: Reel) -> None:
+    studio = reel.lost().studio
+    studio.faults(
+        Fault("ig.container", "refuse", "100/33", lasts=True),
+        *[Fault("ig.list", "refuse", "368") for _ in range(3)],
+    )
+    for _ in range(3):
+        assert isinstance(reel.reconcile(), RetryAt)
+    assert isinstance(reel.reconcile(), Done)
+
+
+@pytest.mark.parametrize("error", ["4", "368", "190/463"])
+def test_what_was_not_found_and_may_not_be_asked_about_is_not_published_again(
+    reel: Reel, error: str
+) -> None:
+    studio = reel.staged().studio
+    studio.faults(
+        Fault("ig.publish", "refuse", "24/2207008"), Fault("ig.container", "refuse", error)
+    )
+    assert isinstance(reel.go_live(), Unsure)
+
+
+@pytest.mark.parametrize("status", [403, 404, 418])
+def test_the_page_of_a_proxy_is_no_word_of_instagram(status: int) -> None:
+    refused = Refused(status, "The proxy says no.", None, None, f"HTTP {status}", {}, {})
+    step = looked_in_vain(refused)
+    assert isinstance(step, RetryAt) and step.counted
 
 
 def test_a_container_that_is_not_found_may_be_public_all_the_same(reel: Reel) -> None:

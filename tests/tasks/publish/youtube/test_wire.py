@@ -23,6 +23,9 @@ from tasks.publish.publisher import (
     Unsure,
     WaitUntil,
 )
+from tasks.publish.publishers.youtube.api import Api
+from tasks.publish.publishers.youtube.upload import looked_in_vain
+from tasks.publish.remote import Refused
 from tests import media
 from tests.tasks.publish.youtube.channel import CHANNEL, STEP, digest, film
 
@@ -258,6 +261,49 @@ def test_a_lost_answer_to_go_live_is_looked_up(channel: Channel) -> None:
     channel.fault("videos.update", "lose")
     assert isinstance(channel.go_live(target), Unsure)
     assert isinstance(channel.publisher.reconcile(channel.go_on(target)), Done)
+
+
+@pytest.mark.parametrize("reason", ["forbidden", "accessNotConfigured", "whatIsThat"])
+def test_a_look_that_is_refused_says_nothing_about_the_video(channel: Channel, reason: str) -> None:
+    target = channel.target()
+    channel.stage(target)
+    channel.fault("videos.update", "lose")
+    assert isinstance(channel.go_live(target), Unsure)
+    for _ in range(3):
+        channel.fault("videos.list", "refuse", reason)
+    target = channel.go_on(target)
+    for step in (
+        channel.publisher.reconcile(target),
+        channel.publisher.poll(target),
+        channel.publisher.stage(target, channel.save),
+    ):
+        assert isinstance(step, RetryAt) and step.counted
+    assert channel.endpoints().count("videos.insert") == 1
+    assert "videos.delete" not in channel.endpoints()
+    assert isinstance(channel.publisher.reconcile(target), Done)
+    assert len(channel.videos) == 1
+
+
+def test_a_session_that_may_not_be_asked_about_is_kept(channel: Channel) -> None:
+    target = channel.target()
+    channel.fault("upload.bytes", "lose_before", "0")
+    assert isinstance(channel.stage(target), Unsure)
+    session = channel.saved[-1]["session"]
+    with pytest.MonkeyPatch.context() as patch:
+        answer = Refused(403, "The proxy says no.", None, None, "HTTP 403", {}, {})
+        patch.setattr(Api, "ask_session", lambda self, session: answer)
+        for _ in range(3):
+            assert isinstance(channel.publisher.reconcile(channel.go_on(target)), RetryAt)
+        assert isinstance(channel.stage(channel.go_on(target)), RetryAt)
+    assert channel.saved[-1]["session"] == session
+    assert channel.endpoints().count("videos.insert") == 1
+
+
+@pytest.mark.parametrize("status", [403, 404, 418])
+def test_the_page_of_a_proxy_is_no_word_of_youtube(status: int) -> None:
+    refused = Refused(status, "The proxy says no.", None, None, f"HTTP {status}", {}, {})
+    step = looked_in_vain(refused)
+    assert isinstance(step, RetryAt) and step.counted
 
 
 def test_a_project_without_audit_is_noticed_and_the_video_uploaded_anew(channel: Channel) -> None:
