@@ -2,7 +2,7 @@
 
 ``kept`` is the checkpoint: ``kind``, ``about``, ``began``, ``video_id``; for videos ``session``,
 ``start``, ``end``; then ``uploaded``, ``unpublished`` (finished for nobody to see), ``finishing``
-(when "make it public" was said last), ``held`` (for when), ``finished`` (Facebook has said yes),
+(since when "make it public" is said), ``held`` (for when), ``finished`` (Facebook has said yes),
 ``held_there`` (to "later").
 """
 
@@ -47,15 +47,25 @@ class Missing:
 
 
 def judge(
-    look: Look, kept: dict[str, Any], size_bytes: int, address: str | None, detail: str
+    look: Look,
+    kept: dict[str, Any],
+    size_bytes: int,
+    address: str | None,
+    detail: str,
+    *,
+    refused: bool = False,
 ) -> Step | Missing:
-    """``address``: of its page. ``detail``: what Facebook said, raw."""
+    """``address``: of its page. ``detail``: what Facebook said, raw. ``refused``: each "make it
+    public" of this wish was, so an update of what is scheduled or unpublished isn't to come."""
     finishing = kept.get("finishing") is not None
+    settles = waited(kept) < SETTLES_WITHIN and not refused
     match look.seen:
         case Seen.PUBLISHED:
             return Done(kept["video_id"], address)
         case Seen.SCHEDULED:
             if finishing and not kept.get("held"):
+                if settles:
+                    return WaitUntil(_next_look(kept), works_on(kept))
                 return Staged()  # "now" hasn't reached it
             return Held(look.until or _held(kept) or now())
         case Seen.REJECTED:
@@ -74,10 +84,11 @@ def judge(
                 return WaitUntil(_next_look(kept), works_on(kept))
             return Staged(begun(kept) + UPLOAD_LIFETIME)
         case Seen.READY:
-            if kept.get("unpublished"):
-                return Staged()  # an update may be said again and again
-            if finishing and waited(kept) < SETTLES_WITHIN:
+            unpublished = kept.get("unpublished")
+            if settles or (waited(kept) < SETTLES_WITHIN and not unpublished):
                 return WaitUntil(_next_look(kept), works_on(kept))
+            if unpublished:
+                return Staged()  # an update may be said again and again
             return Staged(begun(kept) + UPLOAD_LIFETIME)
         case Seen.UNKNOWN:
             return Unsure("Facebook can't tell whether the video is public.", detail)
@@ -113,6 +124,15 @@ def _moment(text: object) -> datetime | None:
 def waited(kept: dict[str, Any]) -> timedelta:
     since = _moment(kept.get("finishing"))
     return now() - since if since else timedelta.max
+
+
+def since_when(kept: dict[str, Any], held: datetime | None) -> datetime | None:
+    """When this same wish was said first, if that may still take its effect: it stays the
+    beginning when the call is made again. None: it is a new wish, or the old call came to nothing.
+    """
+    if _held(kept) != held or waited(kept) >= SETTLES_WITHIN:
+        return None
+    return _moment(kept.get("finishing"))
 
 
 def _next_look(kept: dict[str, Any]) -> datetime:

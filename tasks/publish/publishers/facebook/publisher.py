@@ -47,6 +47,7 @@ from tasks.publish.publishers.facebook.judge import (
     about_of,
     begun,
     judge,
+    since_when,
     video_id_of,
     waited,
     works_on,
@@ -163,13 +164,15 @@ class FacebookPublisher:
         if held is not None and held - at <= HOLDS_FROM:
             why = "Facebook keeps a post only for more than ten minutes, so it waits here."
             return RetryAt(held, why, counted=False)
-        kept = {**kept, "finishing": at.isoformat(), "held": held.isoformat() if held else None}
+        first = since_when(kept, held)
+        since = first or at
+        kept = {**kept, "finishing": since.isoformat(), "held": held.isoformat() if held else None}
         save(kept)
         if kept["kind"] == Kind.REEL and not kept.get("finished"):
             target.spend("reels", 1)
         reply = self._finish(target, kept, held)
         if not isinstance(reply, Answer):
-            return self._after_refusal(target, kept, reply, save)
+            return self._after_refusal(target, kept, reply, save, alone=first is None)
         # From here on it is an update of that video, whatever the next wish is.
         there = {"held_there": held is not None}
         save(kept := {**kept, "finished": True, **there})
@@ -317,13 +320,20 @@ class FacebookPublisher:
         return step
 
     def _after_refusal(
-        self, target: Target, kept: dict[str, Any], reply: Reply, save: Checkpoint
+        self,
+        target: Target,
+        kept: dict[str, Any],
+        reply: Reply,
+        save: Checkpoint,
+        *,
+        alone: bool = True,
     ) -> Step:
-        """A refusal may mean that it was done before, or that the upload is of no use any more."""
+        """A refusal may mean that it was done before, or that the upload is of no use any more.
+        ``alone``: no call before it may still take effect."""
         step = step_of(reply, creating=True)
         if not isinstance(step, Failed | MustEdit | NotThere):
             return step
-        look = self._look(target, kept)
+        look = self._look(target, kept, refused=alone)
         if isinstance(look, Done | Held | WaitUntil | RetryAt | NeedsReconnect):
             return look
         if isinstance(look, Failed):  # with the reason for the rejection, or it was removed
@@ -345,14 +355,17 @@ class FacebookPublisher:
 
     # Looking
 
-    def _look(self, target: Target, kept: dict[str, Any]) -> Step | Missing:
+    def _look(
+        self, target: Target, kept: dict[str, Any], *, refused: bool = False
+    ) -> Step | Missing:
         """What Facebook knows about the video of this checkpoint; creates nothing."""
         reply = self._graph(target).get(f"/{kept['video_id']}", fields=FIELDS)
         if isinstance(reply, Answer):
             look = read(reply.data)
             address = self._address(target, look.path)
             detail = str(reply.data)[:2000]
-            return judge(look, kept, target.media.size_bytes, address, detail)
+            size_bytes = target.media.size_bytes
+            return judge(look, kept, size_bytes, address, detail, refused=refused)
         step = looked_in_vain(reply)
         if isinstance(step, NotThere) and waited(kept) < APPEARS_WITHIN:
             return RetryAt(None, "Facebook doesn't know the video yet.")
