@@ -215,7 +215,18 @@ def _after_confirming(situation: Situation, step: Step) -> Verdict:
 def _after_delete(situation: Situation, step: Step) -> Verdict:
     if situation.state is not TargetState.CANCELLED:
         return _after_taking_back(situation, step)
-    if isinstance(step, RetryAt) and situation.asks + 1 < MAX_ASKS:
+    if isinstance(step, NeedsReconnect):
+        return Verdict(
+            "reconnect",
+            TargetState.CANCELLED,
+            Then.END,
+            stage="What was prepared there is removed when the account is connected again",
+            detail=_joined(step.reason, step.detail),
+            account_lost=True,
+        )
+    # What the platform would make public by itself is never left there.
+    coming = situation.held_until is not None and situation.held_until > situation.now
+    if isinstance(step, RetryAt) and (coming or situation.asks + 1 < MAX_ASKS):
         return Verdict(
             "retry",
             TargetState.CANCELLED,

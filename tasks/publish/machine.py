@@ -200,7 +200,9 @@ def _of_staged(situation: Situation) -> Act | Rest:
     if held is not None and now >= held:
         # The platform's turn; ours only when it has told, minutes later, that nothing happened.
         told = situation.told_at
-        return Act.GO_LIVE if told is not None and told > held + CONFIRM_FOR else Act.POLL
+        if told is None or told <= held + CONFIRM_FOR:
+            return Act.POLL
+        return Act.GO_LIVE if situation.due else Act.POLL  # it has another time by now
     if situation.stale:
         return Act.DELETE
     if held is not None:

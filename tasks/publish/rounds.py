@@ -145,13 +145,13 @@ def _situation(target: PostTarget, context: Context) -> Situation:
         told_at=next(
             (a.ended_at for a in reversed(attempts) if (a.step, a.outcome) == TOLD_NOT_YET), None
         ),
-        stale=_is_stale(target),
+        stale=is_stale(target),
         downs=count_downs(record),
         down_until=at + pause if next_failure >= breaker.LIMIT else None,
     )
 
 
-def _is_stale(target: PostTarget) -> bool:
+def is_stale(target: PostTarget) -> bool:
     """Whether what shall go out has changed since it was staged."""
     if target.staged_as is None or not target.checkpoint:
         return False

@@ -65,6 +65,9 @@ def send(target: PostTarget) -> None:
         fail_for_link(target, name)
         return
     if why := held_back(target):
+        if target.held_until is not None and target.held_until != target.post.publish_at:
+            make_job(target)  # the platform would make it public by itself: it is called back
+            return
         posts.drop_queued_jobs(target)
         posts.note_target(target, why)
         return

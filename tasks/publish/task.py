@@ -22,13 +22,15 @@ from tasks.context import Cancelled, PutBack, Stopping
 from tasks.publish import breaker, follow_up, loading, material, rounds, sending
 from tasks.publish.answers import after, kept_until
 from tasks.publish.lease_guard import guarded
-from tasks.publish.machine import CREATING, Act, Then, Verdict
+from tasks.publish.machine import CREATING, SHORTEST_WAIT, Act, Then, Verdict
 from tasks.publish.publisher import NeedsReconnect, RetryAt, Unsure
 from tasks.publish.rounds import Round, Stop
 from tasks.publish.settling import TargetFailed
 from tasks.publish.signing_in import sign_in, sign_in_again
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.models import Job
     from tasks.context import Context, Outcome
     from tasks.publish.publisher import Checkpoint, Step, Target
@@ -62,17 +64,29 @@ def publish(job: Job, context: Context) -> Outcome:
         if going_on.then is Then.WAIT and going_on.when is not None:
             left_s = (going_on.when - now()).total_seconds()
             if left_s > SIT_OUT_S:
-                return _put_back(going_on, job.target_id, context)
+                return _put_back(begun, going_on, job.target_id, context)
             _sit_out(left_s, context)
 
 
-def _put_back(verdict: Verdict, target_id: int, context: Context) -> PutBack:
-    """Whoever changes a post that a platform holds doesn't wait until its old time."""
+def _put_back(begun: Round, verdict: Verdict, target_id: int, context: Context) -> PutBack:
+    """Whoever changes a post that a platform holds doesn't wait until its old time: neither after
+    this moment, nor while the file was on its way there."""
     if verdict.outcome != "held":
         return PutBack(verdict.when, verdict.stage)
-    seen = []
-    context.record(lambda: seen.append(rounds.changed_since(target_id)))
-    return PutBack(verdict.when, verdict.stage, outdated=seen[0])
+    seen: list[Callable[[], bool]] = []
+    changed: list[bool] = []
+
+    def look() -> None:
+        target = rounds.load(target_id)
+        another_time = target.post.publish_at != begun.situation.publish_at
+        changed.append(another_time or rounds.is_stale(target))
+        seen.append(rounds.changed_since(target_id))
+
+    context.record(look)
+    # Not after it was asked what became of a DELETE: nothing else is to be tried then.
+    again = changed[0] and begun.act in (Act.STAGE, Act.POLL, Act.GO_LIVE)
+    when = now() + SHORTEST_WAIT if again else verdict.when
+    return PutBack(when, verdict.stage, outdated=seen[0])
 
 
 def _end(begun: Round, step: Step, verdict: Verdict, target_id: int, context: Context) -> Outcome:
