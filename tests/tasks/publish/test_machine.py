@@ -261,6 +261,25 @@ def test_what_is_held_and_cannot_be_taken_back_is_looked_up_before_anything_is_m
     assert after(unseen, Act.DELETE, Failed("No.")).state is T.WAITING
 
 
+def test_what_a_platform_holds_is_called_back_until_that_works() -> None:
+    coming = during(Act.DELETE, T.CANCELLED, prepared=True, held_until=NOW + timedelta(days=1))
+    asked_often = replace(coming, asks=machine.MAX_ASKS)
+    again = after(asked_often, Act.DELETE, RetryAt(None, "Busy."))
+    assert (again.then, again.forget) == (Then.WAIT, False)
+    lost = after(coming, Act.DELETE, NeedsReconnect("No."))
+    assert (lost.state, lost.forget, lost.account_lost) == (T.CANCELLED, False, True)
+    # Of what would stay unseen, it is enough to have tried.
+    unseen = replace(asked_often, held_until=None)
+    assert after(unseen, Act.DELETE, RetryAt(None, "Busy.")).forget
+
+
+def test_what_was_moved_past_a_time_that_the_platform_missed_does_not_go_early() -> None:
+    held = NOW - timedelta(hours=1)
+    missed = at(T.STAGED, held_until=held, told_at=NOW, publish_at=held)
+    assert next_act(missed) is Act.GO_LIVE
+    assert next_act(replace(missed, publish_at=NOW + timedelta(days=1))) is Act.POLL
+
+
 def play(script: list[Step], *, lost: bool = False) -> list[Verdict]:
     """Run the machine on a list of answers, until it ends."""
     situation, verdicts, record = at(T.WAITING), list[Verdict](), list[Past]()
