@@ -262,7 +262,7 @@ def test_what_is_held_and_cannot_be_taken_back_is_looked_up_before_anything_is_m
 
 
 def test_what_a_platform_holds_is_called_back_until_that_works() -> None:
-    coming = during(Act.DELETE, T.CANCELLED, prepared=True, held_until=NOW + timedelta(days=1))
+    coming = at(T.CANCELLED, prepared=True, held_until=NOW + timedelta(days=1))
     asked_often = replace(coming, asks=machine.MAX_ASKS)
     again = after(asked_often, Act.DELETE, RetryAt(None, "Busy."))
     assert (again.then, again.forget) == (Then.WAIT, False)
