@@ -21,6 +21,7 @@ from tasks.publish.answers import lost_answer
 from tasks.publish.choice import Use
 from tasks.publish.machine import (
     CREATING,
+    RETRY_BY_PERSON,
     STAGE_WORDS,
     STATE_DURING,
     Act,
@@ -219,8 +220,13 @@ def _check_late(target: PostTarget, context: Context) -> Stop | None:
         return None
     if context.job.payload.get("in_time") == post.publish_at.isoformat():
         return None
+    if _was_asked_for_since(target, post.publish_at):
+        return None
     media = material.media_for(target)
     ready_at = media.ready_at if isinstance(media, Rendition) else None
+    linked_at = _links_known_at(target)
+    if linked_at is not None:
+        ready_at = max(linked_at, ready_at or linked_at)
     if material.choice_for(target).use is Use.WAIT or not late_posts.is_late(
         late_posts.policy(), publish_at=post.publish_at, ready_at=ready_at, at=now()
     ):
@@ -236,6 +242,23 @@ def _check_late(target: PostTarget, context: Context) -> Stop | None:
         if other.state in sending.UNSEEN and other.held_until is None:
             posts.note_target(other, sending.LATE)
     return Stop()
+
+
+def _was_asked_for_since(target: PostTarget, when: datetime) -> bool:
+    """Somebody has pressed Retry after its time: they want it now."""
+    pressed = Attempt.select().where(
+        Attempt.target == target, Attempt.step == RETRY_BY_PERSON, Attempt.started_at >= when
+    )
+    return bool(pressed.exists())
+
+
+def _links_known_at(target: PostTarget) -> datetime | None:
+    """When the last of the links in its texts was there; None: there are none."""
+    wanted = material.links_in(material.draft_of(target))
+    if not wanted:
+        return None
+    known = [s.published_at for s in material.siblings(target) if s.account.platform in wanted]
+    return max((when for when in known if when is not None), default=None)
 
 
 def _check_media(target: PostTarget, act: Act, publisher: Publisher) -> Stop | None:

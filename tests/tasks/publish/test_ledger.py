@@ -296,6 +296,21 @@ def test_late_can_get_another_time(desk: Desk) -> None:
     assert went_out_at() >= again
 
 
+def test_retry_long_after_its_time_is_a_wish_and_no_outage(desk: Desk) -> None:
+    from tasks.publish.publisher import Failed
+
+    post = desk.post(publish_at=now() + timedelta(minutes=10))
+    paper.script["stage"] = [lambda: Failed("No.")]
+    desk.skip(minutes=11)
+    desk.work()
+    assert desk.look(post).state is T.FAILED
+    desk.skip(hours=5)
+    wishes.retry_target(desk.look(post), actor=desk.user)
+    desk.work()
+    assert desk.look(post).state is T.PUBLISHED
+    assert Post.get_by_id(post.id).late_since is None
+
+
 def test_late_goes_at_once_where_that_is_the_policy(desk: Desk) -> None:
     with transaction():
         late_posts.keep(late_posts.Policy(late_posts.WhenLate.POST))
