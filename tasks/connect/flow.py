@@ -17,7 +17,7 @@ from tasks.connect.asking import Desk
 from tasks.connect.errors import ConnectRefused
 from tasks.connect.provider import provider_named
 from tasks.connect.tokens import redirect_for
-from tasks.publish import dispatch
+from tasks.publish import dispatch, settling
 from tasks.retrying import CANCELLED
 
 if TYPE_CHECKING:
@@ -243,12 +243,25 @@ def stage_ahead(account: Account, wish: bool, *, actor: User | None) -> None:
 
 
 def disconnect(account: Account, *, actor: User | None) -> None:
-    """Nothing goes there any more; the delivery worker gives the sign-in back. Raises Conflict."""
+    """Nothing goes there any more; the delivery worker gives the sign-in back.
+
+    Raises Conflict, also while posts are on their way there, or kept there until their time:
+    without the sign-in nobody could ask for them, or call them back.
+    """
     if account.platform not in PLATFORMS:
         raise Conflict("This account is a part of the box and stays.")
     with transaction():
         if account.state is AccountState.DISABLED:
             return
+        under_way = settling.under_way_at(account)
+        if under_way and account.state is AccountState.CONNECTED:
+            raise Conflict(
+                "Posts are on their way there, or kept there until their time. Wait for them or "
+                "cancel them, then disconnect the account.",
+                code="posts_there",
+            )
+        for target in under_way:  # it couldn't be asked anyhow
+            settling.let_person_look(target, "The account was disconnected.")
         accounts.mark_disabled(account, actor=actor)
         jobs.create(
             "disconnect",

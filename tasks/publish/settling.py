@@ -132,7 +132,11 @@ def job_failed(job: Job, failure: JobFailed) -> None:
         posts.fail_target(target, failure.message, code=failure.code, detail=failure.detail)
         sending.link_settled(target)
         return
-    # What a platform holds will be public, too.
+    let_person_look(target, failure.message, failure.detail)
+
+
+def let_person_look(target: PostTarget, why: str, detail: str = "") -> None:
+    """It may be public, or will be without us, and can't be asked: a person decides."""
     if target.state in (TargetState.PUBLISHING, TargetState.STAGED):
         posts.move_target(target, TargetState.UNSURE, stage="")
     if target.state is TargetState.UNSURE:
@@ -140,11 +144,18 @@ def job_failed(job: Job, failure: JobFailed) -> None:
             target,
             TargetState.NEEDS_PERSON,
             stage="",
-            error=f"{failure.message} Look on the platform whether the video is there, then "
+            error=f"{why} Look on the platform whether the video is there, then "
             "choose “It is there” or “Send again”.",
             error_code="needs_person",
-            error_detail=failure.detail,
+            error_detail=detail,
         )
+
+
+def under_way_at(account: Account) -> list[PostTarget]:
+    """What may be public there, or is kept there until its time."""
+    states = (TargetState.PUBLISHING, TargetState.UNSURE, TargetState.STAGED)
+    found = _of_state(states, PostTarget.account == account)
+    return [t for t in found if t.state is not TargetState.STAGED or t.held_until is not None]
 
 
 def job_cancelled(job: Job) -> None:

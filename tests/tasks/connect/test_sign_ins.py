@@ -18,7 +18,7 @@ from appliance.db import database
 from appliance.errors import Conflict
 from appliance.models import Account, Connection, Event, Job, JobRun, Post, PostTarget, User
 from appliance.oauth_clients import Client
-from appliance.states import AccountState, ConnectionState, JobState, PostState
+from appliance.states import AccountState, ConnectionState, JobState, PostState, TargetState
 from appliance.vault import Vault, open_vault
 from tasks import pipeline, runner
 from tasks.connect import checklist, flow
@@ -602,6 +602,19 @@ def test_giving_back_names_the_lasting_token_in_the_body(stand: Scripted, vault:
     assert (asked.method, asked.form, asked.query) == ("POST", {"token": "1//refresh"}, {})
     assert Account.get_by_id(account.id).credentials is None
     assert Event.select().where(Event.type == "account.revoked").count() == 1
+
+
+def test_what_is_on_its_way_there_keeps_the_account(stand: Scripted, vault: Vault) -> None:
+    account = keep(vault, refresh_token="1//refresh", access_token="a")
+    post = Post.create(video=make_video(), state=PostState.PROCESSING)
+    target = PostTarget.create(post=post, account=account, state=TargetState.UNSURE)
+    with pytest.raises(Conflict, match="on their way"):
+        flow.disconnect(account, actor=None)
+    assert Account.get_by_id(account.id).state is AccountState.CONNECTED
+    # Whose sign-in is dead can't be asked anyhow: a person looks.
+    accounts.mark_lost(account, "The sign-in has ended.")
+    flow.disconnect(account, actor=None)
+    assert PostTarget.get_by_id(target.id).state is TargetState.NEEDS_PERSON
 
 
 def test_connecting_again_meanwhile_keeps_the_new_sign_in(stand: Scripted, vault: Vault) -> None:
