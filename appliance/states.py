@@ -97,6 +97,19 @@ class AccountState(StrEnum):
     DISABLED = "disabled"
 
 
+class RunState(StrEnum):
+    """A run that makes or checks backups."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class AlertState(StrEnum):
+    OPEN = "open"
+    CLEARED = "cleared"  # its cause is gone
+
+
 UPLOAD_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     UploadState.RECEIVING: frozenset(
         {
@@ -227,6 +240,15 @@ APPROVAL_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
     ApprovalState.REFUSED: frozenset({ApprovalState.REQUESTED, ApprovalState.NOT_NEEDED}),
 }
 
+RUN_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
+    RunState.RUNNING: frozenset({RunState.COMPLETED, RunState.FAILED}),
+}
+
+ALERT_MOVES: Mapping[StrEnum, frozenset[StrEnum]] = {
+    AlertState.OPEN: frozenset({AlertState.CLEARED}),
+    AlertState.CLEARED: frozenset({AlertState.OPEN}),  # the cause came back
+}
+
 JOB_ENDED = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED})
 TARGET_ENDED = frozenset(
     {
@@ -249,6 +271,8 @@ MOVES: Mapping[type[StrEnum], Mapping[StrEnum, frozenset[StrEnum]]] = {
     TargetState: TARGET_MOVES,
     ConnectionState: CONNECTION_MOVES,
     ApprovalState: APPROVAL_MOVES,
+    RunState: RUN_MOVES,
+    AlertState: ALERT_MOVES,
 }
 
 

@@ -13,6 +13,7 @@ from appliance.models.media import (
     VideoTag,
     Visibility,
 )
+from appliance.models.operations import Alert, AlertChannel, BackupRun
 from appliance.models.people import (
     ApiToken,
     AuditEntry,
@@ -77,6 +78,9 @@ ALL = (
     Event,
     Heartbeat,
     Setting,
+    BackupRun,
+    Alert,
+    AlertChannel,
 )
 
 __all__ = [
@@ -84,9 +88,12 @@ __all__ = [
     "QUEUED",
     "ALL",
     "Account",
+    "Alert",
+    "AlertChannel",
     "ApiToken",
     "Attempt",
     "AuditEntry",
+    "BackupRun",
     "Connection",
     "Damage",
     "Event",

@@ -16,11 +16,13 @@ from appliance.states import (
     MOVES,
     POST_ENDED,
     TARGET_ENDED,
+    AlertState,
     ApprovalState,
     ConnectionState,
     JobState,
     PostState,
     RenditionState,
+    RunState,
     TargetState,
     UploadState,
     VideoState,
@@ -41,6 +43,8 @@ FIRST = {
     TargetState: TargetState.WAITING,
     ConnectionState: ConnectionState.WAITING,
     ApprovalState: ApprovalState.NOT_NEEDED,
+    RunState: RunState.RUNNING,
+    AlertState: AlertState.OPEN,
 }
 
 
