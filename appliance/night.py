@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.clock import now
 from appliance.models import Setting
-from appliance.settings import night_times
+from appliance.setting_types import night_times
 
 if TYPE_CHECKING:
     from appliance.settings import Settings

@@ -9,122 +9,30 @@ and bad values stop the start with a sentence that names them. docs/settings.md 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import tomllib
-from datetime import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from typing import Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ByteSize,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
 
 from appliance.errors import SettingsError
+from appliance.setting_sources import from_credentials, from_environ, from_toml
+from appliance.setting_types import (
+    FolderPath,
+    GraphVersion,
+    ListenAddress,
+    LongSecret,
+    Maybe,
+    NightHours,
+    OriginalsPolicy,
+    PublicUrl,
+    RemoteUrl,
+    TimeZone,
+)
 
-PREFIX = "APPLIANCE_"
-# Read by others: where the settings are, and which box the commands talk to.
-_OTHER_NAMES = {"APPLIANCE_CONFIG", "APPLIANCE_URL", "APPLIANCE_TOKEN"}
 _ALL_ADDRESSES = {"0.0.0.0", "[::]", "::"}
 
 GIB = 1024**3
-# What becomes of originals: appliance/retention.py says what the words mean.
-RETENTION = re.compile(r"keep|(?:delete|smaller):[1-9][0-9]{0,3}")
-
-
-def _listen(value: str) -> str:
-    if value.startswith("unix:"):
-        if not value.removeprefix("unix:").startswith("/"):
-            raise ValueError("the path after unix: must be absolute")
-        return value
-    host, _, port = value.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise ValueError("must be HOST:PORT or unix:/PATH")
-    return value
-
-
-def _public_url(value: str) -> str:
-    sentence = "must be an address such as https://video.example.org, without a path"
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError as exc:
-        raise ValueError(sentence) from exc
-    more = (parts.path.strip("/"), parts.query, parts.fragment, parts.username)
-    if parts.scheme not in ("http", "https") or not parts.hostname or any(more):
-        raise ValueError(sentence)
-    return value.rstrip("/")
-
-
-def _remote_url(value: str) -> str:
-    """Scheme and host of a platform; without TLS only on this machine."""
-    value = _public_url(value)
-    parts = urlsplit(value)
-    if parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
-        raise ValueError("must begin with https:// (plain http only for this very machine)")
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        raise ValueError("must be a time zone such as Europe/Berlin") from exc
-    if value not in available_timezones():
-        raise ValueError("must be a time zone such as Europe/Berlin")
-    return value
-
-
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
-
-
-def night_times(value: str) -> tuple[time, time] | None:
-    """ "22:00-06:00" → (22:00, 06:00); None for "": there is no window. Raises ValueError."""
-    if not value:
-        return None
-    found = _HOURS.fullmatch(value)
-    if found is None or (found[1], found[2]) == (found[3], found[4]):
-        raise ValueError("must be two times such as 22:00-06:00, or empty")
-    return time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
-
-
-def _night_hours(value: str) -> str:
-    night_times(value.strip())
-    return value.strip()
-
-
-def _absolute(value: Path) -> Path:
-    return value.expanduser().absolute()
-
-
-def _empty_is_none(value: Any) -> Any:
-    return None if value == "" else value
-
-
-def _retention(value: str) -> str:
-    if not RETENTION.fullmatch(value):
-        raise ValueError("must be keep, delete:DAYS or smaller:DAYS, such as delete:30")
-    return value
-
-
-def _long_secret(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < 20:
-        raise ValueError("must have at least 20 characters; make one with: openssl rand -hex 20")
-    return value
-
-
-RemoteUrl = Annotated[str, AfterValidator(_remote_url)]
-GraphVersion = Annotated[str, Field(pattern=r"^v[0-9]{1,3}\.[0-9]{1,2}$")]
-FolderPath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseModel):
@@ -137,12 +45,10 @@ class Settings(BaseModel):
     data: FolderPath = Field(
         Path("data"), description="The folder that holds everything: database, uploads, media."
     )
-    listen: Annotated[str, AfterValidator(_listen)] = Field(
+    listen: ListenAddress = Field(
         "127.0.0.1:8000", description="Where the web process listens: `HOST:PORT` or `unix:/PATH`."
     )
-    public_url: Annotated[
-        Annotated[str, AfterValidator(_public_url)] | None, BeforeValidator(_empty_is_none)
-    ] = Field(
+    public_url: Maybe[PublicUrl] = Field(
         None,
         description="The address that people and platforms reach the box at. "
         "Default: http:// and the address listened on.",
@@ -150,9 +56,7 @@ class Settings(BaseModel):
     development: bool = Field(
         False, description="Shows the components page `/_ui`, and reads changed templates anew."
     )
-    metrics_token: Annotated[
-        Annotated[SecretStr, AfterValidator(_long_secret)] | None, BeforeValidator(_empty_is_none)
-    ] = Field(
+    metrics_token: Maybe[LongSecret] = Field(
         None,
         description="Prometheus may read `/metrics` with this as its bearer token. Default: only "
         "API tokens with the scope `admin` may.",
@@ -193,7 +97,7 @@ class Settings(BaseModel):
     guest_files_per_hour: int = Field(
         200, ge=1, description="Files that guests may send from one address within an hour."
     )
-    user_quota: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+    user_quota: Maybe[ByteSize] = Field(
         None, description="What the originals of one person may take in sum. Default: no limit."
     )
     exact_originals: bool = Field(
@@ -211,14 +115,12 @@ class Settings(BaseModel):
         description="Free space that uploads leave untouched. Default: 2 GiB or 5 % of the "
         "disk, whichever is more, but at most a quarter of it.",
     )
-    disk_budget: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+    disk_budget: Maybe[ByteSize] = Field(
         None,
         description="What all videos may take in sum: originals, versions, the bin, and "
         "uploads under way. Default: what the disk holds, less the reserve.",
     )
-    keep_originals: Annotated[
-        Annotated[str, AfterValidator(_retention)] | None, BeforeValidator(_empty_is_none)
-    ] = Field(
+    keep_originals: Maybe[OriginalsPolicy] = Field(
         None,
         description="What becomes of originals: `keep`, `delete:DAYS` (so many days after the "
         "video is ready), or `smaller:DAYS` (the same, where the version for posting is smaller "
@@ -243,7 +145,7 @@ class Settings(BaseModel):
         8192 * 4320, gt=0, description="Width times height above which a video is refused."
     )
     max_tracks: int = Field(32, ge=1, description="More tracks in one file are refused.")
-    ffmpeg: Annotated[Path | None, BeforeValidator(_empty_is_none)] = Field(
+    ffmpeg: Maybe[Path] = Field(
         None,
         description="Path of ffmpeg. Default: the system's, else the one that came with the "
         "package.",
@@ -270,19 +172,19 @@ class Settings(BaseModel):
         description="A job that makes no progress for so long is ended and tried once more.",
     )
 
-    encode_cores: Annotated[float | None, BeforeValidator(_empty_is_none)] = Field(
+    encode_cores: Maybe[float] = Field(
         None,
         gt=0,
         description="Processors that encodes may keep busy in sum. Default: all that the workers "
         "may use (their affinity, and `CPUQuota=` of their unit).",
     )
-    encode_memory: Annotated[ByteSize | None, BeforeValidator(_empty_is_none)] = Field(
+    encode_memory: Maybe[ByteSize] = Field(
         None,
         gt=0,
         description="Memory that encodes may take in sum. Default: what is free when the worker "
         "starts (or what `MemoryMax=` of its unit leaves), less a tenth, at least 256 MiB.",
     )
-    night_hours: Annotated[str, AfterValidator(_night_hours)] = Field(
+    night_hours: NightHours = Field(
         "22:00-06:00",
         description="When work that waits for the night is done, in the team's time zone. "
         "Empty: at any time.",
@@ -320,18 +222,14 @@ class Settings(BaseModel):
         description="Of the Google project that YouTube channels are connected by. Default: as "
         "entered in Settings → Accounts.",
     )
-    google_client_secret: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = Field(
-        None, description="Its secret."
-    )
+    google_client_secret: Maybe[SecretStr] = Field(None, description="Its secret.")
     facebook_app_id: str = Field(
         "",
         pattern=r"^[0-9]*$",
         description="Of the Meta app that Facebook Pages and Instagram accounts are connected by. "
         "Default: as entered in Settings → Accounts.",
     )
-    facebook_app_secret: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = Field(
-        None, description="Its secret."
-    )
+    facebook_app_secret: Maybe[SecretStr] = Field(None, description="Its secret.")
     graph_version: GraphVersion = Field("v25.0", description="The version of Meta's Graph API.")
     google_auth_url: RemoteUrl = Field(
         "https://accounts.google.com", description="Where Google asks people for their consent."
@@ -371,7 +269,7 @@ class Settings(BaseModel):
     session_max_days: float = Field(
         90.0, gt=0, description="Everybody signs in again after so long."
     )
-    team_time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+    team_time_zone: TimeZone = Field(
         "UTC", description="The time zone of new users and of the team's schedule."
     )
     credentials_key: SecretStr | None = Field(
@@ -419,7 +317,11 @@ def load_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
     names = set(Settings.model_fields)
     values: dict[str, Any] = {}
     origin: dict[str, str] = {}
-    for source in (_from_toml(environ), _from_credentials(environ, names), _from_environ(environ)):
+    for source in (
+        from_toml(environ),
+        from_credentials(environ, names),
+        from_environ(environ, names),
+    ):
         for name, (value, where) in source.items():
             if name not in names:
                 raise SettingsError(f"{where} is no setting. docs/settings.md lists them all.")
@@ -440,50 +342,3 @@ def load_settings(environ: dict[str, str] | None = None, **overrides: Any) -> Se
 
 def _sentence(message: str) -> str:
     return message.removeprefix("Value error, ").rstrip(".") + "."
-
-
-def _from_toml(environ: dict[str, str]) -> dict[str, tuple[Any, str]]:
-    named = environ.get("APPLIANCE_CONFIG")
-    path = Path(named or "appliance.toml")
-    if not path.is_file():
-        if named:
-            raise SettingsError(f"APPLIANCE_CONFIG: there is no file {path}.")
-        return {}
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as exc:
-        raise SettingsError(f"{path} can't be read: {exc}.") from exc
-    return {name: (value, f"{path}: {name}") for name, value in table.items()}
-
-
-def _from_credentials(environ: dict[str, str], names: set[str]) -> dict[str, tuple[Any, str]]:
-    folder = environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return {}
-    # Other credentials of the unit are not ours to judge: only known names are looked at.
-    return {
-        name: (_read_secret(Path(folder, name), f"credential {name}"), f"credential {name}")
-        for name in names
-        if Path(folder, name).is_file()
-    }
-
-
-def _from_environ(environ: dict[str, str]) -> dict[str, tuple[Any, str]]:
-    found: dict[str, tuple[Any, str]] = {}
-    for variable, value in environ.items():
-        if not variable.startswith(PREFIX) or variable in _OTHER_NAMES:
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        if name.endswith("_file") and name not in Settings.model_fields:
-            name, value = name.removesuffix("_file"), _read_secret(Path(value), variable)
-        if name in found:
-            raise SettingsError(f"{variable} and {found[name][1]} say the same; keep one of them.")
-        found[name] = (value, variable)
-    return found
-
-
-def _read_secret(path: Path, where: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{where}: {path} can't be read.") from exc
