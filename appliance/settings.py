@@ -129,6 +129,29 @@ class Settings(BaseModel):
     trash_days: float = Field(
         7.0, gt=0, le=3650, description="What is in the bin for so long is removed for good."
     )
+    backup_folder: Maybe[FolderPath] = Field(
+        None,
+        description="Where backups are kept; better on another disk. Default: `backups` in `data`.",
+    )
+    backup_keep_daily: Maybe[int] = Field(
+        None,
+        ge=1,
+        le=366,
+        description="Backups that are kept: the newest of so many days. Default: as chosen on the "
+        "Backups page, and 7 until then.",
+    )
+    backup_keep_weekly: Maybe[int] = Field(
+        None,
+        ge=0,
+        le=520,
+        description="And the newest of so many weeks. Default: as chosen, and 4 until then.",
+    )
+    backup_keep_monthly: Maybe[int] = Field(
+        None,
+        ge=0,
+        le=240,
+        description="And the newest of so many months. Default: as chosen, and 6 until then.",
+    )
     default_visibility: Literal["team", "private"] = Field(
         "team", description="Who sees a new video: the whole team, or its owner and the admins."
     )
@@ -295,6 +318,11 @@ class Settings(BaseModel):
     @property
     def database_path(self) -> Path:
         return self.data / "appliance.db"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the backups; it need not exist yet."""
+        return self.backup_folder or self.data / "backups"
 
     @property
     def queue_path(self) -> Path:
