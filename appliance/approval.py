@@ -127,17 +127,28 @@ def record_yes(
     """
     _require(actor, post)
     with transaction():
-        if as_of is not None and Post.get_by_id(post.id).updated_at != as_of:
-            raise Conflict("This was changed meanwhile; read it again.", code="changed_meanwhile")
+        check_unchanged(post, as_of)
         _move(post, ApprovalState.APPROVED, "post.approved", actor=actor, note=_clean(note))
 
 
-def refuse(post: Post, *, actor: User | None, note: str) -> None:
-    """It stays a draft, with the reason. Raises Forbidden, Conflict, InvalidInput without one."""
+def refuse(post: Post, *, actor: User | None, note: str, as_of: datetime | None = None) -> None:
+    """It stays a draft, with the reason. ``as_of``: as for a yes; a note about another text helps
+    nobody. Raises Forbidden, Conflict, InvalidInput without a reason."""
     _require(actor, post)
     if not (said := _clean(note)):
         raise InvalidInput("Write what should be changed, so that it can be.", field="note")
-    _move(post, ApprovalState.REFUSED, "post.refused", actor=actor, note=said)
+    with transaction():
+        check_unchanged(post, as_of)
+        _move(post, ApprovalState.REFUSED, "post.refused", actor=actor, note=said)
+
+
+def check_unchanged(post: Post, as_of: datetime | None) -> None:
+    """That it is as somebody has read it. ``as_of``: its ``updated_at`` then; None: not checked.
+
+    Call it in the transaction that acts on it. Raises Conflict.
+    """
+    if as_of is not None and Post.get_by_id(post.id).updated_at != as_of:
+        raise Conflict("This was changed meanwhile; read it again.", code="changed_meanwhile")
 
 
 def _require(actor: User | None, post: Post) -> None:

@@ -35,11 +35,14 @@ class NewPost(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     hold_there: bool = False
     """Platforms that can keep a post until its time do: it goes out even when this box is off."""
     draft: bool = False
+    again: bool = False
+    """Also when the video is on its way to one of the accounts already, or went out there with the
+    same text within 24 hours. Without: 409 ``same_post``, with that post's ``post_id``."""
 
 
 def create(settings: Settings, user: User, data: NewPost) -> Post:
-    """Raises NotFound, Forbidden, Conflict, and InvalidInput for what a platform would refuse:
-    then nothing is posted anywhere. Wants a connection."""
+    """Raises NotFound, Forbidden, Conflict, SamePost, and InvalidInput for what a platform would
+    refuse: then nothing is posted anywhere. Wants a connection."""
     video = access.get_video(user, data.video_id)
     chosen = _choose(data)
     title, description, options = _begin(data, video)
@@ -59,6 +62,7 @@ def create(settings: Settings, user: User, data: NewPost) -> Post:
         time_zone=data.time_zone or user.time_zone,
         overrides=composed,
         draft=data.draft,
+        again=data.again,
     )
 
 

@@ -13,7 +13,7 @@ from appliance import accounts, posts
 from appliance.clock import now
 from appliance.ids import is_id, new_token
 from appliance.states import AccountState
-from tasks.publish import composing, outlook, readiness, rules
+from tasks.publish import composing, outlook, readiness, rules, same_post
 from tasks.publish.publisher import (
     COVER,
     FIRST_COMMENT,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from appliance.models import Account, Post, PostTemplate, User, Video
     from appliance.settings import Settings
+    from tasks.publish.same_post import Other
     from web.when_form import When
 
 TEXTS = ("title", "description")
@@ -54,6 +55,7 @@ class Typed:
     other: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     draft: bool = False  # "Keep as draft" was pressed
     draft_id: str = ""  # the draft that is written on; "": a new post
+    again: bool = False  # "Post it again all the same" was pressed
 
     def options_of(self, account_id: str) -> dict[str, Any]:
         return dict(self.other.get(account_id, {}).get("options", {}))
@@ -97,6 +99,8 @@ class Choice:
     can_comment: bool
     comment: str
     previews: list[Preview]
+    same: Other | None
+    """The post of this video that is on its way there, or was posted lately with the same text."""
 
     @property
     def is_own(self) -> bool:
@@ -180,6 +184,7 @@ def read(data: Mapping[str, Any], user: User) -> Typed:
         other=other,
         draft="draft" in data,
         draft_id=str(data.get("draft_id", ""))[:64],
+        again=data.get("again") == "yes",
     )
 
 
@@ -210,11 +215,13 @@ def choices(
     """All accounts that can be seen in the form; a connection must be open."""
     usable = [a for a in shown if a.state is AccountState.CONNECTED]
     chosen = [a for a in usable if a.public_id in typed.accounts]
-    found = {
-        one.account.public_id: one
-        for one in outlook.look(settings, video, [(a, _draft(typed, a, video)) for a in chosen])
-    }
-    return [_choice(video, account, typed, found.get(account.public_id)) for account in shown]
+    drafts = [(account, _draft(typed, account, video)) for account in chosen]
+    found = {one.account.public_id: one for one in outlook.look(settings, video, drafts)}
+    same = {other.account_id: other for other in same_post.look(video, drafts)}
+    return [
+        _choice(video, account, typed, found.get(account.public_id), same.get(account.public_id))
+        for account in shown
+    ]
 
 
 def _draft(typed: Typed, account: Account, video: Video) -> PostDraft:
@@ -238,7 +245,13 @@ def _can_comment(account: Account) -> bool:
 _NOTHING = Readiness(Level.READY, (), "", "", MediaFacts(size_bytes=0))
 
 
-def _choice(video: Video, account: Account, typed: Typed, found: outlook.Outlook | None) -> Choice:
+def _choice(
+    video: Video,
+    account: Account,
+    typed: Typed,
+    found: outlook.Outlook | None,
+    same: Other | None,
+) -> Choice:
     own = typed.other.get(account.public_id, {})
     usable = account.state is AccountState.CONNECTED
     capabilities = capabilities_of(account.platform)
@@ -267,6 +280,7 @@ def _choice(video: Video, account: Account, typed: Typed, found: outlook.Outlook
         )
         if found is not None
         else [],
+        same=same,
     )
 
 

@@ -85,14 +85,16 @@ def show(post_id: str, attempts: bool, box: Box, as_json: bool) -> None:
 @posts.command()
 @click.argument("post_id", metavar="POST")
 @_account
+@click.option("--again", is_flag=True, help="Also when another post of the same is on its way.")
 @remote
-def retry(post_id: str, account: str | None, box: Box, as_json: bool) -> None:
+def retry(post_id: str, account: str | None, again: bool, box: Box, as_json: bool) -> None:
     """Send what failed again, and only that."""
+    body = {"again": again}
     if account is None:
-        _show(box.post(f"/api/v1/posts/{post_id}/retry"), as_json)
+        _show(box.post(f"/api/v1/posts/{post_id}/retry", body), as_json)
         return
     for result in _results_of(box, post_id, account):
-        _show(box.post(_url(post_id, result, "retry")), as_json)
+        _show(box.post(_url(post_id, result, "retry"), body), as_json)
 
 
 @posts.command()

@@ -59,6 +59,11 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 @click.option("--zone", metavar="NAME", help="Whose clocks --at means; default: this machine's.")
 @click.option("--slot", is_flag=True, help="At the next free slot of the schedule.")
 @click.option("--hold", is_flag=True, help="Let platforms that can keep it until its time.")
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Also when it is on its way there already, or was posted within 24 hours.",
+)
 @click.option("--wait", is_flag=True, help="Until it is posted, or has failed.")
 @remote
 def post(
@@ -76,6 +81,7 @@ def post(
     zone: str | None,
     slot: bool,
     hold: bool,
+    again: bool,
     wait: bool,
     box: Box,
     as_json: bool,
@@ -95,6 +101,7 @@ def post(
         "overrides": _for_single_accounts(items, options, title_for, text_for),
         "draft": draft or None,
         "hold_there": hold or None,
+        "again": again or None,
         "time_zone": zone,
     }
     if at is not None and slot:

@@ -135,10 +135,11 @@ def move(
 @click.argument("post_id", metavar="POST")
 @click.option("--note", default="", help="For its author.")
 @click.option("--now", is_flag=True, help="At once, though its time has passed.")
+@click.option("--again", is_flag=True, help="Also when another post of the same is on its way.")
 @remote
-def approve(post_id: str, note: str, now: bool, box: Box, as_json: bool) -> None:
+def approve(post_id: str, note: str, now: bool, again: bool, box: Box, as_json: bool) -> None:
     """Say yes to POST: it goes out at its time."""
-    body = {"note": note, "now": now}
+    body = {"note": note, "now": now, "again": again}
     _tell(box.post(f"/api/v1/posts/{post_id}/approve", body), as_json)
 
 

@@ -28,15 +28,18 @@ def approve(
     note: str = "",
     now: bool = False,
     as_of: datetime | None = None,
+    again: bool = False,
 ) -> None:
     """It goes out at its time. ``now``: at once, whatever its time is. ``as_of``: the
-    ``updated_at`` of what was read; None: whatever it is by now.
+    ``updated_at`` of what was read; None: whatever it is by now. ``again``: also when the same is
+    on its way already.
 
-    Raises Forbidden, InvalidInput for a text that a platform would refuse, and Conflict when
-    nobody asks for approval (any more), it was changed since, or its time has passed meanwhile.
+    Raises Forbidden, InvalidInput for a text that a platform would refuse, SamePost, and Conflict
+    when nobody asks for approval (any more), it was changed since, or its time has passed
+    meanwhile.
     """
     with transaction():
         approval.record_yes(post, actor=actor, note=note, as_of=as_of)
         if now:
             wishes.reschedule(post, None, actor=actor)
-        dispatch.submit(settings, Post.get_by_id(post.id), actor=actor)
+        dispatch.submit(settings, Post.get_by_id(post.id), actor=actor, again=again)

@@ -24,7 +24,7 @@ from appliance.states import (
     TargetState,
     VideoState,
 )
-from tasks.publish import link_variables, material, outlook, sending, timing
+from tasks.publish import link_variables, material, outlook, same_post, sending, timing
 from tasks.publish.choice import Use
 from tasks.publish.publisher import MediaFacts
 from tasks.publish.registry import publisher_for
@@ -51,12 +51,13 @@ def create(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     draft: bool = False,
     hold_there: bool = False,
+    again: bool = False,
 ) -> Post:
     """`appliance.posts.create`, each platform's own rules for the texts, and off it goes.
 
     In one transaction: a post that is answered for has its jobs, or is a draft that waits for
-    approval when its author needs one. Raises what ``posts.create`` raises, and InvalidInput for a
-    text that a platform would refuse.
+    approval when its author needs one. ``again``: also when the same is on its way already. Raises
+    what ``posts.create`` raises, InvalidInput for a text that a platform would refuse, SamePost.
     """
     with transaction():
         held = not draft and approval.is_needed_by(author)
@@ -74,6 +75,8 @@ def create(
         )
         if not draft:
             check_post(post, settings)
+        if not draft and not again:
+            same_post.refuse_post(post)
         if held:
             approval.ask(post, actor=author)
         elif not draft:
@@ -81,16 +84,29 @@ def create(
     return post
 
 
-def submit(settings: Settings, post: Post, *, actor: User | None) -> None:
+def submit(
+    settings: Settings,
+    post: Post,
+    *,
+    actor: User | None,
+    as_of: datetime | None = None,
+    again: bool = False,
+) -> None:
     """Send a draft, or ask for approval where ``actor`` needs one. Somebody who may approve says
     yes by sending what waits for it.
 
-    Raises Conflict, also when its time has passed meanwhile, and InvalidInput for a text that a
-    platform would refuse.
+    ``as_of``: the ``updated_at`` of what was read; None: whatever it is by now. ``again``: also
+    when the same is on its way already.
+
+    Raises Conflict, also when it was changed since or its time has passed meanwhile, SamePost, and
+    InvalidInput for a text that a platform would refuse.
     """
     with transaction():
         fresh = Post.get_by_id(post.id)
+        approval.check_unchanged(fresh, as_of)
         check_post(fresh, settings)
+        if not again:
+            same_post.refuse_post(fresh)
         drafts = [(t.account, material.draft_of(t)) for t in posts.latest_targets(fresh)]
         outlook.refuse(outlook.look(settings, fresh.video, drafts))
         if approval.is_needed(fresh, actor):
@@ -155,10 +171,15 @@ def send_off(post: Post) -> None:
         posts.refresh_state(post)
 
 
-def retry_failed(post: Post, *, actor: User | None) -> list[PostTarget]:
-    """Send the failed targets again, and only them. Raises Conflict."""
+def retry_failed(
+    post: Post, *, actor: User | None, although_same: bool = False
+) -> list[PostTarget]:
+    """Send the failed targets again, and only them. ``although_same``: also where another post of
+    the same is on its way by now. Raises Conflict, SamePost."""
     with transaction():
         again = posts.retry_failed(post, actor=actor)
+        if not although_same:
+            same_post.refuse(again)
         for target in again:
             send(target)
     return again

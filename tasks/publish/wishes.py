@@ -15,7 +15,7 @@ from appliance.errors import Conflict, InvalidInput
 from appliance.models import Post, PostTarget
 from appliance.post_input import check_time, clean_overrides
 from appliance.states import AccountState, PostState, TargetState
-from tasks.publish import dispatch, link_variables, material
+from tasks.publish import dispatch, link_variables, material, same_post
 from tasks.publish.follow_up import ask
 from tasks.publish.publisher import MediaFacts, PostDraft
 from tasks.publish.registry import capabilities_of, publisher_for
@@ -89,11 +89,16 @@ def decide_late(
         reschedule(post, when, zone, actor=actor)
 
 
-def retry_target(target: PostTarget, *, actor: User | None) -> PostTarget:
-    """Send one failed target again. Raises Conflict."""
+def retry_target(
+    target: PostTarget, *, actor: User | None, although_same: bool = False
+) -> PostTarget:
+    """Send one failed target again. ``although_same``: also when another post of the same is on its
+    way by now. Raises Conflict, SamePost."""
     with transaction():
         target = posts.get_target(target.post, target.public_id)
         (again,) = posts.retry([target], actor=actor)
+        if not although_same:
+            same_post.refuse([again])
         send(again)
     return again
 

@@ -18,6 +18,7 @@ from appliance.settings import Settings
 from appliance.states import PostState, VideoState
 from tasks.publish import composing, dispatch, outlook, rules
 from tasks.publish.publisher import FIRST_COMMENT
+from tasks.publish.same_post import SamePost
 from web import idempotency, lateness, post_form, when_form
 from web.auth import needs, principal
 from web.post_form import Typed
@@ -97,6 +98,8 @@ def send(
         video = access.get_video(user, video_id)
         try:
             made = _create(request.app.state.settings, user, video, typed)
+        except SamePost as exc:
+            return _form(request, video, typed, {}, same=exc)
         except InvalidInput as exc:
             return _form(request, video, typed, {_anchor(exc.field): exc.message})
         except (Conflict, NotFound) as exc:
@@ -148,6 +151,7 @@ def _create(settings: Settings, user: User, video: Video, typed: Typed) -> Post:
             time_zone=due.zone,
             overrides=composed,
             draft=typed.draft,
+            again=typed.again,
         )
         return {"post_id": made.public_id}
 
@@ -186,7 +190,7 @@ def _write(
             overrides=composed,
         )
         if not typed.draft:
-            dispatch.submit(settings, found, actor=user)
+            dispatch.submit(settings, found, actor=user, again=typed.again)
     return found
 
 
@@ -203,12 +207,20 @@ def _refuse(
     outlook.refuse(outlook.look(settings, video, drafts))
 
 
-def _form(request: AnyRequest, video: Video, typed: Typed, problems: dict[str, str]) -> Template:
-    context = _context(request, video, typed, problems)
+def _form(
+    request: AnyRequest,
+    video: Video,
+    typed: Typed,
+    problems: dict[str, str],
+    *,
+    same: SamePost | None = None,
+) -> Template:
+    context = _context(request, video, typed, problems) | {"same": same}
     name = "posts/new.html"
     if _is_fragment(request):
         name = "posts/_form.html" if request.method == "POST" else "posts/_dialog.html"
-    return Template(name, context=context, status_code=422 if problems else 200)
+    status_code = 409 if same is not None else 422 if problems else 200
+    return Template(name, context=context, status_code=status_code)
 
 
 def _context(

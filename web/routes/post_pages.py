@@ -14,7 +14,8 @@ from appliance.db import database
 from appliance.errors import NotFound
 from appliance.models import Role
 from tasks.publish import dispatch
-from web import schedule_rows, when_form
+from tasks.publish.same_post import SamePost
+from web import again, schedule_rows, when_form
 from web.account_rows import load_notices
 from web.auth import needs, principal
 from web.post_list import WantedPosts, load_menus, load_page
@@ -95,11 +96,17 @@ def show_post(request: Request[Any, Any, State], post_id: FromPath[str]) -> Temp
 
 
 @post("/posts/{post_id:str}/retry", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
-def retry(request: Request[Any, Any, State], post_id: FromPath[str]) -> Redirect:
+def retry(
+    request: Request[Any, Any, State], post_id: FromPath[str], data: Fields
+) -> Redirect | Template:
     """Send what failed again, and only that."""
-    user = principal(request).user
+    user, meant = principal(request).user, again.is_meant(data)
     with database.connection_context():
-        dispatch.retry_failed(access.get_post(user, post_id), actor=user)
+        found = access.get_post(user, post_id)
+        try:
+            dispatch.retry_failed(found, actor=user, although_same=meant)
+        except SamePost as exc:
+            return again.ask(request, exc, data, back=f"/posts/{post_id}")
     return Redirect(f"/posts/{post_id}", status_code=303)
 
 

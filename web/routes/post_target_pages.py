@@ -18,6 +18,8 @@ from appliance.models import PostTarget, Role, User
 from appliance.states import TargetState
 from tasks.publish import material, wishes
 from tasks.publish.registry import capabilities_of
+from tasks.publish.same_post import SamePost
+from web import again
 from web.auth import needs, principal
 from web.posting_words import platform_name
 from web.routes.post_targets_api import change
@@ -36,13 +38,16 @@ Fields = URLEncodedBody[dict[str, Any]]
     include_in_schema=False,
 )
 def retry(
-    request: HTMXRequest, post_id: FromPath[str], target_id: FromPath[str]
-) -> Redirect | Response[str]:
+    request: HTMXRequest, post_id: FromPath[str], target_id: FromPath[str], data: Fields
+) -> Redirect | Response[str] | Template:
     """That account alone."""
     user = principal(request).user
     with database.connection_context():
         target = _find(user, post_id, target_id)
-        wishes.retry_target(target, actor=user)
+        try:
+            wishes.retry_target(target, actor=user, although_same=again.is_meant(data))
+        except SamePost as exc:
+            return again.ask(request, exc, data, back=f"/posts/{post_id}")
         name = target.account.name
     return _done(request, post_id, _("Posting to {name} again", name=name))
 

@@ -17,6 +17,7 @@ from appliance.states import TargetState
 from tasks.publish import wishes
 from web.auth import needs, principal
 from web.post_shapes import PostShape, load_posts
+from web.routes.posts_api import Again
 
 WRITE = needs(Role.EDITOR, Scope.POST)
 
@@ -39,12 +40,17 @@ class NewTexts(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     sync_to_thread=True,
 )
 def retry_target(
-    request: AnyRequest, post_id: FromPath[str], target_id: FromPath[str]
+    request: AnyRequest,
+    post_id: FromPath[str],
+    target_id: FromPath[str],
+    data: JSONBody[Again | None] = None,
 ) -> PostShape:
     """That one alone; what else failed stays failed."""
     user = principal(request).user
+    again = data is not None and data.again
     with database.connection_context():
-        wishes.retry_target(_target(request, post_id, target_id), actor=user)
+        target = _target(request, post_id, target_id)
+        wishes.retry_target(target, actor=user, although_same=again)
         return _shape(request, post_id)
 
 

@@ -51,6 +51,20 @@ class Settlement(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """True: it is on the platform. False: send it again."""
 
 
+class Submission(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    as_of: datetime | None = None
+    """``updated_at`` of the post that was read: 409 ``changed_meanwhile`` when it was changed since
+    then. Without: not checked."""
+    again: bool = False
+    """As for a new post: also when the same is on its way already."""
+
+
+class Again(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    again: bool = False
+    """Also when another post of the same video is on its way to the account by now, or went out
+    there with the same text within 24 hours. Without: 409 ``same_post``."""
+
+
 class PostTaken(msgspec.Struct, kw_only=True):
     """``warning``: that the video won't be ready at the chosen time; the post goes out when it is,
     between ``ready_from`` and ``ready_by``, as far as anybody can tell."""
@@ -126,8 +140,8 @@ def list_posts(
             author=author or "",
             video=video_id or "",
             words=(q or "")[:200],
-            since=_with_zone(since, "since"),
-            until=_with_zone(until, "until"),
+            since=with_zone(since, "since"),
+            until=with_zone(until, "until"),
         )
         query = narrow(access.visible_posts(user), wanted)
         rows, following = take_page(query, Post, cursor=cursor, limit=limit)
@@ -141,7 +155,7 @@ def _state(kind: type[_S], word: str, field: str) -> _S:
         raise InvalidInput(f"There is no {field} “{word[:40]}” of posts.", field=field) from exc
 
 
-def _with_zone(when: datetime | None, field: str) -> datetime | None:
+def with_zone(when: datetime | None, field: str) -> datetime | None:
     if when is not None and when.tzinfo is None:
         raise InvalidInput(
             "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
@@ -171,11 +185,14 @@ def show_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape
     status_code=202,
     sync_to_thread=True,
 )
-def retry_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
+def retry_post(
+    request: AnyRequest, post_id: FromPath[str], data: JSONBody[Again | None] = None
+) -> Response[PostShape]:
     """The failed targets, and only they."""
     user = principal(request).user
+    again = data is not None and data.again
     with database.connection_context():
-        dispatch.retry_failed(access.get_post(user, post_id), actor=user)
+        dispatch.retry_failed(access.get_post(user, post_id), actor=user, although_same=again)
         return _answer(request, post_id, status_code=202)
 
 
@@ -202,10 +219,17 @@ def cancel_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostSha
     status_code=202,
     sync_to_thread=True,
 )
-def submit_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape]:
-    user = principal(request).user
+def submit_post(
+    request: AnyRequest, post_id: FromPath[str], data: JSONBody[Submission | None] = None
+) -> Response[PostShape]:
+    """Or ask for approval, where you need it. Sent by an admin, what waits for approval is approved
+    by that."""
+    user, settings = principal(request).user, request.app.state.settings
+    wish = data or Submission()
+    as_of = with_zone(wish.as_of, "as_of")
     with database.connection_context():
-        dispatch.submit(request.app.state.settings, access.get_post(user, post_id), actor=user)
+        found = access.get_post(user, post_id)
+        dispatch.submit(settings, found, actor=user, as_of=as_of, again=wish.again)
         return _answer(request, post_id, status_code=202)
 
 

@@ -142,11 +142,15 @@ class Yes(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     as_of: datetime | None = None
     """``updated_at`` of the post that was read: 409 ``changed_meanwhile`` when it was changed since
     then. Without: not checked."""
+    again: bool = False
+    """As for a new post: also when the same is on its way already."""
 
 
 class No(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     note: str
     """What should be changed."""
+    as_of: datetime | None = None
+    """As for a yes."""
 
 
 class DraftChange(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -387,7 +391,15 @@ def approve(
         found = access.get_post(user, post_id)
         settings = request.app.state.settings
         as_of = _aware(data.as_of, "as_of")
-        approvals.approve(settings, found, actor=user, note=data.note, now=data.now, as_of=as_of)
+        approvals.approve(
+            settings,
+            found,
+            actor=user,
+            note=data.note,
+            now=data.now,
+            as_of=as_of,
+            again=data.again,
+        )
         return _answer(request, post_id, status_code=202)
 
 
@@ -403,7 +415,8 @@ def refuse(request: AnyRequest, post_id: FromPath[str], data: JSONBody[No]) -> R
     """It stays a draft, with the note."""
     user = principal(request).user
     with database.connection_context():
-        approval.refuse(access.get_post(user, post_id), actor=user, note=data.note)
+        found, as_of = access.get_post(user, post_id), _aware(data.as_of, "as_of")
+        approval.refuse(found, actor=user, note=data.note, as_of=as_of)
         return _answer(request, post_id)
 
 

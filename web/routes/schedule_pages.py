@@ -20,7 +20,8 @@ from appliance.errors import ApplianceError, Conflict, InvalidInput
 from appliance.models import Account, Post, Role, User, Video
 from appliance.states import PostState, VideoState
 from tasks.publish import approvals, dispatch, wishes
-from web import when_form
+from tasks.publish.same_post import SamePost
+from web import again, when_form
 from web.account_rows import load_notices
 from web.auth import needs, principal
 from web.calendar_days import VIEWS, day_of, parse_day, span_of
@@ -279,31 +280,45 @@ def post_now(request: AnyRequest, post_id: FromPath[str]) -> Redirect:
 
 
 @post("/schedule/{post_id:str}/approve", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
-def approve(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect | Response[Any]:
+def approve(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect | Template:
     """``now``: it goes out at once, because its time has passed meanwhile. ``as_of``: when what
     the page showed was changed last."""
     user = principal(request).user
     back = _safe_back(str(data.get("back", "")))
     with database.connection_context():
         found = access.get_post(user, post_id)
-        approvals.approve(
-            request.app.state.settings,
-            found,
-            actor=user,
-            note=str(data.get("note", "")),
-            now=data.get("now") == "yes",
-            as_of=local_time.parse(str(data["as_of"]), field="as_of") if "as_of" in data else None,
-        )
+        try:
+            approvals.approve(
+                request.app.state.settings,
+                found,
+                actor=user,
+                note=str(data.get("note", "")),
+                now=data.get("now") == "yes",
+                as_of=_as_of(data),
+                again=again.is_meant(data),
+            )
+        except SamePost as exc:
+            return again.ask(request, exc, data, back=back)
     return Redirect(back, status_code=303)
+
+
+def _as_of(data: dict[str, Any]) -> datetime | None:
+    """Raises InvalidInput."""
+    word = str(data.get("as_of", ""))
+    return local_time.parse(word, field="as_of") if word else None
 
 
 @get("/schedule/{post_id:str}/refuse", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
 def open_refuse(
-    request: AnyRequest, post_id: FromPath[str], back: FromQuery[str] = "/schedule"
+    request: AnyRequest,
+    post_id: FromPath[str],
+    back: FromQuery[str] = "/schedule",
+    as_of: FromQuery[str] = "",
 ) -> Template:
+    """``as_of``: when what the page showed was changed last."""
     with database.connection_context():
         found = access.get_post(principal(request).user, post_id)
-        return _refuse_form(request, found, back, "", {})
+        return _refuse_form(request, found, {"back": back, "as_of": as_of}, {})
 
 
 @post("/schedule/{post_id:str}/refuse", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
@@ -315,9 +330,13 @@ def refuse(
     with database.connection_context():
         found = access.get_post(user, post_id)
         try:
-            approval.refuse(found, actor=user, note=note)
+            approval.refuse(found, actor=user, note=note, as_of=_as_of(data))
         except InvalidInput as exc:
-            return _refuse_form(request, found, back, note, {"note": exc.message})
+            return _refuse_form(request, found, data, {"note": exc.message})
+        except Conflict as exc:
+            if wants_problem(request):
+                raise
+            return _refuse_form(request, found, data, {"": exc.message})
     if _is_fragment(request):
         done = {"say": _("Sent back with your note"), "then": "live:posts"}
         headers = {"HX-Trigger": json.dumps({"dialog:done": done}), "HX-Reswap": "none"}
@@ -326,14 +345,15 @@ def refuse(
 
 
 def _refuse_form(
-    request: AnyRequest, found: Post, back: str, note: str, problems: dict[str, str]
+    request: AnyRequest, found: Post, data: dict[str, Any], problems: dict[str, str]
 ) -> Template:
     context = {
         "post_id": found.public_id,
         "title": found.title or found.video.title,
-        "note": note,
+        "note": str(data.get("note", "")),
+        "as_of": str(data.get("as_of", "")),
         "problems": problems,
-        "back": _safe_back(back),
+        "back": _safe_back(str(data.get("back", ""))),
         "in_dialog": _is_fragment(request),
     }
     name = "schedule/refuse.html"
@@ -352,12 +372,23 @@ def withdraw(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redir
 
 
 @post("/schedule/{post_id:str}/submit", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
-def submit(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect:
-    """Send a draft: at its time, now, or to who has to approve it."""
-    user = principal(request).user
+def submit(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect | Template:
+    """Send a draft: at its time, now, or to who has to approve it. ``as_of``: when what the page
+    showed was changed last."""
+    user, back = principal(request).user, _safe_back(str(data.get("back", "")))
     with database.connection_context():
-        dispatch.submit(request.app.state.settings, access.get_post(user, post_id), actor=user)
-    return Redirect(_safe_back(str(data.get("back", ""))), status_code=303)
+        found = access.get_post(user, post_id)
+        try:
+            dispatch.submit(
+                request.app.state.settings,
+                found,
+                actor=user,
+                as_of=_as_of(data),
+                again=again.is_meant(data),
+            )
+        except SamePost as exc:
+            return again.ask(request, exc, data, back=back)
+    return Redirect(back, status_code=303)
 
 
 def _safe_back(address: str) -> str:
