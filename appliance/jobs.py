@@ -8,70 +8,28 @@ it yet) changes nothing. Ringing twice, or never, does no harm: the sweep rings 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
-from appliance import events, job_log, scheduling
+from appliance import bell, events, job_log, scheduling
 from appliance.clock import boot_id, boottime_s, now
-from appliance.db import database, transaction
+from appliance.db import transaction
 from appliance.errors import ApplianceError, InvalidTransition
+from appliance.job_kinds import KINDS, QUEUES
 from appliance.job_log import Ending
 from appliance.models import LIVE, Job, Priority
 from appliance.states import JOB_ENDED, JobState, move
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from appliance.capacity import Machine
     from appliance.models import Post, PostTarget, Rendition, Video
 
-log = logging.getLogger(__name__)
-
 MAX_CRASHES = 5
-
-
-@dataclass(frozen=True)
-class Kind:
-    """``queue``: which worker does it. ``label``: what people read."""
-
-    queue: str
-    priority: Priority
-    label: str
-
-
-QUEUES = ("media", "quick", "delivery")
-
-KINDS: dict[str, Kind] = {
-    "probe": Kind("quick", Priority.HIGH, "Check the file"),
-    "early_look": Kind("quick", Priority.HIGH, "Look at the first bytes"),
-    "poster": Kind("quick", Priority.HIGH, "Take the poster"),
-    "cover": Kind("quick", Priority.HIGH, "Make the cover of a post"),
-    "remux": Kind("quick", Priority.NORMAL, "Repack for posting"),
-    "preview": Kind("media", Priority.SOON, "Make the preview"),
-    "encode": Kind("media", Priority.NORMAL, "Encode for posting"),
-    "in_flight": Kind("media", Priority.LOW, "Encode while it uploads"),
-    "storyboard": Kind("media", Priority.LOW, "Make the storyboard"),
-    "waveform": Kind("media", Priority.LOW, "Measure the sound"),
-    "audio": Kind("media", Priority.LOW, "Take the sound out"),
-    "remake": Kind("quick", Priority.LOW, "Put in line what is made anew"),
-    "publish": Kind("delivery", Priority.HIGH, "Post"),
-    "edit": Kind("delivery", Priority.HIGH, "Change the text of a post"),
-    "remove": Kind("delivery", Priority.HIGH, "Remove a post"),
-    "comment": Kind("delivery", Priority.SOON, "Put the first comment under a post"),
-    "numbers": Kind("delivery", Priority.LOW, "Ask for views and likes"),
-    "connect": Kind("delivery", Priority.HIGH, "Connect an account"),
-    "check_account": Kind("delivery", Priority.NORMAL, "Check an account's sign-in"),
-    "disconnect": Kind("delivery", Priority.NORMAL, "Give a sign-in back"),
-    "empty_bin": Kind("delivery", Priority.LOW, "Remove what was in the bin for long enough"),
-    "retain": Kind("delivery", Priority.LOW, "Remove originals by the policy"),
-    "tidy": Kind("delivery", Priority.LOW, "Compare all files with their rows"),
-    "verify": Kind("delivery", Priority.LOW, "Read and verify all files"),
-}
 
 
 class LeaseLost(ApplianceError):
@@ -86,31 +44,6 @@ class Beat:
 
     ours: bool
     cancel_requested: bool
-
-
-def _ring_nobody(queue: str, priority: int) -> None:
-    """Before tasks.queue is connected (a command that only writes rows): the sweep will ring."""
-
-
-ring: Callable[[str, int], None] = _ring_nobody
-
-
-def connect_bell(bell: Callable[[str, int], None]) -> None:
-    """Called once by ``tasks.queue``: how to wake the workers of a queue."""
-    global ring
-    ring = bell
-
-
-def _ring_after_commit(queue: str, priority: int) -> None:
-    database.after_commit(lambda: _ring_safely(queue, priority))
-
-
-def _ring_safely(queue: str, priority: int) -> None:
-    """The row is committed: what is wrong with the bell must not look like a failure of it."""
-    try:
-        ring(queue, priority)
-    except Exception:
-        log.exception("The bell of the queue %s is broken; the sweep will ring.", queue)
 
 
 def create(
@@ -161,7 +94,7 @@ def create(
             room_bytes=room_bytes,
         )
         _tell(job, "job.queued")
-        _ring_after_commit(job.queue, job.priority)
+        bell.ring_after_commit(job.queue, job.priority)
     return job
 
 
@@ -177,7 +110,7 @@ def lift(job: Job, priority: Priority, *, only_at_night: bool = False) -> None:
             gains |= Job.only_at_night
             columns["only_at_night"] = False
         Job.update(**columns).where(Job.id == job.id, LIVE, gains).execute()
-        _ring_after_commit(job.queue, int(priority))
+        bell.ring_after_commit(job.queue, int(priority))
 
 
 def claim(
@@ -225,9 +158,9 @@ def claim(
         job_log.begin(job)
         _tell(job, "job.started")
         if more:
-            _ring_after_commit(queue, job.priority)  # perhaps there is room for it, too
+            bell.ring_after_commit(queue, job.priority)  # perhaps there is room for it, too
         elif behind := scheduling.GOES_BEFORE_BACKGROUND.get(queue):
-            _ring_after_commit(behind, int(Priority.LOW))
+            bell.ring_after_commit(behind, int(Priority.LOW))
     return job
 
 
@@ -374,7 +307,7 @@ def put_back(
     with transaction():
         _settle(job, JobState.QUEUED, ending, run_after=run_after, stage=stage, eta_s=None)
         if run_after is None:
-            _ring_after_commit(job.queue, job.priority)
+            bell.ring_after_commit(job.queue, job.priority)
 
 
 def cancelled(job: Job) -> None:
@@ -434,7 +367,7 @@ def retry(job: Job) -> None:
         if not move(Job, job.id, job.state, JobState.QUEUED, **fresh):
             raise InvalidTransition("This job is not at rest any more; look again.")
         _tell(Job.get_by_id(job.id), "job.queued")
-        _ring_after_commit(job.queue, job.priority)
+        bell.ring_after_commit(job.queue, job.priority)
 
 
 def expired() -> list[Job]:
@@ -452,7 +385,7 @@ def take_back(job: Job) -> bool:
         return False
     with transaction():
         _settle(job, JobState.QUEUED, Ending.LOST, crashes=Job.crashes + 1, stage="", eta_s=None)
-        _ring_after_commit(job.queue, job.priority)
+        bell.ring_after_commit(job.queue, job.priority)
     return True
 
 
@@ -465,7 +398,7 @@ def ring_due(*, night: bool = True) -> list[str]:
     for queue in QUEUES:
         best = scheduling.due_jobs(queue, night=night).select(Job.priority).limit(1).scalar()
         if best is not None:
-            ring(queue, int(best))
+            bell.ring(queue, int(best))
             rung.append(queue)
     return rung
 

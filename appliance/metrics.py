@@ -19,7 +19,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from appliance import job_stats
-from appliance.jobs import KINDS
+from appliance.job_kinds import KINDS
 from appliance.models import Upload
 from appliance.states import JobState, UploadState
 

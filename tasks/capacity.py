@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.jobs import KINDS
+from appliance.job_kinds import KINDS
 from appliance.models import Method
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from huey import SqliteHuey
 
-from appliance import jobs
+from appliance import bell
+from appliance.job_kinds import QUEUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Bells:
         self._heard: dict[str, Callable[[], object]] = {}
         with self._one_process_at_a_time():
             self._make_if_missing()
-            self.queues: dict[str, Any] = {name: self._make(name) for name in jobs.QUEUES}
+            self.queues: dict[str, Any] = {name: self._make(name) for name in QUEUES}
             self._inode = self._inode_now()
         self._looks = {name: self._task(name, queue) for name, queue in self.queues.items()}
 
@@ -93,7 +94,7 @@ class Bells:
 
     def _is_broken(self) -> bool:
         try:
-            self.queues[jobs.QUEUES[0]].storage.queue_size()
+            self.queues[QUEUES[0]].storage.queue_size()
         except sqlite3.DatabaseError as exc:
             return _means_broken(exc)
         return False
@@ -134,5 +135,5 @@ def _means_broken(error: sqlite3.DatabaseError) -> bool:
 def connect(settings: Settings) -> Bells:
     """Hang the bells and let the ledger ring them."""
     bells = Bells(settings.queue_path)
-    jobs.connect_bell(bells.ring)
+    bell.connect(bells.ring)
     return bells

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from appliance import guest_links, job_history, jobs, scheduling, tags
+from appliance import guest_links, job_history, scheduling, tags
 from appliance.clock import now
+from appliance.job_kinds import KINDS
 from appliance.models import Job, JobRun, Post, Priority, Rendition, User, Video
 from appliance.states import JOB_ENDED, JobState, RenditionState, VideoState
 from storage import uploads
@@ -359,7 +360,7 @@ def _job_shape(
     return JobShape(
         job_id=row.public_id,
         kind=row.kind,
-        label=jobs.KINDS[row.kind].label,
+        label=KINDS[row.kind].label,
         video_id=video.public_id if video else None,
         post_id=post_id,
         state=row.state,

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 
 from peewee import fn
 
-from appliance import access, job_history, job_stats, jobs, scheduling
+from appliance import access, job_history, job_stats, scheduling
 from appliance.clock import boot_id, boottime_s, now
+from appliance.job_kinds import KINDS
 from appliance.job_log import Ending
 from appliance.models import Heartbeat, Job, JobRun, Post, Priority, Role, User, Video
 from appliance.states import JOB_ENDED, JobState
@@ -63,7 +64,7 @@ class WantedJobs:
         """From an address; what makes no sense is left out."""
         return cls(
             show=show if show in STATES else "",
-            kind=kind if kind in jobs.KINDS else "",
+            kind=kind if kind in KINDS else "",
             words=" ".join(words.split())[:200],
             video=video[:40],
             mine=mine == "1",
@@ -212,7 +213,7 @@ class JobRow:
         return cls(
             id=job.public_id,
             kind=job.kind,
-            label=_(jobs.KINDS[job.kind].label),
+            label=_(KINDS[job.kind].label),
             badge=_badge(job, only_at_night=later_tonight),
             state=job.state,
             video_id=video.public_id if video else "",
@@ -371,7 +372,7 @@ def load_statistics(user: User) -> Statistics:
                 cancelled=found.cancelled,
                 mean_s=found.mean_s,
             )
-            for kind, spec in jobs.KINDS.items()
+            for kind, spec in KINDS.items()
             if (found := lately.get(kind, job_stats.Ended())) != job_stats.Ended()
             or waiting[kind]
             or running[kind]

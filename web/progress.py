@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance import jobs
+from appliance import job_kinds
 from appliance.job_history import FAR
 from appliance.states import JobState, RenditionState, VideoState
 from tasks.profiles import SOCIAL
@@ -78,7 +78,7 @@ def of_upload(part: float) -> Progress:
 
 
 def of_work(job: Work) -> Progress:
-    label = _(jobs.KINDS[job.kind].label)
+    label = _(job_kinds.KINDS[job.kind].label)
     if job.state is JobState.QUEUED and job.only_at_night:
         return Progress(None, _("Waits for the night"))
     if job.state is JobState.QUEUED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import importlib.util
 import os
@@ -19,7 +20,7 @@ from appliance.allocator import keep_buffers
 from appliance.cli.frame import json_option, print_json, ready_settings
 from appliance.db import open_database
 from appliance.errors import SettingsError
-from appliance.jobs import QUEUES
+from appliance.job_kinds import QUEUES
 from appliance.logs import configure_logs
 from appliance.migrate import migrate as migrate_database
 from appliance.notify import notify
@@ -71,6 +72,7 @@ def web(listen: str | None, fd: int | None) -> None:
     """Run the web process: pages, API, uploads, public links."""
     settings = ready_settings(listen=listen)
     configure_logs(settings)
+    faulthandler.enable()
     _require_fast_server()
     _allow_many_files()
     keep_buffers()
@@ -83,6 +85,10 @@ def web(listen: str | None, fd: int | None) -> None:
         async def startup(self, sockets: Any = None) -> None:
             await super().startup(sockets)
             notify("READY=1")
+
+        async def shutdown(self, sockets: Any = None) -> None:
+            notify("STOPPING=1\nSTATUS=Answers what was asked already, then ends")
+            await super().shutdown(sockets)
 
     number = listener.activated() if fd is None else fd
     socket = listener.bind(settings.listen) if number is None else listener.adopt(number)
@@ -121,6 +127,7 @@ def worker(name: str) -> int:
     """Run one worker: media (encodes), quick (checks, posters) or delivery (posts)."""
     settings = ready_settings()
     configure_logs(settings)
+    faulthandler.enable()
     from tasks.worker import run
 
     return run(settings, name)

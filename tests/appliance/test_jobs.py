@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import peewee
 import pytest
 
-from appliance import jobs
+from appliance import bell, jobs
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import InvalidTransition
+from appliance.job_kinds import KINDS, QUEUES
 from appliance.jobs import LeaseLost
 from appliance.models import Event, Job, Priority
 from appliance.states import JobState
@@ -33,10 +34,10 @@ LEASE_S = 30.0
 def bells() -> Iterator[list[tuple[str, int]]]:
     """Every ring of the bell, in order."""
     rung: list[tuple[str, int]] = []
-    before = jobs.ring
-    jobs.connect_bell(lambda queue, priority: rung.append((queue, priority)))
+    before = bell.ring
+    bell.connect(lambda queue, priority: rung.append((queue, priority)))
     yield rung
-    jobs.connect_bell(before)
+    bell.connect(before)
 
 
 def claim(queue: str = "quick", owner: str = "a") -> Job:
@@ -76,20 +77,20 @@ def test_a_bell_that_fails_loses_no_job(caplog: pytest.LogCaptureFixture) -> Non
     def broken(queue: str, priority: int) -> None:
         raise OSError("the queue's disk is gone")
 
-    before = jobs.ring
-    jobs.connect_bell(broken)
+    before = bell.ring
+    bell.connect(broken)
     try:
         jobs.create("probe", "probe:1")
     finally:
-        jobs.connect_bell(before)
+        bell.connect(before)
     assert claim().key == "probe:1"
     assert "The bell of the queue quick is broken" in caplog.text
 
 
-@pytest.mark.parametrize("kind", jobs.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_goes_to_a_queue_that_a_worker_hears(kind: str) -> None:
     job = jobs.create(kind, f"{kind}:1")
-    assert job.queue in jobs.QUEUES
+    assert job.queue in QUEUES
     assert claim(job.queue).kind == kind
 
 

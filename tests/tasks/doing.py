@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance import jobs
 from appliance.db import database
+from appliance.job_kinds import KINDS, QUEUES
 from appliance.models import Job, Rendition, Video
 from appliance.states import JOB_ENDED, JobState
 from storage.layout import Layout
@@ -58,7 +59,7 @@ def run_all(
             if not later:
                 with database.connection_context():
                     forget_later()
-            found = any([runner.run_due(queue, "test", settings, flag) for queue in jobs.QUEUES])
+            found = any([runner.run_due(queue, "test", settings, flag) for queue in QUEUES])
 
     in_thread(work)
 
@@ -70,7 +71,7 @@ def run_social(settings: Settings) -> None:
         found = True
         while found:
             found = False
-            for queue in jobs.QUEUES:
+            for queue in QUEUES:
                 with database.connection_context():
                     forget_later()
                     forget_helpers()
@@ -112,7 +113,7 @@ def run_only(settings: Settings, kind: str) -> Job:
     if Job.select().where(Job.kind == "probe", Job.state == JobState.QUEUED).exists():
         assert run_one(settings, "quick").kind == "probe"
     Job.delete().where(Job.kind != kind, Job.state == JobState.QUEUED).execute()
-    return run_one(settings, jobs.KINDS[kind].queue)
+    return run_one(settings, KINDS[kind].queue)
 
 
 def again(video: Video) -> Video:

@@ -14,6 +14,7 @@ from appliance import jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, JobFailed
+from appliance.job_kinds import KINDS
 from appliance.models import Event, Job, Method, Priority, Video
 from appliance.settings import Settings
 from appliance.states import JobState, RenditionState, VideoState
@@ -466,8 +467,8 @@ def test_events_tell_the_story_in_order(db: None, settings: Settings) -> None:
 
 
 def test_every_kind_of_job_has_its_handler() -> None:
-    assert set(runner.HANDLERS) == set(jobs.KINDS)
-    for kind in jobs.KINDS:
+    assert set(runner.HANDLERS) == set(KINDS)
+    for kind in KINDS:
         assert callable(runner.handler(kind))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance import jobs, videos
+from appliance import bell, jobs, videos
 from appliance.clock import now
 from appliance.errors import InvalidTransition
 from appliance.models import Event, IdempotencyKey, Job, Post, Setting, Video
@@ -27,10 +27,10 @@ pytestmark = pytest.mark.usefixtures("db")
 
 @pytest.fixture
 def rung() -> Iterator[list[str]]:
-    before, heard = jobs.ring, []
-    jobs.connect_bell(lambda queue, priority: heard.append(queue))
+    before, heard = bell.ring, []
+    bell.connect(lambda queue, priority: heard.append(queue))
     yield heard
-    jobs.connect_bell(before)
+    bell.connect(before)
 
 
 def tick_in_thread(settings: Settings) -> None:

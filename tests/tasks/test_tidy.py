@@ -10,6 +10,7 @@ import pytest
 from appliance import doctor, jobs
 from appliance.clock import now
 from appliance.db import database
+from appliance.job_kinds import KINDS
 from appliance.models import Damage, Job, Priority, Rendition, Role, Setting, Video
 from appliance.states import JobState, RenditionState, VideoState
 from storage import orphans, usage
@@ -326,7 +327,7 @@ def test_posts_never_wait_for_housekeeping(db: None) -> None:
 
 def test_jobs_of_the_storage_belong_to_no_video(db: None) -> None:
     for kind in ("tidy", "retain", "verify", "empty_bin"):
-        assert jobs.KINDS[kind].queue == "delivery"
+        assert KINDS[kind].queue == "delivery"
         assert tidy.start(kind).id == tidy.start(kind).id
     assert Video.select().count() == 0
 

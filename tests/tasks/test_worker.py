@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance import jobs
+from appliance import bell, jobs
 from appliance.clock import boottime_s
 from appliance.models import Event, Heartbeat, Job
 from appliance.settings import Settings
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def bells(settings: Settings, db: None) -> Iterator[None]:
-    before = jobs.ring
+    before = bell.ring
     connect(settings)
     yield
-    jobs.connect_bell(before)
+    bell.connect(before)
 
 
 def bring_in_for_encoding(settings: Settings) -> Video:
@@ -176,7 +176,7 @@ def test_bells_that_are_deleted_are_hung_again(settings: Settings) -> None:
 def test_what_nobody_rang_for_is_found_by_the_sweep(settings: Settings) -> None:
     with worker(settings, "quick"), worker(settings, "delivery"):
         wait_for("both are here", lambda: Heartbeat.select().count() == 2)
-        jobs.connect_bell(lambda queue, priority: None)
+        bell.connect(lambda queue, priority: None)
         video = bring_in(settings, media.h264_aac())
         wait_for("it is ready", lambda: again(video).state is VideoState.READY)
 
@@ -196,7 +196,7 @@ def test_a_frozen_worker_loses_its_job_to_the_ticker_of_a_real_worker(
 def test_two_messages_run_a_job_once(settings: Settings) -> None:
     video = bring_in(settings, media.h264_aac())
     for _ in range(5):
-        jobs.ring("quick", 0)
+        bell.ring("quick", 0)
     with worker(settings, "quick"):
         wait_for("it is ready", lambda: again(video).state is VideoState.READY)
     assert {job.fence for job in Job.select() if job.state in JOB_ENDED} == {1}

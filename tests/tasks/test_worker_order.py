@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance import jobs
+from appliance import bell
 from appliance.clock import now
 from appliance.job_log import Ending
 from appliance.models import Job, JobRun, Priority
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def bells(settings: Settings, db: None) -> Iterator[None]:
-    before = jobs.ring
+    before = bell.ring
     connect(settings)
     yield
-    jobs.connect_bell(before)
+    bell.connect(before)
 
 
 def to_encode(settings: Settings, file: Path, **columns: object) -> Job:

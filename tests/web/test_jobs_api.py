@@ -12,6 +12,7 @@ from appliance import jobs
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
+from appliance.job_kinds import KINDS
 from appliance.models import Job, JobDay, JobSample, Priority, Role, User, Visibility
 from appliance.states import JobState
 from tests.factories import make_video
@@ -125,7 +126,7 @@ def test_stats_outlive_the_jobs(box: Box) -> None:
     box.job("encode", state=JobState.RUNNING)
     stats = box.get(box.viewer, "/api/v1/jobs/stats")
     kinds = {kind["kind"]: kind for kind in stats["kinds"]}
-    assert list(kinds) == list(jobs.KINDS)
+    assert list(kinds) == list(KINDS)
     assert (kinds["probe"]["pending"], kinds["encode"]["running"]) == (1, 1)
     poster = kinds["poster"]
     assert (poster["completed"], poster["failed"], poster["pending"]) == (2, 1, 0)

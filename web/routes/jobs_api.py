@@ -10,10 +10,11 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, QueryParameter
 from peewee import fn
 
-from appliance import access, job_stats, jobs
+from appliance import access, job_stats
 from appliance.access import Scope
 from appliance.db import database
 from appliance.errors import InvalidInput
+from appliance.job_kinds import KINDS
 from appliance.models import Job, Role, Video
 from appliance.states import JobState
 from tasks import many_jobs, pipeline
@@ -96,7 +97,7 @@ def list_jobs(
                 raise InvalidInput(f"There is no state “{in_state[:40]}” of jobs.", field="state")
             query = query.where(Job.state == in_state)
         if kind is not None:
-            if kind not in jobs.KINDS:
+            if kind not in KINDS:
                 raise InvalidInput(f"There is no kind of job “{kind[:40]}”.", field="kind")
             query = query.where(Job.kind == kind)
         if video_id is not None:
@@ -127,7 +128,7 @@ def job_stats_of(request: Request[None, None, State]) -> JobStats:
         periods = {name: job_stats.ended_since(days) for name, days in job_stats.PERIODS.items()}
         lately = periods["last_30_days"]
         return JobStats(
-            kinds=[_kind_stats(name, counts, lately) for name in jobs.KINDS],
+            kinds=[_kind_stats(name, counts, lately) for name in KINDS],
             failed=load_jobs(failed),
             reasons=[Reason(*reason) for reason in job_stats.reasons(visible)],
             **{name: _period(ended) for name, ended in periods.items()},
@@ -140,7 +141,7 @@ def _kind_stats(
     ended = lately.get(kind, job_stats.Ended())
     return KindStats(
         kind=kind,
-        label=jobs.KINDS[kind].label,
+        label=KINDS[kind].label,
         pending=counts.get((kind, JobState.QUEUED), 0),
         running=counts.get((kind, JobState.RUNNING), 0),
         completed=ended.completed,

@@ -9,9 +9,10 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Response, Template
 
-from appliance import access, jobs
+from appliance import access
 from appliance.db import database
 from appliance.errors import NotFound
+from appliance.job_kinds import KINDS
 from appliance.models import Job, Role, User
 from tasks import many_jobs, pipeline
 from web.auth import needs, principal
@@ -51,7 +52,7 @@ def list_jobs(
             "counts": count_jobs(user),
             "gone": gone_workers(),
             "jobs": rows,
-            "kinds": [(name, _(spec.label)) for name, spec in jobs.KINDS.items()],
+            "kinds": [(name, _(spec.label)) for name, spec in KINDS.items()],
             "video_title": _title_of(user, wanted.video),
             "more": wanted.url(before=more) if more else "",
             "statistics": load_statistics(user),

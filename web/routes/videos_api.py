@@ -10,10 +10,11 @@ from litestar import Request, Response, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
-from appliance import access, guest_links, jobs, tags, videos
+from appliance import access, guest_links, tags, videos
 from appliance.access import Scope
 from appliance.db import database
 from appliance.errors import Forbidden, InvalidInput
+from appliance.job_kinds import KINDS
 from appliance.models import Job, Rendition, Role, User, Video, Visibility
 from appliance.states import JOB_ENDED, RenditionState, VideoState
 from storage.public_links import PublicLinks
@@ -278,7 +279,7 @@ def _status(shape: VideoShape, live: list[Job], *, has_file: bool) -> VideoStatu
             JobInShort(
                 job_id=row.public_id,
                 kind=row.kind,
-                label=jobs.KINDS[row.kind].label,
+                label=KINDS[row.kind].label,
                 state=row.state,
                 stage=row.stage,
                 progress=row.progress,

@@ -16,6 +16,7 @@ from appliance.clock import now
 from appliance.connections import Found
 from appliance.db import database
 from appliance.errors import Conflict
+from appliance.job_kinds import KINDS
 from appliance.models import Account, Connection, Event, Job, JobRun, Post, PostTarget, User
 from appliance.oauth_clients import Client
 from appliance.states import AccountState, ConnectionState, JobState, PostState, TargetState
@@ -638,7 +639,7 @@ def test_settings_win_over_what_was_entered(settings: Settings, vault: Vault) ->
     fixed = settings.model_copy(update={"google_client_id": "set", "google_client_secret": None})
     assert oauth_clients.describe(fixed, "google").source == "settings"
     assert oauth_clients.client_of(fixed, vault, "google", practice=False) is None
-    assert jobs.KINDS["connect"].queue == "delivery"
+    assert KINDS["connect"].queue == "delivery"
 
 
 # Ways in that nobody goes on with
