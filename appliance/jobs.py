@@ -370,6 +370,12 @@ def retry(job: Job) -> None:
         bell.ring_after_commit(job.queue, job.priority)
 
 
+def held_by(worker: str) -> list[Job]:
+    """What a worker process is at: of each of its threads the job."""
+    query = Job.select().where(Job.state == JobState.RUNNING, Job.lease_owner.startswith(worker))
+    return list(query.order_by(Job.id))
+
+
 def expired() -> list[Job]:
     """Running jobs whose worker has been silent past its lease, or died with the machine."""
     gone = (Job.lease_boot != boot_id()) | (Job.lease_until < boottime_s())

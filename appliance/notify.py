@@ -1,7 +1,7 @@
-"""Say "ready" to whoever started us: systemd (``Type=notify``), or ``appliance up``.
+"""Say "ready", "alive" and such to whoever started us: systemd (``Type=notify``), ``appliance up``.
 
 Source: sd_notify(3): one datagram to the UNIX socket that ``NOTIFY_SOCKET`` names; a name that
-starts with ``@`` is in the abstract namespace.
+starts with ``@`` is in the abstract namespace. sd_watchdog_enabled(3).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+
+ALIVE = "WATCHDOG=1"
 
 
 def notify(message: str) -> None:
@@ -22,3 +24,16 @@ def notify(message: str) -> None:
         contextlib.suppress(OSError),  # whoever listened is gone; our work goes on
     ):
         line.sendto(message.encode(), address)
+
+
+def watchdog_s() -> float | None:
+    """``ALIVE`` is expected that often, in seconds, or we are ended; None: nobody watches."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    said = os.environ.get("WATCHDOG_USEC", "")
+    return int(said) / 1e6 if said.isdecimal() and int(said) > 0 else None
+
+
+def tell_status(sentence: str) -> None:
+    """The line that ``systemctl status`` shows. Never with words of users in it."""
+    notify(f"STATUS={sentence}")

@@ -41,11 +41,13 @@ def from_credentials(environ: dict[str, str], names: Collection[str]) -> Found:
     if not folder:
         return {}
     # Other credentials of the unit are not ours to judge: only known names are looked at.
-    return {
+    found = {
         name: (_read_secret(Path(folder, name), f"credential {name}"), f"credential {name}")
         for name in names
         if Path(folder, name).is_file()
     }
+    # An empty one stands in for one that this box doesn't have: SetCredential= in systemd/.
+    return {name: (value, where) for name, (value, where) in found.items() if value}
 
 
 def from_environ(environ: dict[str, str], names: Collection[str]) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
+LONGEST_TURN_S = 600.0
 NAME = "ticker"
 PROGRESS_HOURS = 1
 IDEMPOTENCY_DAYS = 7
@@ -45,14 +47,22 @@ STEP_S = 5.0
 class Ticker:
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self.settings, self.stop = settings, stop
+        self.thread = threading.Thread(target=self._run, name="ticker", daemon=True)
+        self._turned_s = 0.0
 
-    def start(self) -> threading.Thread:
-        thread = threading.Thread(target=self._run, name="ticker", daemon=True)
-        thread.start()
-        return thread
+    def start(self) -> None:
+        self._turned_s = time.monotonic()
+        self.thread.start()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it still turns; a sweep of a large box may take its time."""
+        turned_lately = time.monotonic() - self._turned_s < LONGEST_TURN_S
+        return self.thread.is_alive() and turned_lately
 
     def _run(self) -> None:
         while not self.stop.is_set():
+            self._turned_s = time.monotonic()
             try:
                 tick(self.settings)
             except Exception:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import peewee
 from huey.consumer import Consumer
 
-from appliance import capacity, night
+from appliance import capacity, jobs, night
 from appliance.capacity import machine_of
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, open_database
 from appliance.models import Heartbeat
-from appliance.notify import notify
+from appliance.notify import ALIVE, notify, tell_status, watchdog_s
 from storage.layout import Layout
 from tasks import runner
 from tasks.context import Stopping
@@ -33,6 +33,9 @@ from tasks.ticker import Ticker
 from tasks.transcode import proof
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from appliance.models import Job
     from appliance.settings import Settings
     from tasks.queue import Bells
 
@@ -54,6 +57,14 @@ THREADS = {"quick": 2, "delivery": 8}
 def thread_count(name: str, settings: Settings) -> int:
     """Of encodes as many as could ever run at a time; the scheduler says how many do."""
     return capacity.thread_count(machine_of(settings)) if name == "media" else THREADS[name]
+
+
+def status_of(held: Sequence[Job]) -> str:
+    """One line for ``systemctl status``: ids, no titles, which are words of users."""
+    if not held:
+        return "Waits for work"
+    parts = [f"{job.kind} {job.public_id} ({job.progress:.0%})" for job in held]
+    return f"Works on {', '.join(parts)}"
 
 
 class Listener(Consumer):  # type: ignore[misc]  # huey has no types
@@ -101,9 +112,12 @@ class Worker:
             scheduler_interval=60,  # nothing is ever scheduled there
             **DELAYS,
         )
-        self._ticker: threading.Thread | None = None
+        self._ticker: Ticker | None = None
         self._started_at = now()
         self._beaten_s = 0.0
+        # Also where nobody listens for it, so that it is no other program there.
+        self._feed_each_s = (watchdog_s() or 30.0) / 3
+        self._fed_s = 0.0
 
     def start(self) -> None:
         self._beat()
@@ -111,7 +125,8 @@ class Worker:
         # Rings for what was queued while no worker was there.
         self.bells.ring(self.name)
         if self.name == "delivery":
-            self._ticker = Ticker(self.settings, self.stopping).start()
+            self._ticker = Ticker(self.settings, self.stopping)
+            self._ticker.start()
         if self.name == "media":
             threading.Thread(target=self._prove_encoders, name="encoders", daemon=True).start()
 
@@ -139,6 +154,29 @@ class Worker:
         self._listener.check_worker_health()
         if time.monotonic() - self._beaten_s >= HEARTBEAT_S:
             self._beat()
+        if time.monotonic() - self._fed_s >= self._feed_each_s and self.is_well():
+            self._fed_s = time.monotonic()
+            notify(ALIVE)
+
+    def is_well(self) -> bool:
+        """What systemd's watchdog is fed by: all threads live, and the database can be read.
+
+        A handler that hangs is none of its business: the runner leaves that behind (``stall_s``).
+        Nor is a full disk, by which nothing can be written: a new start would mend nothing.
+        """
+        if not all(thread.is_alive() for _, thread in self._listener.worker_threads):
+            log.error("worker %s: a thread has ended", self.name)
+            return False
+        if self._ticker is not None and not self._ticker.is_well:
+            log.error("worker %s: the ticker stands still", self.name)
+            return False
+        try:
+            with database.connection_context():
+                tell_status(status_of(jobs.held_by(self.owner)))
+        except peewee.DatabaseError as exc:
+            log.error("worker %s: the database could not be read: %s", self.name, exc)
+            return False
+        return True
 
     def stop(self, signals: SimpleQueue[int]) -> int:
         """End what runs: put back, or (delivery) up to the end of the step in flight."""
@@ -146,7 +184,7 @@ class Worker:
         self._listener.stop_flag.set()
         threads: list[threading.Thread] = [thread for _, thread in self._listener.worker_threads]
         if self._ticker is not None:
-            threads.append(self._ticker)
+            threads.append(self._ticker.thread)
         deadline_s = time.monotonic() + PATIENCE_S[self.name]
         while any(thread.is_alive() for thread in threads):
             if time.monotonic() > deadline_s:

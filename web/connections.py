@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # The whole head has to come within so long; between two pieces of a body may pass so much.
 HEAD_S = 20.0
 BODY_S = 90.0
+# When the process stops, a connection that has brought nothing yet is given so long.
+LAST_CALL_S = 1.0
 # Parser and uvicorn would keep a head of any size.
 HEAD_BYTES = 64 << 10
 
@@ -38,6 +40,7 @@ class Connection(HttpToolsProtocol):
         self._head_since_s: float | None = None
         self._head_bytes = 0
         self._timer: TimerHandle | None = None
+        self._is_last_call = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -65,6 +68,24 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_since_s = None
         super().on_headers_complete()
+        if self._is_last_call:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """The process stops: uvicorn closes what waits for a request.
+
+        One that was only just made has sent its request already, as a rule, and it is on its way
+        through the kernel: closed now, that one request of a restart would fail.
+        """
+        if self.cycle is None and not self.transport.is_closing():
+            self._is_last_call = True
+            self.loop.call_later(LAST_CALL_S, self._end_last_call)
+        else:
+            super().shutdown()
+
+    def _end_last_call(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
 
     def _look(self) -> None:
         """Close what has been waited for long enough, or look again when that may be so."""

@@ -1,4 +1,9 @@
-"""The web process says that it is alive, and where it listens."""
+"""The web process says that it is alive, and where it listens: to the box, and to systemd.
+
+systemd's watchdog is fed only by a look that says something: the event loop has come round to it,
+and the database has answered. When either doesn't for ``WatchdogSec=``, the process is ended and
+started again. Writing is not looked at: with a full disk a new start would mend nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,19 @@ import asyncio
 import contextlib
 import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 import peewee
 
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
 from appliance.models import Heartbeat
+from appliance.notify import ALIVE, notify, tell_status
+
+if TYPE_CHECKING:
+    from web.live import Live
 
 log = logging.getLogger("appliance.web")
 
@@ -21,10 +31,11 @@ PROCESS = "web"
 BEAT_S = 5.0
 
 
-async def beat_for_ever(listen: str) -> None:
+async def beat_for_ever(listen: str, live: Live) -> None:
     """Until cancelled. ``listen``: where others on this box reach us (the practice platform)."""
     started_at = now()
     while True:
+        tell_status(f"Serves {listen}; live pages open: {live.reader_count}")
         try:
             await anyio.to_thread.run_sync(beat, listen, started_at)
         except peewee.OperationalError as exc:
@@ -45,6 +56,26 @@ def beat(listen: str, started_at: Any) -> None:
         Heartbeat.insert({Heartbeat.process: PROCESS, **columns}).on_conflict(
             conflict_target=[Heartbeat.process], update=columns
         ).execute()
+
+
+async def feed_watchdog(within_s: float) -> None:
+    """Until cancelled. ``within_s``: how long systemd waits for the next word."""
+    # A thread of its own: those of requests may all be busy, and that is no reason to end.
+    own_thread = anyio.CapacityLimiter(1)
+    while True:
+        if await anyio.to_thread.run_sync(_database_answers, limiter=own_thread):
+            notify(ALIVE)
+        await asyncio.sleep(within_s / 3)
+
+
+def _database_answers() -> bool:
+    try:
+        with database.connection_context():
+            Heartbeat.get_or_none()
+    except peewee.DatabaseError as exc:
+        log.error("the database could not be read: %s", exc)
+        return False
+    return True
 
 
 def remove() -> None:

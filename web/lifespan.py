@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import threading
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +14,7 @@ from appliance import accounts, sessions
 from appliance.clock import now
 from appliance.db import database, open_database
 from appliance.migrate import migrate
+from appliance.notify import watchdog_s
 from storage import uploads
 from tasks.queue import connect
 from web import heartbeat
@@ -41,15 +41,17 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     live.start()
     granted = app.state.granted = Granted(settings.database_path)
     await app.state.joins.resume()
-    beating = asyncio.create_task(heartbeat.beat_for_ever(listen))
+    beating = [asyncio.create_task(heartbeat.beat_for_ever(listen, live))]
+    if (within_s := watchdog_s()) is not None:
+        beating.append(asyncio.create_task(heartbeat.feed_watchdog(within_s)))
     with _told_of_signals(live):
         try:
             async with practising(app):
                 yield
         finally:
-            beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beating
+            for task in beating:
+                task.cancel()
+            await asyncio.gather(*beating, return_exceptions=True)
             live.stop()
             granted.close()
             await app.state.joins.stop()

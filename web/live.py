@@ -61,6 +61,10 @@ class Live:
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
         self._thread.start()
 
+    @property
+    def reader_count(self) -> int:
+        return len(self._streams)
+
     def end_soon(self) -> None:
         """End all streams: the process stops, and open streams would hold it up. Any thread."""
         self._ended.set()
