@@ -115,6 +115,20 @@ def test_a_large_file_comes_in_pieces_and_whole(
     assert found is not None and found.ranges >= 3 + 3
 
 
+def test_what_is_removed_while_it_is_fetched_leaves_no_file(
+    box: Poster, client: httpx.Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "large.mp4"
+    file.write_bytes(media.h264_aac().read_bytes())
+    media.append_free_box(file, 7, size=100_000_000)
+    media_id = hand_over(client, link_to(box, file))
+    place = box.practice.store.file(media_id)
+    aside = place.with_suffix(".part")
+    wait_until("the fetch has begun", aside.exists)
+    assert box.practice.store.delete(media_id)
+    wait_until("the fetch is over", lambda: not aside.exists() and not place.exists())
+
+
 @pytest.mark.parametrize("token", ["", "Bearer wrong", "Basic wrong"])
 def test_strangers_are_turned_away(box: Poster, token: str) -> None:
     with httpx.Client(base_url=box.url, headers={"Authorization": token}) as stranger:
@@ -172,7 +186,8 @@ def test_the_pages_show_a_video_to_those_who_may_see_it(box: Poster, posted: Pos
 
 
 def test_an_admin_sets_faults_and_removes_videos_on_the_pages(box: Poster, posted: Post) -> None:
-    post_id = box.received()[0].post_id
+    fetched = box.received()[0]
+    post_id = fetched.post_id
     with browser(box.url, box.user) as owner:
         send_form(owner, "/practice/faults", slow="on", slow_value="3", lose_publish="on")
         assert box.practice.store.faults() == {"slow": 3.0, "lose_publish": 0.0}
@@ -181,7 +196,7 @@ def test_an_admin_sets_faults_and_removes_videos_on_the_pages(box: Poster, poste
         assert send_form(owner, f"/practice/v/{post_id}/remove").status_code == 303
         assert owner.get(f"/practice/v/{post_id}").status_code == 404
     assert box.received() == []
-    assert not list(box.practice.store.files.iterdir())
+    assert not box.practice.store.file(fetched.id).exists()
 
 
 def test_boxes() -> None:

@@ -147,11 +147,13 @@ class Fetcher:
             return
         except InterruptedError:
             return  # the process ends; the next start fetches it again
-        self._store.settle(
+        kept = self._store.settle(
             media.id, "FINISHED", "Finished", fetched_at=_text(now()), size_bytes=size,
             sha256=tally.hash.hexdigest(), heads=tally.heads, ranges=tally.ranges,
             fetch_s=time.monotonic() - began_s,
         )  # fmt: skip
+        if not kept:  # removed while it was fetched
+            self._store.file(media.id).unlink(missing_ok=True)
 
     def _fetch(self, media: Wanted, tally: Tally) -> int:
         """Fetch and check the file; its size. Raises Refusal or InterruptedError."""
@@ -218,15 +220,18 @@ class Fetcher:
     ) -> None:
         place = self._store.file(media_id)
         aside = place.with_suffix(".part")
-        with aside.open("wb") as file:
-            for offset in range(0, size, PIECE_BYTES):
-                length = min(PIECE_BYTES, size - offset)
-                piece = self._range(client, path, offset, length, size, tally)
-                tally.hash.update(piece)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, place)
+        try:
+            with aside.open("wb") as file:
+                for offset in range(0, size, PIECE_BYTES):
+                    length = min(PIECE_BYTES, size - offset)
+                    piece = self._range(client, path, offset, length, size, tally)
+                    tally.hash.update(piece)
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, place)
+        finally:
+            aside.unlink(missing_ok=True)
 
     def _range(
         self, client: httpx.Client, path: str, offset: int, length: int, size: int, tally: Tally
