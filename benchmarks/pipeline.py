@@ -20,7 +20,7 @@ from appliance.models import Job, Rendition, Video
 from appliance.states import VideoState
 from benchmarks.box import box, bring_in, cpu_s, read, wait_for
 from storage.layout import Layout
-from tasks import pipeline
+from tasks import restarts
 from tasks.ffmpeg import find_ffmpeg, thread_count
 from tasks.probe.facts import Probe
 from tasks.profiles import SOCIAL
@@ -82,7 +82,7 @@ def took_s(job: Job) -> float:
 def again(settings: Settings, pids: dict[str, int], video: Video) -> Cost:
     """The rendition once more, with nothing beside it: what that job costs."""
     before_s = sum(map(cpu_s, pids.values()))
-    read(lambda: pipeline.retry_video(video, None))
+    read(lambda: restarts.retry_video(video, None))
     wait_for(lambda: read(lambda: Job.select().where(Job.finished_at.is_null()).count()) == 0)
     job = read(lambda: Job.select().where(Job.video == video).order_by(Job.id.desc()).first())
     return Cost(took_s(job), sum(map(cpu_s, pids.values())) - before_s)

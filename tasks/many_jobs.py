@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import Conflict
 from appliance.models import Job
 from appliance.states import JobState
-from tasks import pipeline
+from tasks import pipeline, restarts
 from tasks.retrying import hopeful
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def retry_failed(visible: ModelSelect[Job], actor: User) -> Pressed:
     while piece:
         for job in piece:
             try:
-                pipeline.retry_job(job, actor)
+                restarts.retry_job(job, actor)
             except Conflict:
                 continue
             done += 1

@@ -24,7 +24,7 @@ from appliance.models import Event, IdempotencyKey, Job, Setting
 from appliance.states import JobState
 from storage import ballast, media, uploads
 from storage.layout import Layout
-from tasks import pipeline, tidy, trash
+from tasks import pipeline, restarts, tidy, trash
 from tasks.connect import flow
 from tasks.publish import dispatch, follow_up
 
@@ -126,7 +126,7 @@ def sweep(settings: Settings) -> None:
         take_back_expired,
         lambda: media.sweep_tmp(layout),
         lambda: uploads.recover(settings),
-        lambda: pipeline.sweep(settings),
+        lambda: restarts.sweep(settings),
         dispatch.sweep,
         follow_up.start_numbers,
         allowances.prune,

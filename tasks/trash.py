@@ -23,7 +23,7 @@ from appliance.states import VideoState
 from storage import ballast
 from storage.ballast import although_full, is_full_for
 from storage.media import free_bytes, move_from_trash, move_to_trash, remove_video_files
-from tasks import pipeline, tidy
+from tasks import pipeline, restarts, tidy
 from tasks.publish import settling
 from tasks.turns import Turn, make_room
 
@@ -70,7 +70,7 @@ def take_out(video: Video, actor: User, layout: Layout, settings: Settings) -> N
     move_from_trash(layout, video.public_id)
     with transaction():
         videos.restore(video, actor=actor)
-        pipeline.go_on_after_return(video, settings)
+        restarts.go_on_after_return(video, settings)
 
 
 def remove_for_good(video: Video, actor: User, layout: Layout) -> None:

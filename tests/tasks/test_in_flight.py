@@ -21,7 +21,7 @@ from appliance.states import JobState, RenditionState, UploadState, VideoState
 from storage import uploads
 from storage.uploads import Created, NewUpload, Store
 from storage.uploads.files import write_at
-from tasks import pipeline, profiles, renditions, runner, ticker
+from tasks import pipeline, profiles, renditions, restarts, runner, ticker
 from tasks.in_flight import decide
 from tasks.in_flight.decide import Flow, Outlook, gives_way, wait_s
 from tasks.probe.facts import AudioTrack, Probe, VideoTrack
@@ -386,7 +386,7 @@ def test_a_cancel_of_what_is_all_there_is_cancels_it(
     jobs.cancelled(job)
     pipeline.settle_cancel(Job.get_by_id(job.id))
     assert sending.video.state is VideoState.FAILED
-    pipeline.retry_video(sending.video, None)
+    restarts.retry_video(sending.video, None)
     run_social(settings)
     assert sending.video.state is VideoState.READY
 

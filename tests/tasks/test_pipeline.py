@@ -18,7 +18,7 @@ from appliance.job_kinds import KINDS
 from appliance.models import Event, Job, Method, Priority, Video
 from appliance.settings import Settings
 from appliance.states import JobState, RenditionState, VideoState
-from tasks import pipeline, renditions, runner
+from tasks import pipeline, renditions, restarts, runner
 from tasks.probe.facts import Edits, Probe
 from tasks.profiles import SOCIAL
 from tasks.transcode.plan import plan
@@ -321,7 +321,7 @@ def test_retry_makes_a_ready_rendition_anew(db: None, settings: Settings) -> Non
     video = bring_in(settings, media.index_last())
     run_all(settings)
     first = rendition_of(video).ready_at
-    pipeline.retry_video(again(video), None)
+    restarts.retry_video(again(video), None)
     assert rendition_of(video).state is RenditionState.READY  # its file serves until then
     assert job_of(video, "remux").priority == Priority.HIGH
     run_all(settings)
@@ -335,10 +335,10 @@ def test_a_retry_that_comes_to_nothing_leaves_the_ready_file(
     video = bring_in(settings, media.index_last())
     run_all(settings)
     before = rendition_of(video)
-    pipeline.retry_video(again(video), None)
+    restarts.retry_video(again(video), None)
     pipeline.cancel_job(job_of(video, "remux"), None)
     layout.original(video.public_id).write_bytes(b"broken since")
-    pipeline.retry_video(again(video), None)
+    restarts.retry_video(again(video), None)
     run_all(settings)
     assert job_of(video, "encode").state is JobState.FAILED
     assert again(video).state is VideoState.READY
@@ -354,7 +354,7 @@ def test_a_retry_without_the_original_is_refused_although_there_is_a_twin(
     run_all(settings)
     Video.update(original_removed_at=now()).where(Video.id == video.id).execute()
     with pytest.raises(Conflict, match="was removed to save space"):
-        pipeline.retry_video(again(video), None)
+        restarts.retry_video(again(video), None)
     assert rendition_of(video).state is RenditionState.READY
 
 
@@ -364,7 +364,7 @@ def test_retry_after_a_failed_look_looks_again(
     video = bring_in(settings, media.truncated())
     run_all(settings)
     layout.original(video.public_id).write_bytes(media.h264_aac().read_bytes())
-    pipeline.retry_video(again(video), None)
+    restarts.retry_video(again(video), None)
     run_all(settings)
     assert (again(video).state, again(video).error) == (VideoState.READY, None)
 
@@ -386,7 +386,7 @@ def test_cancelled_work_ends_in_a_state_with_retry(kind: str, db: None, settings
     assert again(video).state is VideoState.FAILED
     assert "cancelled" in (again(video).error or "")
 
-    pipeline.retry_job(job_of(video, kind), None)
+    restarts.retry_job(job_of(video, kind), None)
     run_all(settings)
     assert again(video).state is VideoState.READY
     assert rendition_of(video).state is RenditionState.READY
@@ -404,7 +404,7 @@ def test_a_video_in_the_bin_is_left_alone_and_goes_on_after_its_return(
     assert rendition_of(video).state is RenditionState.PENDING
 
     videos.restore(again(video), actor=actor)
-    pipeline.sweep(settings)
+    restarts.sweep(settings)
     run_all(settings)
     assert again(video).state is VideoState.READY
 

@@ -29,7 +29,7 @@ from appliance.retention import Originals, Policy
 from appliance.states import JobState, PostState, RenditionState, VideoState
 from appliance.vault import open_vault
 from storage import inspection
-from tasks import making, pipeline, renditions
+from tasks import making, renditions, restarts
 from tasks import retention as removal
 from tasks.context import Context
 from tasks.probe.facts import Probe
@@ -322,7 +322,7 @@ def test_nothing_can_be_made_of_what_is_gone(db: None, layout: Layout, settings:
     for attempt in (
         lambda: renditions.remake(rendition, 50),  # type: ignore[arg-type]  # any priority
         lambda: renditions.want_rendition(video, "preview"),
-        lambda: pipeline.retry_video(video, None),
+        lambda: restarts.retry_video(video, None),
     ):
         with pytest.raises(Conflict) as caught:
             attempt()

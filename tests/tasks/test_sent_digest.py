@@ -14,7 +14,7 @@ from appliance.errors import Conflict
 from appliance.models import Account, Role, User, Video
 from appliance.states import JobState, RenditionState, TargetState, VideoState
 from appliance.vault import open_vault
-from tasks import pipeline, renditions
+from tasks import pipeline, renditions, restarts
 from tasks.publish import dispatch
 from tests import media
 from tests.factories import make_user
@@ -72,7 +72,7 @@ def test_the_same_digest_changes_nothing(db: None, settings: Settings, upper: bo
     assert pipeline.check_sent_digest(video)  # ours isn't known yet
     run_all(settings)
     assert again(video).state is VideoState.READY
-    assert pipeline.check_sent_digest(video) and pipeline.sweep(settings) == 0
+    assert pipeline.check_sent_digest(video) and restarts.sweep(settings) == 0
     assert again(video).state is VideoState.READY
 
 
@@ -98,7 +98,7 @@ def test_said_when_it_is_ready(db: None, settings: Settings, layout: Layout) -> 
     (card,) = load_cards(admin(), layout, [again(video)])
     assert card.remedy == "upload"
     with pytest.raises(Conflict):
-        pipeline.retry_video(again(video), None)
+        restarts.retry_video(again(video), None)
     dispatch.retry_failed(scheduled, actor=None)
     run_all(settings)
     assert target_state(scheduled)[0] is TargetState.FAILED
@@ -125,10 +125,10 @@ def test_the_sweep_ends_what_the_caller_left(
     said(video, OTHER)
     if by_rows_alone:
         assert not videos.check_sent_digest(video)
-    pipeline.sweep(settings)
+    restarts.sweep(settings)
     assert_refused(video, layout)
     assert target_state(scheduled)[0] is TargetState.FAILED
-    assert pipeline.sweep(settings) == 0
+    assert restarts.sweep(settings) == 0
 
 
 def test_said_about_what_is_in_the_bin(db: None, settings: Settings, layout: Layout) -> None:
@@ -144,6 +144,6 @@ def test_the_sweep_finds_them_by_an_index_and_locks_nothing(db: None, settings: 
     begun: list[str] = []
     with looking_at_plans() as steps, pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "transaction", lambda: begun.append("lock"))
-        assert pipeline.sweep(settings) == 0
+        assert restarts.sweep(settings) == 0
     assert any("video_unlike_sent" in step for step in steps)
     assert begun == []

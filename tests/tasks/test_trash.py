@@ -12,7 +12,7 @@ from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, Us
 from appliance.states import JobState, RenditionState, TargetState, VideoState
 from appliance.vault import open_vault
 from storage.media import settle_trash
-from tasks import asking, pipeline, trash
+from tasks import asking, pipeline, restarts, trash
 from tasks.publish import dispatch
 from tests import media
 from tests.factories import make_user, make_video
@@ -98,7 +98,7 @@ def test_queued_work_of_a_deleted_video_ends_and_begins_again_after_undo(
     assert job_of(video, "encode").state is JobState.CANCELLED
     assert rendition_of(video).state is RenditionState.PENDING
     trash.take_out(again(video), video.owner or User.get(), layout, settings)
-    assert pipeline.sweep(settings) == 0
+    assert restarts.sweep(settings) == 0
     assert job_of(video, "encode").state is JobState.QUEUED
     run_all(settings)
     assert again(video).state is VideoState.READY

@@ -17,7 +17,7 @@ from appliance.errors import InvalidInput
 from appliance.job_kinds import KINDS
 from appliance.models import Job, Role, Video
 from appliance.states import JobState
-from tasks import many_jobs, pipeline
+from tasks import many_jobs, pipeline, restarts
 from web.api_shapes import JobDetail, JobList, JobShape, load_job, load_jobs
 from web.auth import Principal, needs, principal
 from web.cursors import take_page
@@ -209,7 +209,7 @@ def retry_job(request: Request[None, None, State], job_id: FromPath[str]) -> Job
     asker = principal(request)
     user = asker.user
     with database.connection_context():
-        pipeline.retry_job(_pressable(asker, job_id), user)
+        restarts.retry_job(_pressable(asker, job_id), user)
         return load_jobs([access.get_job(user, job_id)])[0]
 
 

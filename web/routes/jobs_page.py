@@ -14,7 +14,7 @@ from appliance.db import database
 from appliance.errors import NotFound
 from appliance.job_kinds import KINDS
 from appliance.models import Job, Role, User
-from tasks import many_jobs, pipeline
+from tasks import many_jobs, pipeline, restarts
 from web.auth import needs, principal
 from web.job_rows import (
     JobRow,
@@ -116,7 +116,7 @@ def show_job(request: Request[Any, Any, State], job_id: FromPath[str]) -> Templa
 def retry(request: Request[Any, Any, State], job_id: FromPath[str]) -> Redirect:
     user = principal(request).user
     with database.connection_context():
-        pipeline.retry_job(access.get_job(user, job_id), user)
+        restarts.retry_job(access.get_job(user, job_id), user)
     return Redirect(f"/jobs/{job_id}", status_code=303)
 
 

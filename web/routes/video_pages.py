@@ -14,7 +14,7 @@ from appliance import access, videos
 from appliance.db import database
 from appliance.errors import Forbidden, InvalidInput
 from appliance.models import Role, User, Video, Visibility
-from tasks import asking, pipeline, trash
+from tasks import asking, restarts, trash
 from web import video_view
 from web.auth import needs, principal
 from web.forms import FormData, text
@@ -125,7 +125,7 @@ def restore(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redir
 def retry(request: Request[Any, Any, State], video_id: FromPath[str]) -> Redirect:
     user = principal(request).user
     with database.connection_context():
-        pipeline.retry_video(access.get_video(user, video_id), user)
+        restarts.retry_video(access.get_video(user, video_id), user)
     return Redirect(f"/videos/{video_id}", status_code=303)
 
 

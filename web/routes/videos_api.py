@@ -18,7 +18,7 @@ from appliance.job_kinds import KINDS
 from appliance.models import Job, Rendition, Role, User, Video, Visibility
 from appliance.states import JOB_ENDED, RenditionState, VideoState
 from storage.public_links import PublicLinks
-from tasks import pipeline, trash
+from tasks import restarts, trash
 from tasks.profiles import SOCIAL
 from web.api_shapes import EarlyLook, VideoList, VideoShape, load_videos
 from web.auth import needs, principal
@@ -170,7 +170,7 @@ def change_video(
             tag_names=data.tags,
         )
         if data.social_ready_status is not None:
-            pipeline.retry_video(video, user)
+            restarts.retry_video(video, user)
         return _one(request, video_id)
 
 
@@ -185,7 +185,7 @@ def change_video(
 def retry_video(request: Request[None, None, State], video_id: FromPath[str]) -> VideoShape:
     user = principal(request).user
     with database.connection_context():
-        pipeline.retry_video(access.get_video(user, video_id), user)
+        restarts.retry_video(access.get_video(user, video_id), user)
         return _one(request, video_id)
 
 
