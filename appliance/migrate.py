@@ -44,17 +44,17 @@ class _Runner(Runner):  # type: ignore[misc]  # playhouse has no types
                 )
 
 
-def migrate(settings: Settings) -> list[str]:
+def migrate(settings: Settings, *, backed_up: bool = False) -> list[str]:
     """Apply what is pending; the names of what was applied. The database must be bound, not open.
 
-    Safe to call from several processes at once: one works, the others wait. Raises SettingsError
-    when the database is newer than this program.
+    Safe to call from several processes at once: one works, the others wait. ``backed_up``: the
+    caller has a backup. Raises SettingsError when the database is newer than this program.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(settings.data / "migrate.lock"), database.connection_context():
         runner = _Runner()
         applied, pending = _compare(runner)
-        if pending and applied:
+        if pending and applied and not backed_up:
             back_up(settings, before=pending[0])
         done = list(runner.up()) if pending else []
         if done and applied:
@@ -76,6 +76,24 @@ def require_current(settings: Settings) -> None:
             "The database is older than this program. Run `appliance migrate` first; it makes a "
             "backup."
         )
+
+
+def schema_of(path: Path) -> tuple[list[str], list[str], list[str]]:
+    """Of a database, and without touching it: the scripts that were applied, those that wait,
+    and those of the former that this program doesn't know. A missing file has none applied.
+    """
+    known = {file.stem for file in FOLDER.glob("[0-9]*.py")}
+    applied: set[str] = set()
+    if path.exists():
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            try:
+                rows = db.execute("SELECT name FROM schema_migration")
+            except sqlite3.OperationalError as exc:
+                if "no such table" not in str(exc):
+                    raise
+            else:
+                applied = {name for (name,) in rows}
+    return sorted(applied), sorted(known - applied), sorted(applied - known)
 
 
 def _compare(runner: _Runner) -> tuple[set[str], list[str]]:

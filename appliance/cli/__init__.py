@@ -26,6 +26,7 @@ from appliance.cli.processes import migrate, up, web, worker
 from appliance.cli.profiles import profiles
 from appliance.cli.readiness import readiness
 from appliance.cli.reference import reference
+from appliance.cli.release import release
 from appliance.cli.remaking import night, remake
 from appliance.cli.schedule import schedule
 from appliance.cli.storage import storage
@@ -50,7 +51,7 @@ def cli() -> None:
 
 
 COMMANDS = (
-    up, web, worker, migrate, doctor, user, token, upload, uploads, link, videos, post,
+    up, web, worker, migrate, release, doctor, user, token, upload, uploads, link, videos, post,
     posts, schedule, readiness, jobs, profiles, night, accounts, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:

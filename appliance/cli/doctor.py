@@ -76,7 +76,7 @@ def doctor(url: str | None, token: str | None, long: bool, as_json: bool) -> int
     for each in made:
         findings.append(each)
         if not as_json:
-            _print(each)
+            print_finding(each)
     if as_json:
         print_json({"healthy": _healthy(findings), "findings": [asdict(f) for f in findings]})
     return 0 if _healthy(findings) else 1
@@ -98,7 +98,8 @@ def _healthy(findings: list[Finding]) -> bool:
     return all(each.verdict is not Verdict.BAD for each in findings)
 
 
-def _print(each: Finding) -> None:
+def print_finding(each: Finding) -> None:
+    """One finding, for people."""
     word, colour = _SIGNS[each.verdict]
     click.echo(f"{click.style(f'{word:<4}', fg=colour, bold=True)}  {each.check}: {each.found}")
     if each.mend:
