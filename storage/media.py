@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
@@ -45,9 +46,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make one folder, durably; nothing to do when it is there."""
+    """Make one folder, durably; nothing to do when it is there.
+
+    Its group may look inside: on an installed box the proxy's, which sends media straight from
+    disk (systemd/appliance-tmpfiles.conf). Where the folder ``data`` is ours alone, nobody may.
+    """
     try:
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=0o750)
     except FileExistsError:
         return
     sync_folder(folder.parent)
@@ -56,10 +61,14 @@ def make_folder(folder: Path) -> None:
 def place(tmp_file: Path, final_path: Path) -> None:
     """Put a finished file in its place, replacing what is there; durable when this returns.
 
-    Both on one file system; the folder of a video is made if needed. Raises OSError.
+    Both on one file system; the folder of a video is made if needed. Its group may read it, see
+    ``make_folder``: a file keeps the group that it got from the folder it was made in. Raises
+    OSError.
     """
     handle = os.open(tmp_file, os.O_RDONLY)
     try:
+        # No bit is taken away: a file may have a second name, by which a sandbox reads it just now.
+        os.fchmod(handle, stat.S_IMODE(os.fstat(handle).st_mode) | stat.S_IRGRP)
         os.fsync(handle)
     finally:
         os.close(handle)

@@ -5,7 +5,7 @@ our data. Files reach it as descriptors, never as paths: the folder of the job, 
 may read, the pipes. tasks/keeper.py is the other end, and says how they are used there.
 
 That other user has to be allowed to: the folder and its files are opened to everybody while the
-program runs, and files to be read for good. Nobody can get there: the folder `data` is ours alone.
+program runs, and files to be read for good. Nobody can get there: the folder `tmp` is ours alone.
 Source: docs/decisions/0016-sandbox-unit-per-job.md; unix(7).
 """
 
@@ -168,11 +168,13 @@ def lent(command: Command) -> Iterator[None]:
         # A second name of an original stays as it is.
         alone = path.stat().st_nlink == 1
         _allow(path, stat.S_IROTH | (stat.S_IWOTH if alone else 0))
-    folder.chmod(0o777)
+    # With the bit by which files get the group of the folder (systemd/appliance-tmpfiles.conf).
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    folder.chmod(mode | 0o777)
     try:
         yield
     finally:
-        folder.chmod(0o700)
+        folder.chmod(mode)
         for path in _files(folder):
             _take_over(path)
         for name in _results(command, made=True):

@@ -34,8 +34,12 @@ class BytesLost(ApplianceError):
 
 
 def create_file(path: Path) -> int:
-    """A new, empty, locked file that only we may read, durable by name; its handle."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    """A new, empty, locked file, durable by name; its handle.
+
+    Its group may read it once it is the original of a video (storage.media.make_folder); until
+    then the folder of uploads keeps it to us.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.fsync(handle)

@@ -83,7 +83,7 @@ def test_a_new_upload_is_a_video_that_is_uploading(
         Visibility.PRIVATE,
     )
     file = file_of(layout, created)
-    assert (file.stat().st_size, file.stat().st_mode & 0o777) == (0, 0o600)
+    assert (file.stat().st_size, file.stat().st_mode & 0o777) == (0, 0o640)
 
 
 def test_all_bytes_become_the_original_once(store: Store, user: User, layout: Layout) -> None:
