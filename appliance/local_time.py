@@ -50,6 +50,21 @@ def read_clock(local: datetime, zone: str) -> Reading:
     return Reading(local, zone, tuple(real), nearest)
 
 
+def in_utc(when: datetime | None, *, field: str) -> datetime | None:
+    """The moment that ``when`` names; None stays None. Raises InvalidInput for a time without a
+    zone of its own, and for one that only its zone can write down."""
+    if when is None:
+        return None
+    if when.tzinfo is None or when.utcoffset() is None:
+        raise InvalidInput(
+            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
+        )
+    try:
+        return when.astimezone(UTC)
+    except OverflowError as exc:
+        raise InvalidInput(TOO_FAR, field=field) from exc
+
+
 def _shown(moment: datetime, place: ZoneInfo) -> datetime:
     return moment.astimezone(place).replace(tzinfo=None, fold=0)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from appliance import local_time
 from appliance.clock import now
 from appliance.errors import InvalidInput
 from appliance.text import clean_line, clean_text
@@ -45,22 +46,13 @@ def clean_description(text: str | None, *, field: str) -> str:
 
 def check_time(when: datetime | None) -> datetime | None:
     """In UTC. Raises InvalidInput for one without zone, or that has passed."""
-    if when is None:
-        return None
-    if when.tzinfo is None or when.utcoffset() is None:
-        raise InvalidInput(
-            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field="publish_at"
-        )
-    try:
-        when = when.astimezone(UTC)
-    except OverflowError as exc:
-        raise InvalidInput("No calendar goes that far.", field="publish_at") from exc
-    if when < now() - CLOCK_SKEW:
+    moment = local_time.in_utc(when, field="publish_at")
+    if moment is not None and moment < now() - CLOCK_SKEW:
         raise InvalidInput(
             "This time has passed. Choose a later one, or leave it empty to post now.",
             field="publish_at",
         )
-    return when
+    return moment
 
 
 def for_each_account(

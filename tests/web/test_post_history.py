@@ -115,7 +115,14 @@ def test_filters(
 
 
 @pytest.mark.parametrize(
-    "asked", [{"result": "lost"}, {"since": "2031-03-01T12:00:00"}, {"until": "tomorrow"}]
+    "asked",
+    [
+        {"result": "lost"},
+        {"since": "2031-03-01T12:00:00"},
+        {"since": "0001-01-01T00:00:00+14:00"},
+        {"until": "tomorrow"},
+        {"until": "9999-12-31T23:59:59-12:00"},
+    ],
 )
 def test_filters_that_make_no_sense_are_refused(
     sender: httpx.Client, asked: dict[str, str]

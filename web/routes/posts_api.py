@@ -11,7 +11,7 @@ from litestar import Request, Response, get, post
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from appliance import access, accounts, posts
+from appliance import access, accounts, local_time, posts
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.connections import PLATFORMS
@@ -140,8 +140,8 @@ def list_posts(
             author=author or "",
             video=video_id or "",
             words=(q or "")[:200],
-            since=with_zone(since, "since"),
-            until=with_zone(until, "until"),
+            since=local_time.in_utc(since, field="since"),
+            until=local_time.in_utc(until, field="until"),
         )
         query = narrow(access.visible_posts(user), wanted)
         rows, following = take_page(query, Post, cursor=cursor, limit=limit)
@@ -153,14 +153,6 @@ def _state(kind: type[_S], word: str, field: str) -> _S:
         return kind(word)
     except ValueError as exc:
         raise InvalidInput(f"There is no {field} “{word[:40]}” of posts.", field=field) from exc
-
-
-def with_zone(when: datetime | None, field: str) -> datetime | None:
-    if when is not None and when.tzinfo is None:
-        raise InvalidInput(
-            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
-        )
-    return when
 
 
 @get(
@@ -226,7 +218,7 @@ def submit_post(
     by that."""
     user, settings = principal(request).user, request.app.state.settings
     wish = data or Submission()
-    as_of = with_zone(wish.as_of, "as_of")
+    as_of = local_time.in_utc(wish.as_of, field="as_of")
     with database.connection_context():
         found = access.get_post(user, post_id)
         dispatch.submit(settings, found, actor=user, as_of=as_of, again=wish.again)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -181,9 +181,9 @@ def show_schedule(
     user = principal(request).user
     team = request.app.state.settings.team_time_zone
     zone = check_time_zone(time_zone) if time_zone else user.time_zone
-    start = _aware(since, "since") or now()
+    start = local_time.in_utc(since, field="since") or now()
     try:
-        end = _aware(until, "until") or start + timedelta(days=28)
+        end = local_time.in_utc(until, field="until") or start + timedelta(days=28)
     except OverflowError as exc:
         raise InvalidInput(local_time.TOO_FAR, field="since") from exc
     if not timedelta() < end - start <= LONGEST:
@@ -208,17 +208,6 @@ def show_schedule(
                 _planned(row, clocks) for row in schedule_rows.load_waiting(user, clocks)
             ],
         )
-
-
-def _aware(when: datetime | None, field: str) -> datetime | None:
-    if when is not None and when.tzinfo is None:
-        raise InvalidInput(
-            "The time has no zone. Write it like 2030-01-31T18:00:00+01:00.", field=field
-        )
-    try:
-        return when.astimezone(UTC) if when is not None else None
-    except OverflowError as exc:
-        raise InvalidInput(local_time.TOO_FAR, field=field) from exc
 
 
 def _planned(row: schedule_rows.PlanRow, clocks: Clocks) -> PlannedShape:
@@ -390,7 +379,7 @@ def approve(
     with database.connection_context():
         found = access.get_post(user, post_id)
         settings = request.app.state.settings
-        as_of = _aware(data.as_of, "as_of")
+        as_of = local_time.in_utc(data.as_of, field="as_of")
         approvals.approve(
             settings,
             found,
@@ -415,7 +404,7 @@ def refuse(request: AnyRequest, post_id: FromPath[str], data: JSONBody[No]) -> R
     """It stays a draft, with the note."""
     user = principal(request).user
     with database.connection_context():
-        found, as_of = access.get_post(user, post_id), _aware(data.as_of, "as_of")
+        found, as_of = access.get_post(user, post_id), local_time.in_utc(data.as_of, field="as_of")
         approval.refuse(found, actor=user, note=data.note, as_of=as_of)
         return _answer(request, post_id)
 
