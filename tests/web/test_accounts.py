@@ -17,6 +17,7 @@ from appliance.clock import now
 from appliance.connections import LIVES
 from appliance.db import database
 from appliance.models import Account, AuditEntry, Connection, Event, Job, Role, Setting, User
+from appliance.oauth_clients import PRACTICE_ID, PRACTICE_SECRET
 from appliance.states import AccountState, ConnectionState, JobState
 from tasks import runner
 from tests.web.serving import Served, add_user, browser, script, send_form
@@ -477,5 +478,10 @@ def test_checking_the_client_id_asks_the_platform(one_server: Served, admin: htt
     send_form(admin, "/settings/set-up/google", client_id=id, client_secret="GOCSPX-12345678")
     assert "It is being tried" in text_of(admin, "/settings/set-up/google")
     # Nothing outside is asked in tests: the address of Google is the stand-in's.
-    run_jobs(one_server, google_token_url=f"{one_server.settings.base_url}/practice/google")
+    stand_in = f"{one_server.settings.base_url}/practice/google"
+    run_jobs(one_server, google_token_url=stand_in)
+    assert "doesn't know this client id and secret" in text_of(admin, "/settings/set-up/google")
+    known = {"client_id": PRACTICE_ID["google"], "client_secret": PRACTICE_SECRET}
+    send_form(admin, "/settings/set-up/google", **known)
+    run_jobs(one_server, google_token_url=stand_in)
     assert "id and secret belong together" in text_of(admin, "/settings/set-up/google")

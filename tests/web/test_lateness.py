@@ -54,6 +54,7 @@ def schedule(client: httpx.Client, video: Video, minutes: float) -> Any:
         "video_id": video.public_id,
         "platforms": ["practice"],
         "publish_at": (now() + timedelta(minutes=minutes)).isoformat(),
+        "again": True,
     }
     answer = client.post("/api/v1/posts", json=body)
     assert answer.status_code == 202, answer.text

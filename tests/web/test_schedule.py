@@ -364,7 +364,7 @@ def test_the_form_takes_the_next_free_slot(box: Poster, page: httpx.Client) -> N
         first = slots.next_free_slot()
         video = box.video(title="Film")
         (practice,) = accounts.choose(platforms=["practice"])
-    fields = {"accounts": practice.public_id, "title": "Film", "when": "slot"}
+    fields = {"accounts": practice.public_id, "title": "Film", "when": "slot", "again": "yes"}
     for _ in range(2):
         send_form(page, f"/videos/{video.public_id}/post", **fields)
     with connected():

@@ -164,7 +164,7 @@ def test_owners_and_the_shell_need_nobody(
     schedule_rules.keep(approval="everybody", actor=None)
     owner = make_user("olga@example.org", Role.OWNER)
     for author in (owner, None):
-        post = dispatch.create(settings, video, channels, author=author)
+        post = dispatch.create(settings, video, channels, author=author, again=True)
         assert Post.get_by_id(post.id).state is PostState.PENDING
 
 

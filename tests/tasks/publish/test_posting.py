@@ -356,8 +356,9 @@ def test_a_worker_that_lost_its_claim_changes_nothing(idle: Poster) -> None:
 
 def test_the_folder_gets_a_readable_name_and_its_texts(box: Poster) -> None:
     video = box.video()
+    texts = {"title": 'A/B: "test" ☀', "description": "Hello"}
     for _ in range(2):
-        box.wait(box.post(video, "folder", title='A/B: "test" ☀', description="Hello"), "completed")
+        box.wait(box.post(video, "folder", **texts, again=True), "completed")
     folder = box.settings.data / "published"
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     assert [name for name in names if name.endswith(".mp4")] == [

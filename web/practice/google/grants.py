@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from appliance.clock import now
+from appliance.oauth_clients import PRACTICE_ID, PRACTICE_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from web.practice.ground import Ground
 
@@ -68,6 +69,14 @@ def give_code(ground: Ground, channel: str, asked: dict[str, str], *, testing: b
     return code
 
 
+def is_client(form: Mapping[str, str]) -> bool:
+    """Whether the form comes from the one program that the stand-in knows: this box."""
+    given = f"{form.get('client_id', '')} {form.get('client_secret', '')}"
+    return hmac.compare_digest(
+        given.encode(), f"{PRACTICE_ID['google']} {PRACTICE_SECRET}".encode()
+    )
+
+
 def redeem(ground: Ground, form: dict[str, str]) -> dict[str, Any] | None:
     """The tokens for a code; None: it isn't (or no longer) good for that. Works once."""
     kept = ground.get("code", form.get("code", ""))
@@ -100,7 +109,7 @@ def grant(
     channel: str = CHANNELS[0]["id"],
     scopes: Iterable[str] = CONSENTED,
     *,
-    client_id: str = "practice",
+    client_id: str = PRACTICE_ID["google"],
     offline: bool = True,
 ) -> dict[str, Any]:
     """A new sign-in, as the token endpoint answers it."""

@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.response import Redirect, Template
 
 from appliance.models import Role
+from appliance.oauth_clients import PRACTICE_ID
 from web.auth import needs
 from web.practice.google import grants
 from web.practice.google.google import AFTER, BEFORE, OPT, cut_off, google_of, misbehave
@@ -39,6 +40,8 @@ def ask_for_consent(request: Request[Any, Any, State]) -> Response[Any] | Templa
     missing = [name for name in _REQUIRED if name not in asked]
     if missing or asked["response_type"] != "code":
         return _plain(f"Error 400: invalid_request. Missing: {', '.join(missing) or 'code'}.")
+    if asked["client_id"] != PRACTICE_ID["google"]:
+        return _plain("Error 401: invalid_client. The OAuth client was not found.", 401)
     if not asked["redirect_uri"].startswith(f"{google.settings.base_url}/"):
         return _plain("Error 400: redirect_uri_mismatch. The stand-in only leads back to this box.")
     choice = asked.pop("choose", None)
@@ -88,7 +91,7 @@ async def give_token(request: Request[Any, Any, State]) -> Response[Any]:
     fault = _noted(google, request, "oauth.token", form)
     if fault is not None and fault.kind in BEFORE:
         return _token_fault(fault.kind, fault.value) or misbehave(fault)
-    if not form.get("client_id") or not form.get("client_secret"):
+    if not grants.is_client(form):
         return _error(401, "invalid_client", "The OAuth client was not found.")
     if form.get("grant_type") == "authorization_code":
         tokens = grants.redeem(google.ground, form)
@@ -161,5 +164,5 @@ def _error(status: int, error: str, description: str) -> Response[Any]:
     return Response({"error": error, "error_description": description}, status_code=status)
 
 
-def _plain(text: str) -> Response[Any]:
-    return Response(text, status_code=400, media_type="text/plain")
+def _plain(text: str, status: int = 400) -> Response[Any]:
+    return Response(text, status_code=status, media_type="text/plain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -12,17 +13,22 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from appliance.models import Role
+from appliance.oauth_clients import PRACTICE_ID, PRACTICE_SECRET
 from web.auth import needs
 from web.practice.meta import people
 from web.practice.meta.meta import OPT, Call, Edge, Edges, meta_of, pick
 from web.practice.meta.refusal import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from web.practice.meta.meta import AnyRequest, Meta
 
 # As with Facebook, whoever connects accounts sees this page, with their session: who says yes here
 # gets a token.
 SEE = needs(Role.ADMIN)
+# The app's own token. Source: developers.facebook.com, "Access tokens", App access tokens.
+APP_TOKEN = f"{PRACTICE_ID['meta']}|{PRACTICE_SECRET}"
 _REQUIRED = ("client_id", "redirect_uri", "scope")
 
 
@@ -38,6 +44,8 @@ def ask_for_consent(
     asked = {name: value for name, value in request.query_params.items() if value}
     if missing := [name for name in _REQUIRED if name not in asked]:
         return _plain(f"The parameter {missing[0]} is required.")
+    if asked["client_id"] != PRACTICE_ID["meta"]:
+        return _plain("App not found: the stand-in knows this box alone.")
     if not asked["redirect_uri"].startswith(f"{meta.settings.base_url}/"):
         return _plain("URL blocked: the stand-in only leads back to this box.")
     chosen = asked.pop("choose", None)
@@ -78,14 +86,10 @@ def give_token(request: Request[Any, Any, State], version: FromPath[str]) -> Res
     query = {name: str(value) for name, value in request.query_params.items()}
 
     def do(_: int | None) -> dict[str, Any]:
-        if not query.get("client_id"):
-            raise Refusal(101, None, "Missing client_id parameter.")
-        if not query.get("client_secret"):
-            raise Refusal(1, None, "Missing client secret.")
+        _require_client(query)
         match query.get("grant_type", "authorization_code"):
             case "client_credentials":
-                app = f"{query['client_id']}|{query['client_secret']}"
-                return {"access_token": app, "token_type": "bearer"}
+                return {"access_token": APP_TOKEN, "token_type": "bearer"}
             case "fb_exchange_token":
                 given = people.exchange(meta.ground, query.get("fb_exchange_token", ""))
                 if given is None:
@@ -106,6 +110,18 @@ def give_token(request: Request[Any, Any, State], version: FromPath[str]) -> Res
     return meta.answer(request, "oauth.token", do, known=known, grant=query.get("grant_type", ""))
 
 
+def _require_client(query: Mapping[str, str]) -> None:
+    """That the box asks: nobody else is known here. Raises Refusal."""
+    if not query.get("client_id"):
+        raise Refusal(101, None, "Missing client_id parameter.")
+    if query["client_id"] != PRACTICE_ID["meta"]:
+        raise Refusal(101, None, "Error validating application. Cannot get application info.")
+    if not query.get("client_secret"):
+        raise Refusal(1, None, "Missing client secret.")
+    if not hmac.compare_digest(query["client_secret"].encode(), PRACTICE_SECRET.encode()):
+        raise Refusal(1, None, "Error validating client secret.")
+
+
 @get("/{version:str}/debug_token", opt=OPT, sync_to_thread=True, include_in_schema=False)
 def debug_token(request: Request[Any, Any, State], version: FromPath[str]) -> Response[Any]:
     """What a token is worth, for whoever has the app's own (its id and secret) or a person's."""
@@ -114,7 +130,8 @@ def debug_token(request: Request[Any, Any, State], version: FromPath[str]) -> Re
 
     def do(_: int | None) -> dict[str, Any]:
         bearer = token_of(request)
-        if "|" not in bearer and people.look_up(meta.ground, bearer) is None:
+        is_app = hmac.compare_digest(bearer.encode(), APP_TOKEN.encode())
+        if not is_app and people.look_up(meta.ground, bearer) is None:
             raise invalid_token()
         found = people.look_up(meta.ground, token)
         if found is None:

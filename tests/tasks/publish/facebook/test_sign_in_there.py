@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+from appliance.oauth_clients import PRACTICE_ID, PRACTICE_SECRET
 from tests.tasks.publish.facebook.conftest import PAGE
 from web.practice.ground import Fault
 from web.practice.meta import people, uploads
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tests.tasks.publish.facebook.conftest import OnPage
 
+APP = PRACTICE_ID["meta"]
 SCOPES = "pages_show_list,pages_read_engagement,pages_manage_posts"
 
 
@@ -34,12 +36,12 @@ def ask(client: httpx.Client, path: str, token: str, **params: str) -> Any:
 def sign_in(page: OnPage, there: httpx.Client) -> str:
     """A person's long token."""
     home = f"{page.stand.settings.base_url}/settings/accounts/callback"
-    asked = {"client_id": "app", "redirect_uri": home, "scope": SCOPES, "state": "s 1"}
+    asked = {"client_id": APP, "redirect_uri": home, "scope": SCOPES, "state": "s 1"}
     seen = there.get("dialog/oauth", params=asked | {"choose": people.PEOPLE[0]["id"]})
     assert seen.status_code == 302
     back = dict(parse_qsl(urlsplit(seen.headers["location"]).query))
     assert back["state"] == "s 1"
-    app = {"client_id": "app", "client_secret": "secret"}
+    app = {"client_id": APP, "client_secret": PRACTICE_SECRET}
     redeem = app | {"redirect_uri": home, "code": back["code"]}
     short = there.get("oauth/access_token", params=redeem).json()
     assert short["expires_in"] == 3600
@@ -66,7 +68,9 @@ def test_from_the_dialog_to_the_token_of_a_page(page: OnPage, there: httpx.Clien
     second = ask(there, "me/accounts", token, fields="id,name", limit="1", after=after)
     assert [one["name"] for one in second["data"]] == ["Second Practice Page"]
     assert "next" not in second.get("paging", {})
-    info = ask(there, "debug_token", "app|secret", input_token=one["access_token"])["data"]
+    info = ask(there, "debug_token", f"{APP}|{PRACTICE_SECRET}", input_token=one["access_token"])[
+        "data"
+    ]
     assert info["is_valid"] and info["type"] == "PAGE" and info["expires_at"] == 0
     assert ask(there, "me", one["access_token"])["id"] == PAGE
 
@@ -82,11 +86,27 @@ def test_what_is_taken_back_is_worth_nothing(page: OnPage, there: httpx.Client) 
 
 
 def test_the_dialog_leads_back_to_this_box_only(page: OnPage, there: httpx.Client) -> None:
-    elsewhere = {"client_id": "a", "redirect_uri": "https://example.org/x", "scope": SCOPES}
+    elsewhere = {"client_id": APP, "redirect_uri": "https://example.org/x", "scope": SCOPES}
     assert there.get("dialog/oauth", params=elsewhere).status_code == 400
     home = f"{page.stand.settings.base_url}/x"
-    refused = {"client_id": "a", "redirect_uri": home, "scope": SCOPES, "choose": "nobody"}
+    refused = {"client_id": APP, "redirect_uri": home, "scope": SCOPES, "choose": "nobody"}
     assert "error=access_denied" in there.get("dialog/oauth", params=refused).headers["location"]
+
+
+def test_tokens_are_for_this_box_alone(page: OnPage, there: httpx.Client) -> None:
+    home = f"{page.stand.settings.base_url}/x"
+    asked = {"client_id": "1", "redirect_uri": home, "scope": SCOPES}
+    assert there.get("dialog/oauth", params=asked).status_code == 400
+    for wrong, code in (({"client_id": "1"}, 101), ({"client_secret": "secret"}, 1)):
+        app = {"client_id": APP, "client_secret": PRACTICE_SECRET, **wrong}
+        for grant in ("client_credentials", "authorization_code", "fb_exchange_token"):
+            refused = there.get("oauth/access_token", params={**app, "grant_type": grant})
+            assert refused.json()["error"]["code"] == code
+    own = {"client_id": APP, "client_secret": PRACTICE_SECRET, "grant_type": "client_credentials"}
+    token = there.get("oauth/access_token", params=own).json()["access_token"]
+    assert token == f"{APP}|{PRACTICE_SECRET}"
+    assert ask(there, "debug_token", f"{APP}|secret", input_token="x")["error"]["code"] == 190
+    assert ask(there, "debug_token", token, input_token="x")["data"]["is_valid"] is False
 
 
 def test_unknown_versions_nodes_edges_and_tokens_are_said_as_meta_says_them(
@@ -129,7 +149,7 @@ def test_nobody_brings_bytes_without_a_token(page: OnPage) -> None:
 def test_strangers_leave_no_trace(page: OnPage, there: httpx.Client) -> None:
     page.meta.ground.set_faults([Fault("*", "break_before")])
     before = page.meta.ground.calls()
-    app = {"client_id": "app", "client_secret": "secret"}
+    app = {"client_id": APP, "client_secret": PRACTICE_SECRET}
     used = there.get("oauth/access_token", params=app | {"redirect_uri": "r", "code": "no"})
     assert used.json()["error"]["code"] == 100
     exchange = app | {"grant_type": "fb_exchange_token", "fb_exchange_token": "no"}

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.oauth_clients import PRACTICE_ID, PRACTICE_SECRET
 from tasks.publish.publisher import MediaFacts, PostDraft, Step, Target, WaitUntil
 from tasks.publish.publishers.youtube.publisher import YouTubePublisher
 from tests import media
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.tasks.publish.standin import Stand
 
 CHANNEL = grants.CHANNELS[0]["id"]
+# The only program that the stand-in gives tokens to.
+CLIENT = {"client_id": PRACTICE_ID["google"], "client_secret": PRACTICE_SECRET}
 STEP = 262_144
 
 

@@ -36,7 +36,7 @@ from storage.layout import Layout
 from tasks.publish import dispatch
 from tests.factories import make_user, make_video
 from tests.tasks.publish.mortal import Mortal
-from tests.tasks.publish.youtube.channel import CHANNEL, STEP, Channel, digest, film
+from tests.tasks.publish.youtube.channel import CHANNEL, CLIENT, STEP, Channel, digest, film
 from web.practice.google import grants
 from web.practice.ground import Fault
 
@@ -150,6 +150,7 @@ class Box:
                 author=self.user,
                 title=title,
                 overrides=overrides,
+                again=True,
             )
 
     def there(self, title: str) -> list[dict[str, Any]]:
@@ -233,8 +234,7 @@ def test_an_access_token_that_died_early_is_made_anew(box: Box, mortal: Mortal) 
             "access_token": "ya29.dead",
             "access_token_until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
             "refresh_token": tokens["refresh_token"],
-            "client_id": "practice",
-            "client_secret": "secret",
+            **CLIENT,
         }
         accounts.seal(vault, box.account, died_early)
     post = box.post("after the token died")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from appliance.models import Role
-from tests.tasks.publish.youtube.channel import CHANNEL, STEP, film
+from tests.tasks.publish.youtube.channel import CHANNEL, CLIENT, STEP, film
 from tests.web.serving import add_user, browser, prepare, served
 from web.practice.google import grants
 
@@ -34,7 +34,7 @@ def google(channel: Channel) -> Iterator[httpx.Client]:
 
 def asked(channel: Channel, **changes: str) -> dict[str, str]:
     return {
-        "client_id": "client",
+        "client_id": CLIENT["client_id"],
         "redirect_uri": f"{channel.stand.settings.base_url}/connect/google/callback",
         "response_type": "code",
         "scope": " ".join(grants.CONSENTED),
@@ -60,8 +60,7 @@ def redeem(google: httpx.Client, channel: Channel, code: str, **changes: str) ->
     form = {
         "grant_type": "authorization_code",
         "code": code,
-        "client_id": "client",
-        "client_secret": "secret",
+        **CLIENT,
         "redirect_uri": asked(channel)["redirect_uri"],
         "code_verifier": VERIFIER,
         **changes,
@@ -86,7 +85,6 @@ def test_a_consent_becomes_tokens_once(google: httpx.Client, channel: Channel) -
     [
         {"code_verifier": "w" * 43},
         {"redirect_uri": "http://127.0.0.1/other"},
-        {"client_id": "another"},
     ],
 )
 def test_a_code_is_for_who_asked_alone(
@@ -94,6 +92,26 @@ def test_a_code_is_for_who_asked_alone(
 ) -> None:
     answer = redeem(google, channel, code_for(google, channel), **changes)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"client_id": "another"}, {"client_secret": "secret"}, {"client_secret": ""}]
+)
+def test_tokens_are_for_this_box_alone(
+    google: httpx.Client, channel: Channel, changes: dict[str, str]
+) -> None:
+    code = code_for(google, channel)
+    refused = redeem(google, channel, code, **changes)
+    assert (refused.status_code, refused.json()["error"]) == (401, "invalid_client")
+    tokens = redeem(google, channel, code).json()  # the code wasn't used up
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"], **CLIENT}
+    assert google.post("/token", data={**form, **changes}).status_code == 401
+    assert google.post("/token", data=form).status_code == 200
+
+
+def test_who_is_not_known_is_not_asked_for_consent(google: httpx.Client, channel: Channel) -> None:
+    answer = google.get("/o/oauth2/v2/auth", params=asked(channel, client_id="another"))
+    assert (answer.status_code, "invalid_client" in answer.text) == (401, True)
 
 
 def test_tokens_are_asked_for_by_a_form(google: httpx.Client, channel: Channel) -> None:
@@ -107,8 +125,7 @@ def test_a_refresh_brings_no_new_refresh_token(google: httpx.Client, channel: Ch
     form = {
         "grant_type": "refresh_token",
         "refresh_token": tokens["refresh_token"],
-        "client_id": "client",
-        "client_secret": "secret",
+        **CLIENT,
     }
     fresh = google.post("/token", data=form).json()
     assert "refresh_token" not in fresh
@@ -232,7 +249,7 @@ def test_strangers_leave_no_trace(google: httpx.Client, channel: Channel) -> Non
             assert answer.json()["error"]["errors"][0]["reason"] == "authError"
     assert google.get("/youtube/v3/videos?part=id&id=x").status_code == 401
     assert google.put(f"{upload}&upload_id=none", content=b"x" * 100).status_code == 404
-    form = {"client_id": "c", "client_secret": "s", "grant_type": "refresh_token"}
+    form = {**CLIENT, "grant_type": "refresh_token"}
     assert google.post("/token", data={**form, "refresh_token": "no"}).status_code == 400
     assert google.post("/token", data={**form, "refresh_token": "n" * 20_000}).status_code == 413
     assert google.post("/revoke", data={"token": "no"}).status_code == 400
@@ -290,7 +307,7 @@ def test_the_box_itself_runs_it(settings: Settings) -> None:
             nobody = client.post(f"{base}/upload/youtube/v3/videos", json={})
             assert nobody.json()["error"]["errors"][0]["reason"] == "authError"
             query: dict[str, Any] = {
-                "client_id": "c",
+                "client_id": CLIENT["client_id"],
                 "redirect_uri": f"{running.url}/connect/google/callback",
                 "response_type": "code",
                 "scope": grants.READ,
