@@ -27,8 +27,14 @@ class Pulse:
 
 def workers() -> list[Pulse]:
     """One for each worker that a box has."""
+    return [pulse for pulse in pulses() if pulse.name in WORKERS]
+
+
+def pulses() -> list[Pulse]:
+    """One for the web process and for each worker. Wants a connection."""
     rows = {row.process: row for row in Heartbeat.select()}
-    return [_pulse(name, rows.get(f"worker-{name}")) for name in WORKERS]
+    web = _pulse("web", rows.get("web"))
+    return [web, *(_pulse(name, rows.get(f"worker-{name}")) for name in WORKERS)]
 
 
 def _pulse(name: str, row: Heartbeat | None) -> Pulse:

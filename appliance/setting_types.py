@@ -98,6 +98,12 @@ def _long_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _addresses(value: SecretStr) -> SecretStr:
+    if not all("://" in word for word in value.get_secret_value().split()):
+        raise ValueError("must be addresses such as mailto://… or ntfys://…, with spaces between")
+    return value
+
+
 # A setting that may be left out: an empty variable says the same as none.
 Maybe = Annotated[T | None, BeforeValidator(_empty_is_none)]
 
@@ -111,3 +117,4 @@ NightHours = Annotated[str, AfterValidator(_night_hours)]
 OriginalsPolicy = Annotated[str, AfterValidator(_retention)]
 FolderPath = Annotated[Path, AfterValidator(_absolute)]
 LongSecret = Annotated[SecretStr, AfterValidator(_long_secret)]
+AddressList = Annotated[SecretStr, AfterValidator(_addresses)]

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, Validati
 from appliance.errors import SettingsError
 from appliance.setting_sources import from_credentials, from_environ, from_toml
 from appliance.setting_types import (
+    AddressList,
     FolderPath,
     GraphVersion,
     ListenAddress,
@@ -60,6 +61,11 @@ class Settings(BaseModel):
         None,
         description="Prometheus may read `/metrics` with this as its bearer token. Default: only "
         "API tokens with the scope `admin` may.",
+    )
+    alert_urls: Maybe[AddressList] = Field(
+        None,
+        description="Where all alerts go, besides the channels of Settings → Alerts: addresses in "
+        "[Apprise's](https://appriseit.com/services/) words, with spaces between.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="How much is logged."

@@ -83,6 +83,9 @@ HANDLERS = {
     "retain": "tasks.retention:retain",
     "tidy": "tasks.tidy:tidy",
     "verify": "tasks.tidy:verify",
+    "alert": "tasks.alerting.sending:send_alert",
+    "certificate": "tasks.alerting.certificate:read_certificate",
+    "checkup": "tasks.checkup.task:check_up",
 }
 
 FIRST_DELAY_S = 5.0

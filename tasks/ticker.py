@@ -25,6 +25,7 @@ from appliance.states import JobState
 from storage import ballast, media, uploads
 from storage.layout import Layout
 from tasks import pipeline, restarts, tidy, trash
+from tasks.alerting.sweep import look as sweep_alerts
 from tasks.connect import flow
 from tasks.publish import dispatch, follow_up
 
@@ -137,6 +138,7 @@ def sweep(settings: Settings) -> None:
         lambda: ballast.take_on(settings, layout),
         lambda: tidy.start_due(settings),
         lambda: tidy.note_how_full(settings, layout),
+        lambda: sweep_alerts(settings),
         lambda: jobs.prune(older_than=now() - timedelta(days=settings.keep_jobs_days)),
         prune_rows,
     ]

@@ -35,24 +35,34 @@ log = logging.getLogger(__name__)
 
 VERIFIED = "storage_verified"
 _ASKED = "storage_asked"
-_EVERY = {"tidy": timedelta(days=1), "retain": timedelta(hours=1)}
+_EVERY = {
+    "tidy": timedelta(days=1),
+    "retain": timedelta(hours=1),
+    "certificate": timedelta(days=1),
+}
 _AT_ONCE = 200
 
 
 def start_due(settings: Settings) -> None:
-    """Make the jobs whose time has come; the first look is a day after the first start."""
+    """Make the jobs whose time has come; the first look at files is a day after the first start."""
     at = now()
     with transaction():
         asked = _read(_ASKED)
         if not asked:
-            _write(_ASKED, {kind: at.isoformat() for kind in _EVERY})
+            _write(_ASKED, {kind: at.isoformat() for kind in _EVERY if kind != "certificate"})
             return
         for kind, every in _EVERY.items():
             if asked.get(kind, "") > (at - every).isoformat():
                 continue
             _write(_ASKED, {**_read(_ASKED), kind: at.isoformat()})
-            if kind != "retain" or retention.is_due(settings):
+            if _is_wanted(kind, settings):
                 start(kind)
+
+
+def _is_wanted(kind: str, settings: Settings) -> bool:
+    if kind == "retain":
+        return retention.is_due(settings)
+    return kind != "certificate" or settings.https
 
 
 def start(kind: str, priority: Priority = Priority.LOW) -> Job:

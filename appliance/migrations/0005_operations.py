@@ -39,6 +39,7 @@ STATEMENTS = (
         "id" INTEGER NOT NULL PRIMARY KEY,
         "public_id" VARCHAR(255) NOT NULL,
         "name" VARCHAR(255) NOT NULL,
+        "service" VARCHAR(255) NOT NULL,
         "sealed" TEXT NOT NULL,
         "kinds" TEXT NOT NULL,
         "enabled" INTEGER NOT NULL,

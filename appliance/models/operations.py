@@ -43,6 +43,7 @@ class AlertChannel(Row):
 
     public_id = CharField(unique=True, default=new_id)
     name = CharField()
+    service = CharField()  # "mailtos", "ntfys": as much of the address as may be shown
     sealed = TextField()
     kinds = JsonField(default=list)  # [] = all
     enabled = BooleanField(default=True)

@@ -18,6 +18,7 @@ BAD = {
     "public_url": "video.example.org",
     "development": "perhaps",
     "metrics_token": "hunter2",
+    "alert_urls": "mailto",
     "log_level": "loud",
     "max_upload_bytes": "many",
     "max_open_uploads": "0",

@@ -1,0 +1,1 @@
+"""Telling admins: what is wrong now, who is told of it and how (appliance/alerts.py decides)."""

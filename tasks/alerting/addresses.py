@@ -1,0 +1,152 @@
+"""Addresses of channels, looked at when they are saved and again before something is sent there.
+
+An admin may name any service, on this machine's own network, too; but not the addresses at which
+clouds hand out the machine's own credentials, and nothing that writes into this very system.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from appliance.alert_channels import service_of
+from appliance.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+APP = "Media Appliance"
+MAX_CHARS = 2000
+CONNECT_S, READ_S = 8.0, 20.0
+# They tell this system something, not a person; or run what stands on it.
+_LOCAL = frozenset({"syslog", "dbus", "qt", "kde", "gnome", "macosx", "windows", "glib", "file"})
+# Where clouds answer with credentials to whoever asks. Link-local ones are refused as a whole.
+# Source: the providers' pages about instance metadata (AWS, Google, Azure, Alibaba, Oracle).
+_METADATA = frozenset(
+    ipaddress.ip_address(text) for text in ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")
+)
+_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog"})
+
+
+def check(address: str) -> str:
+    """``address`` without blanks around it, when something can be sent there.
+
+    Raises InvalidInput (field "address"). Asks no network: names are looked up before sending.
+    """
+    address = address.strip()
+    if not address:
+        raise InvalidInput("Enter the address of the channel.", field="address")
+    if len(address) > MAX_CHARS or any(not ch.isprintable() or ch == " " for ch in address):
+        raise InvalidInput("An address is one line without blanks.", field="address")
+    opened = open_address(address)
+    refuse_metadata(opened, look_up=False)
+    return address
+
+
+def open_address(address: str) -> Any:
+    """Apprise's own object for it. Raises InvalidInput; its sentence has no secret of it."""
+    from apprise import Apprise, AppriseAsset
+
+    service = service_of(address)
+    if service in _LOCAL:
+        raise InvalidInput(
+            "This would tell the machine, not a person. Choose a way that reaches you.",
+            field="address",
+        )
+    _hush()
+    asset = AppriseAsset(
+        app_id=APP, app_desc=APP, app_url="", image_url_mask="", image_url_logo="",
+        allow_templates=False, storage_mode="memory",
+    )  # fmt: skip
+    try:
+        opened = Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
+    except Exception:  # of some services the parts are looked at by code that stumbles
+        opened = None
+    if opened is None:
+        raise InvalidInput(
+            f"Apprise can't use this address. How one of “{service[:40] or 'this service'}” is "
+            "written stands at appriseit.com/services.",
+            field="address",
+        )
+    opened.socket_connect_timeout, opened.socket_read_timeout = CONNECT_S, READ_S
+    opened.redirects = False  # where a redirect leads nobody has looked at
+    return opened
+
+
+def _hush() -> None:
+    """Its own log quotes whole addresses, and the headers that it sends."""
+    log = logging.getLogger("apprise")
+    log.setLevel(logging.WARNING)
+    log.propagate = False
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
+
+
+def refuse_metadata(opened: Any, *, look_up: bool) -> None:
+    """Raises InvalidInput for an address that hands out credentials of the machine.
+
+    ``look_up``: resolve names, too. The unit that sends can't reach link-local addresses anyhow
+    (IPAddressDeny=), whatever a name resolves to a moment later.
+    """
+    hosts = {str(h) for h in (opened.host, getattr(opened, "smtp_host", None)) if h}
+    for host in hosts:
+        plain = host.strip("[]").rstrip(".").lower()
+        found = [plain] if _as_ip(plain) else (_resolve(plain) if look_up else [])
+        if plain in _METADATA_NAMES or any(map(_is_metadata, found)):
+            raise InvalidInput(
+                "This address belongs to the machine's own provider, not to a person.",
+                field="address",
+            )
+
+
+def _as_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        pass
+    try:  # "2852039166", "0xa9fea9fe", "169.254.43518": what the resolver takes for an address
+        return ipaddress.ip_address(socket.inet_aton(text))
+    except (OSError, ValueError):
+        return None
+
+
+def _is_metadata(text: str) -> bool:
+    found = _as_ip(text)
+    if found is None:
+        return False
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return found.is_link_local or found.is_multicast or found in _METADATA
+
+
+def _resolve(host: str) -> list[str]:
+    try:
+        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
+    except OSError:
+        return []  # sending says so in its own words
+
+
+def without_secrets(text: str, address: str) -> str:
+    """``text`` (of a library that failed) with every part of ``address`` but its host left out."""
+    for secret in sorted(_secrets_of(address), key=len, reverse=True):
+        text = text.replace(secret, "…")
+    return text
+
+
+def _secrets_of(address: str) -> set[str]:
+    rest = address.partition("://")[2]
+    host = urlsplit(f"//{rest}").netloc.rpartition("@")[2]
+    words = _words(rest.removeprefix(host) if rest.startswith(host) else rest)
+    name = host.rpartition(":")[0] or host
+    return {word for word in words if len(word) >= 4 and word not in (host, name)}
+
+
+def _words(text: str) -> Iterable[str]:
+    for mark in "/?&=@:,;#":
+        text = text.replace(mark, " ")
+    for word in text.split():
+        yield word
+        yield unquote(word)

@@ -1,0 +1,192 @@
+"""Messages through Apprise to real services on loopback; addresses that nothing is sent to."""
+
+from __future__ import annotations
+
+import email
+import logging
+from email import policy
+
+import pytest
+
+from appliance import alert_channels
+from appliance.alert_channels import Channel
+from appliance.errors import InvalidInput, NotFound
+from appliance.models import AlertChannel, AuditEntry, Event, Job, JobRun
+from appliance.settings import Settings, load_settings
+from appliance.states import JobState
+from appliance.vault import Vault, open_vault
+from tasks.alerting import addresses, sending, sweep
+from tests.tasks.alerting.receivers import http_receiver, mail_receiver
+from tests.tasks.doing import run_all
+
+TOKEN = "tk_AgQdq7mVBoFD37zQVN29"
+
+
+def test_a_webhook_gets_title_and_text() -> None:
+    with http_receiver() as got:
+        sending.send(f"json://127.0.0.1:{got.port}/hook", "Disk\nfull", "It is.\n\nDo that.")
+    path, body = got.requests[0]
+    assert (path, body["title"], body["message"]) == ("/hook", "Disk full", "It is.\n\nDo that.")
+
+
+def test_ntfy_gets_its_message_with_the_token() -> None:
+    with http_receiver() as got:
+        sending.send(f"ntfy://{TOKEN}@127.0.0.1:{got.port}/box", "Disk full", "It is.")
+    _, body = got.requests[0]
+    assert (body["topic"], body["title"], body["message"]) == ("box", "Disk full", "It is.")
+
+
+def test_a_mail_is_plain_text() -> None:
+    with mail_receiver() as got:
+        sending.send(
+            f"mailto://127.0.0.1:{got.port}/?to=ada@example.org&from=box@example.org&mode=insecure",
+            "Disk full",
+            "It is.\n<b>Do that.</b>",
+        )
+    mail = email.message_from_string(got.mails[0], policy=policy.default)
+    assert mail["to"] == "ada@example.org" and mail["subject"] == "Disk full"
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert body.get_content_type() == "text/plain"
+    assert "<b>Do that.</b>" in body.get_content()
+
+
+def test_a_refusal_says_why_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with http_receiver() as got:
+        got.status = 401
+        with pytest.raises(sending.NotSent) as refused:
+            sending.send(f"ntfy://{TOKEN}@127.0.0.1:{got.port}/box", "Title", "Body")
+        port = got.port
+    assert "401" in str(refused.value) or "nauthorized" in str(refused.value)
+    with pytest.raises(sending.NotSent):
+        sending.send(f"json://user:{TOKEN}@127.0.0.1:{port}/{TOKEN}", "Title", "Body")
+    logged = [r.getMessage() for r in caplog.records if not r.name.startswith("urllib3")]
+    assert TOKEN not in str(refused.value) + repr(logged)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with http_receiver() as there, http_receiver() as here:
+        here.status, here.location = 302, f"http://127.0.0.1:{there.port}/latest/meta-data"
+        with pytest.raises(sending.NotSent):
+            sending.send(f"json://127.0.0.1:{here.port}/", "Title", "Body")
+    assert (len(here.requests), there.requests) == (1, [])
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "[fe80::1]",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "metadata.google.internal",
+    ],
+)
+def test_where_clouds_hand_out_credentials_nothing_is_sent(host: str) -> None:
+    with pytest.raises(InvalidInput, match="provider|can't use"):
+        addresses.check(f"json://{host}/latest/meta-data")
+    with pytest.raises(InvalidInput, match="provider|can't use"):
+        addresses.check(f"mailto://a:b@example.org?smtp={host}&to=a@example.org")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "nothing", "bogus://x", "syslog://", "file:///etc/passwd", "json://a b"],
+)
+def test_what_is_no_address_is_refused_when_it_is_saved(address: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        addresses.check(address)
+    assert refused.value.field == "address"
+
+
+def test_a_name_that_leads_there_is_refused_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: [entry])
+    assert addresses.check("json://innocent.example/") == "json://innocent.example/"
+    with pytest.raises(sending.NotSent, match="provider"):
+        sending.send("json://innocent.example/", "Title", "Body")
+
+
+# Channels
+
+
+@pytest.fixture
+def vault(settings: Settings, db: None) -> Vault:
+    return open_vault(settings)
+
+
+def add(vault: Vault, address: str, **more: object) -> AlertChannel:
+    return alert_channels.add(vault, name="Team", address=address, actor=None, **more)  # type: ignore[arg-type]
+
+
+def shown(settings: Settings, row: AlertChannel) -> Channel:
+    return next(c for c in alert_channels.channels(settings) if c.id == row.public_id)
+
+
+def test_an_address_goes_in_and_comes_out_to_who_sends_only(
+    settings: Settings, vault: Vault
+) -> None:
+    row = add(vault, f"ntfy://{TOKEN}@127.0.0.1/box", kinds=["disk_low"])
+    stored = AlertChannel.get_by_id(row.id)
+    written = repr(stored.__data__) + repr([e.data for e in Event.select()])
+    written += repr([e.detail for e in AuditEntry.select()])
+    assert TOKEN not in written + repr(shown(settings, row))
+    reached = alert_channels.reach(settings, vault, row.public_id)
+    assert reached.address == f"ntfy://{TOKEN}@127.0.0.1/box" and TOKEN not in repr(reached)
+    assert (shown(settings, row).service, shown(settings, row).kinds) == ("ntfy", ("disk_low",))
+    with pytest.raises(InvalidInput):
+        add(vault, "json://127.0.0.1/", kinds=["boredom"])
+
+
+def test_the_test_message_goes_out_and_its_result_is_kept(settings: Settings, vault: Vault) -> None:
+    with http_receiver() as got:
+        row = add(vault, f"json://127.0.0.1:{got.port}/{TOKEN}")
+        sweep.ask_for_test(row.public_id)
+        run_all(settings)
+        assert "This is a test" in got.requests[0][1]["title"]
+        first = shown(settings, row)
+        assert first.error == "" and first.sent_at is not None
+
+        got.status = 500
+        sweep.ask_for_test(row.public_id)
+        run_all(settings)
+    failed = shown(settings, row)
+    assert failed.error and failed.sent_at == first.sent_at
+    job = Job.select().where(Job.kind == "alert").order_by(Job.id.desc()).get()
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)  # the ledger tries again
+    told = [event.type for event in Event.select().where(Event.subject.startswith("alert_ch"))]
+    assert told == ["alert_channel.added", "alert_channel.sent", "alert_channel.failed"]
+    kept = repr([j.__data__ for j in Job.select()]) + repr([r.__data__ for r in JobRun.select()])
+    assert TOKEN not in kept
+
+
+def test_the_setting_gives_channels_that_nobody_can_remove(
+    settings: Settings, vault: Vault
+) -> None:
+    with http_receiver() as got:
+        urls = f"json://127.0.0.1:{got.port}/one\n json://127.0.0.1:{got.port}/two"
+        told = settings.model_copy(
+            update={"alert_urls": load_settings({}, alert_urls=urls).alert_urls}
+        )
+        assert [c.id for c in alert_channels.channels(told)] == ["settings-1", "settings-2"]
+        sweep.ask_for_test("settings-2")
+        run_all(told)
+    assert [path for path, _ in got.requests] == ["/two"]
+    with pytest.raises(NotFound):
+        alert_channels.get("settings-1")
+
+
+def test_a_message_to_a_channel_that_is_gone_ends_in_silence(
+    settings: Settings, vault: Vault
+) -> None:
+    row = add(vault, "json://127.0.0.1:9/")
+    sweep.ask_for_test(row.public_id)
+    alert_channels.remove(row, actor=None)
+    run_all(settings)
+    assert Job.get().state is JobState.COMPLETED
