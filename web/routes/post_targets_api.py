@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from litestar import Request, post
+from litestar import Request, Response, post
 from litestar.datastructures import State
 from litestar.params import FromPath, JSONBody
 
@@ -16,7 +16,8 @@ from appliance.models import Post, PostTarget, Role
 from appliance.states import TargetState
 from tasks.publish import wishes
 from web.auth import needs, principal
-from web.post_shapes import PostShape, load_posts
+from web.post_answer import answer
+from web.post_shapes import PostShape
 from web.routes.posts_api import Again
 
 WRITE = needs(Role.EDITOR, Scope.POST)
@@ -44,14 +45,14 @@ def retry_target(
     post_id: FromPath[str],
     target_id: FromPath[str],
     data: JSONBody[Again | None] = None,
-) -> PostShape:
+) -> Response[PostShape]:
     """That one alone; what else failed stays failed."""
     user = principal(request).user
     again = data is not None and data.again
     with database.connection_context():
         target = _target(request, post_id, target_id)
         wishes.retry_target(target, actor=user, although_same=again)
-        return _shape(request, post_id)
+        return answer(request, post_id, status_code=202)
 
 
 @post(
@@ -67,12 +68,12 @@ def edit_target(
     post_id: FromPath[str],
     target_id: FromPath[str],
     data: JSONBody[NewTexts],
-) -> PostShape:
+) -> Response[PostShape]:
     """On the platform when it is out, where the platform allows that (``edited_at`` says when it
     is done); else before it goes out."""
     with database.connection_context():
         change(request, _target(request, post_id, target_id), data.title, data.description)
-        return _shape(request, post_id)
+        return answer(request, post_id, status_code=202)
 
 
 @post(
@@ -85,14 +86,14 @@ def edit_target(
 )
 def remove_target(
     request: AnyRequest, post_id: FromPath[str], target_id: FromPath[str]
-) -> PostShape:
+) -> Response[PostShape]:
     """For good, where the platform allows that; ``removed_at`` says when it is done. The post
     stays in the history."""
     user = principal(request).user
     with database.connection_context():
         target = _target(request, post_id, target_id)
         wishes.remove_published(request.app.state.settings, target, actor=user)
-        return _shape(request, post_id)
+        return answer(request, post_id, status_code=202)
 
 
 def change(
@@ -109,8 +110,3 @@ def change(
 def _target(request: AnyRequest, post_id: str, target_id: str) -> PostTarget:
     found: Post = access.get_post(principal(request).user, post_id)
     return posts.get_target(found, target_id)
-
-
-def _shape(request: AnyRequest, post_id: str) -> PostShape:
-    fresh = access.get_post(principal(request).user, post_id)
-    return load_posts([fresh], base_url=request.app.state.settings.base_url)[0]

@@ -13,7 +13,6 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance import access, accounts, local_time, posts
 from appliance.access import Scope
-from appliance.clock import now
 from appliance.connections import PLATFORMS
 from appliance.db import database, transaction
 from appliance.errors import InvalidInput
@@ -27,15 +26,14 @@ from web.auth import needs, principal
 from web.cursors import take_page
 from web.idempotency import fingerprint, once, read_key
 from web.new_post import NewPost
+from web.post_answer import answer
 from web.post_shapes import (
     AccountList,
     AccountShape,
     PostList,
     PostShape,
-    changed_at,
     load_accounts,
     load_posts,
-    retry_after_s,
     status_url,
 )
 
@@ -166,7 +164,7 @@ def show_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostShape
     """``Retry-After`` says in how many seconds to ask again: ever more while nothing changes.
     Without it nothing will change by itself."""
     with database.connection_context():
-        return _answer(request, post_id)
+        return answer(request, post_id)
 
 
 @post(
@@ -185,7 +183,7 @@ def retry_post(
     again = data is not None and data.again
     with database.connection_context():
         dispatch.retry_failed(access.get_post(user, post_id), actor=user, although_same=again)
-        return _answer(request, post_id, status_code=202)
+        return answer(request, post_id, status_code=202)
 
 
 @post(
@@ -200,7 +198,7 @@ def cancel_post(request: AnyRequest, post_id: FromPath[str]) -> Response[PostSha
     user = principal(request).user
     with database.connection_context():
         dispatch.cancel(access.get_post(user, post_id), actor=user)
-        return _answer(request, post_id)
+        return answer(request, post_id)
 
 
 @post(
@@ -222,7 +220,7 @@ def submit_post(
     with database.connection_context():
         found = access.get_post(user, post_id)
         dispatch.submit(settings, found, actor=user, as_of=as_of, again=wish.again)
-        return _answer(request, post_id, status_code=202)
+        return answer(request, post_id, status_code=202)
 
 
 @post(
@@ -244,7 +242,7 @@ def settle_target(
     with database.connection_context():
         target = posts.get_target(access.get_post(user, post_id), target_id)
         dispatch.settle(target, there=data.there, actor=user)
-        return _answer(request, post_id)
+        return answer(request, post_id)
 
 
 @get("/api/v1/accounts", opt=READ, tags=["accounts"], summary="List accounts", sync_to_thread=True)
@@ -293,11 +291,3 @@ def _warning(made: Post) -> dict[str, str | None]:
 def _base_url(request: AnyRequest) -> str:
     url: str = request.app.state.settings.base_url
     return url
-
-
-def _answer(request: AnyRequest, post_id: str, *, status_code: int = 200) -> Response[PostShape]:
-    found = access.get_post(principal(request).user, post_id)
-    shape = load_posts([found], base_url=_base_url(request))[0]
-    pause_s = retry_after_s(found, changed_at(found), now())
-    headers = {} if pause_s is None else {"Retry-After": str(pause_s)}
-    return Response(shape, status_code=status_code, headers=headers)
