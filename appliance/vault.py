@@ -80,7 +80,12 @@ def _make_key(path: Path) -> None:
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault of this appliance; makes ``secret.key`` on the first start in development.
+    """The vault of this appliance. Raises as ``read_key``."""
+    return Vault(read_key(settings))
+
+
+def read_key(settings: Settings) -> bytes:
+    """The key itself; makes ``secret.key`` on the first start in development.
 
     Raises SettingsError for a key that is no base64 of 32 bytes.
     """
@@ -97,4 +102,4 @@ def open_vault(settings: Settings) -> Vault:
         key = b""
     if len(key) != KEY_BYTES:
         raise SettingsError(f"{where} must hold {KEY_BYTES} bytes, written as base64.")
-    return Vault(key)
+    return key

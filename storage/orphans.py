@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from storage.layout import Layout
 
+# Second names that a backup under way gives to files (storage/backups/pinning.py).
+PINS = ".pins"
 # Younger ones may be about to get their row.
 FORGOTTEN_S = 24 * 3600.0
 _AT_ONCE = 500
@@ -72,7 +74,7 @@ def find_orphans(layout: Layout, check: Callable[[], None]) -> list[Path]:
         found += [path for path in paths if path.name not in known and is_old(path)]
     # Folders there are work in progress, which has a sweep of its own.
     found += [path for path in layout.tmp.iterdir() if not path.is_dir() and is_old(path)]
-    return [path for path in found if path != layout.orphans]
+    return [path for path in found if path != layout.orphans and path.name != PINS]
 
 
 def _in_portions(folder: Path) -> Iterator[list[Path]]:
