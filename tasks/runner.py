@@ -33,6 +33,7 @@ import errno
 import logging
 import random
 import threading
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib import import_module
@@ -47,6 +48,7 @@ from appliance.db import database, is_full, transaction
 from appliance.errors import ApplianceError, JobFailed, StorageFull
 from appliance.job_log import Ending
 from appliance.jobs import LeaseLost
+from appliance.logs import about
 from tasks import retrying
 from tasks.context import Cancelled, Context, MakingWay, PutBack, Stalled, Stopping, Work
 from tasks.watch import watching
@@ -143,7 +145,23 @@ def run_due(queue: str, owner: str, settings: Settings, stop: threading.Event) -
 
 def run(job: Job, settings: Settings, stop: threading.Event) -> None:
     """Run a claimed job and record how it ended, while the claim stands. Never raises."""
-    context = Context(job, settings, stop)
+    with about(**_ids_of(job)):
+        _run(job, Context(job, settings, stop))
+
+
+def _ids_of(job: Job) -> dict[str, str | None]:
+    """What the journal finds the lines of this job by."""
+    ids: dict[str, str | None] = {"job_id": job.public_id, "job_kind": job.kind}
+    try:
+        with database.connection_context():
+            ids["video_id"] = job.video.public_id if job.video else None
+            ids["post_id"] = job.post.public_id if job.post else None
+    except peewee.DatabaseError:
+        pass  # the job will say it better
+    return ids
+
+
+def _run(job: Job, context: Context) -> None:
     log.info("%s %s starts (claim %s)", job.kind, job.public_id, job.fence)
     try:
         with watching(context):
@@ -178,11 +196,12 @@ class _Hand(threading.Thread):
         super().__init__(name=f"{job.kind}-{job.public_id}", daemon=True)
         self.job, self.context = job, context
         self.end: End = None
+        self._told = copy_context()  # what is logged there is about the job, too
         self._over = threading.Event()
 
     def run(self) -> None:
         try:
-            self.end = _work(self.job, self.context)
+            self.end = self._told.run(_work, self.job, self.context)
         except _LeftBehind:
             log.warning("%s %s: what hung has ended", self.job.kind, self.job.public_id)
         finally:

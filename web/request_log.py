@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from appliance.ids import new_id
+from appliance.logs import about
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Send
@@ -64,17 +65,18 @@ class RequestLog:
                 sent_bytes += len(message.get("body", b""))
             await send(message)
 
-        try:
-            await self.app(scope, receive, send_and_note)
-        finally:
-            found = scope.get("principal")
-            log.info(
-                "request id=%s method=%s path=%s status=%s ms=%d bytes=%d user=%s",
-                request_id,
-                scope["method"],
-                loggable_path(path),
-                status or "none",
-                (time.monotonic() - started) * 1000,
-                sent_bytes,
-                found.user.public_id if found else "-",
-            )
+        with about(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_and_note)
+            finally:
+                found = scope.get("principal")
+                log.info(
+                    "request id=%s method=%s path=%s status=%s ms=%d bytes=%d user=%s",
+                    request_id,
+                    scope["method"],
+                    loggable_path(path),
+                    status or "none",
+                    (time.monotonic() - started) * 1000,
+                    sent_bytes,
+                    found.user.public_id if found else "-",
+                )

@@ -71,7 +71,7 @@ def up(listen: str | None) -> None:
 def web(listen: str | None, fd: int | None) -> None:
     """Run the web process: pages, API, uploads, public links."""
     settings = ready_settings(listen=listen)
-    configure_logs(settings)
+    configure_logs(settings, "appliance-web")
     faulthandler.enable()
     _require_fast_server()
     _allow_many_files()
@@ -126,7 +126,7 @@ def web(listen: str | None, fd: int | None) -> None:
 def worker(name: str) -> int:
     """Run one worker: media (encodes), quick (checks, posters) or delivery (posts)."""
     settings = ready_settings()
-    configure_logs(settings)
+    configure_logs(settings, f"appliance-worker-{name}")
     faulthandler.enable()
     from tasks.worker import run
 
