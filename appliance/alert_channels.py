@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from appliance import events
+from appliance import events, kept
 from appliance.alerts import KINDS
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput, NotFound
@@ -30,6 +30,7 @@ MOST = 20
 MAX_NAME_BYTES = 100
 # Channels of the setting: "settings-1", "settings-2" …
 FROM_SETTINGS = "settings-"
+_FIXED = "alert_channels_fixed"
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,26 @@ def service_of(address: str) -> str:
 def channels(settings: Settings) -> list[Channel]:
     """All of them, those of the setting last. Wants a connection."""
     rows = [describe(row) for row in AlertChannel.select().order_by(AlertChannel.id)]
-    return rows + [_fixed(number, address) for number, address in _numbered(settings)]
+    services = [service_of(address) for address in addresses_of(settings)]
+    services = services or kept.read(_FIXED).get("services", [])
+    return rows + [_fixed(number, service) for number, service in enumerate(services, start=1)]
+
+
+def note_fixed(settings: Settings) -> None:
+    """Of an installed box only the delivery worker is given the setting: so it tells the others
+    which services it names. Wants a connection."""
+    services = [service_of(address) for address in addresses_of(settings)]
+    if services != kept.read(_FIXED).get("services", []):
+        kept.write(_FIXED, {"services": services})
 
 
 def _numbered(settings: Settings) -> list[tuple[int, str]]:
     return list(enumerate(addresses_of(settings), start=1))
 
 
-def _fixed(number: int, address: str) -> Channel:
+def _fixed(number: int, service: str) -> Channel:
     name = f"Setting alert_urls, {number}"
-    where = f"{FROM_SETTINGS}{number}"
-    return Channel(where, name, service_of(address), (), True, "", None, fixed=True)
+    return Channel(f"{FROM_SETTINGS}{number}", name, service, (), True, "", None, fixed=True)
 
 
 def describe(row: AlertChannel) -> Channel:

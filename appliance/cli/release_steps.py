@@ -18,7 +18,6 @@ import click
 import peewee
 
 from appliance import __version__, heartbeats, posting_switch
-from appliance.cli.doctor import check_ffmpeg
 from appliance.cli.frame import print_json
 from appliance.clock import boot_id
 from appliance.db import database, open_database
@@ -31,6 +30,7 @@ from appliance.releases import Facts, needed_bytes
 from appliance.settings import load_settings
 from appliance.states import JobState, UploadState
 from appliance.swapping import swap_database
+from tasks.checkup.programs import check_ffmpeg
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -54,6 +54,8 @@ def look(rehearse: bool) -> None:
 
 
 def _look(settings: Settings, rehearse: bool) -> Facts:
+    from tasks.checkup.programs import check_ffmpeg
+
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     applied, pending, newer = schema_of(settings.database_path)
     size_bytes = _size_of(settings.database_path)

@@ -35,6 +35,7 @@ _OPEN = Alert.state == AlertState.OPEN
 def look(settings: Settings) -> None:
     """Look, decide, write down, and put the messages in line. Wants a connection."""
     disk_history.note(settings)
+    alert_channels.note_fixed(settings)
     found = troubles.gather(settings)
     if not found and not kept.read(SEEN) and not Alert.select().where(_OPEN).exists():
         return  # as nearly always: nothing is written

@@ -14,7 +14,6 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from appliance.cli.doctor import check_sandbox
 from appliance.doctor import Verdict
 from appliance.errors import JobFailed
 from appliance.models import Job, Method
@@ -22,6 +21,7 @@ from appliance.settings import Settings
 from appliance.states import JobState, VideoState
 from storage.layout import Layout
 from tasks import sandbox
+from tasks.checkup.programs import check_sandbox
 from tasks.sandbox import MIB, Command, Limits, TookTooLong
 from tests import media
 from tests.end_to_end.box import ROOT, wait_for
