@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
-from appliance.clock import now
+from appliance import kept
 from appliance.errors import InvalidInput
-from appliance.models import Setting
 
 NAME = "late"
 LEAST_S, MOST_S = 60.0, 7 * 86400.0
@@ -34,21 +32,17 @@ class Policy:
 
 def policy() -> Policy:
     """Wants a connection."""
-    row = Setting.get_or_none(Setting.name == NAME)
-    if row is None:
+    chosen = kept.read(NAME)
+    if not chosen:
         return Policy()
-    return Policy(WhenLate(row.value["when_late"]), float(row.value["after_s"]))
+    return Policy(WhenLate(chosen["when_late"]), float(chosen["after_s"]))
 
 
 def keep(wish: Policy) -> None:
     """Inside a transaction. Raises InvalidInput for a grace that is too short or too long."""
     if not LEAST_S <= wish.after_s <= MOST_S:
         raise InvalidInput("Choose between one minute and seven days.", field="after_s")
-    value: dict[str, Any] = {"when_late": wish.when_late.value, "after_s": wish.after_s}
-    Setting.insert({Setting.name: NAME, Setting.value: value}).on_conflict(
-        conflict_target=[Setting.name],
-        update={Setting.value: value, Setting.updated_at: now()},
-    ).execute()
+    kept.write(NAME, {"when_late": wish.when_late.value, "after_s": wish.after_s})
 
 
 def is_late(

@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from appliance.clock import now
-from appliance.models import Setting
+from appliance import kept
 from appliance.setting_types import night_times
 
 if TYPE_CHECKING:
@@ -68,13 +67,9 @@ def describe_start(settings: Settings) -> str:
 
 def is_only() -> bool:
     """Background encodes wait for the night. Wants a connection."""
-    row = Setting.get_or_none(Setting.name == NAME)
-    return bool(row and row.value.get("only"))
+    return bool(kept.read(NAME).get("only"))
 
 
 def keep_only(wish: bool) -> None:
     """Record the wish. Inside a transaction; see tasks/night_work.py for what follows of it."""
-    Setting.insert({Setting.name: NAME, Setting.value: {"only": wish}}).on_conflict(
-        conflict_target=[Setting.name],
-        update={Setting.value: {"only": wish}, Setting.updated_at: now()},
-    ).execute()
+    kept.write(NAME, {"only": wish})

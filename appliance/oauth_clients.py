@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from appliance import events
-from appliance.clock import now
+from appliance import events, kept
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
 from appliance.models import Setting
@@ -134,10 +133,7 @@ def keep(
             sealed = vault.encrypt({"secret": secret}, bound_to=_name(provider))
         if not sealed:
             raise InvalidInput("Enter the secret that belongs to this id.", field="client_secret")
-        columns = {Setting.value: {"id": id, "secret": sealed}, Setting.updated_at: now()}
-        Setting.insert({Setting.name: _name(provider), **columns}).on_conflict(
-            conflict_target=[Setting.name], update=columns
-        ).execute()
+        kept.write(_name(provider), {"id": id, "secret": sealed})
         events.audit(actor, "client.change", f"client:{provider}", client_id=id)
 
 

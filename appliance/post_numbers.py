@@ -9,8 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from appliance.clock import now
-from appliance.models import Setting
+from appliance import kept
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,16 +27,12 @@ LONGEST = PACE[-1][0]
 
 def is_on() -> bool:
     """Wants a connection."""
-    row = Setting.get_or_none(Setting.name == NAME)
-    return bool(row and row.value.get("on"))
+    return bool(kept.read(NAME).get("on"))
 
 
 def keep(wish: bool) -> None:
     """Inside a transaction."""
-    Setting.insert({Setting.name: NAME, Setting.value: {"on": wish}}).on_conflict(
-        conflict_target=[Setting.name],
-        update={Setting.value: {"on": wish}, Setting.updated_at: now()},
-    ).execute()
+    kept.write(NAME, {"on": wish})
 
 
 def is_due(published_at: datetime, numbers_at: datetime | None, at: datetime) -> bool:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from appliance import events
+from appliance import events, kept
 from appliance.clock import now
 from appliance.db import transaction
-from appliance.models import Setting
 from appliance.text import clean_line
 
 if TYPE_CHECKING:
@@ -34,8 +33,7 @@ class Pause:
 
 def current() -> Pause | None:
     """The pause that holds now; None: posts go out."""
-    row = Setting.get_or_none(Setting.name == NAME)
-    value = row.value if row is not None else {}
+    value = kept.read(NAME)
     if not value.get("paused"):
         return None
     since = datetime.fromisoformat(value["since"])
@@ -56,7 +54,7 @@ def pause(actor: User | None, reason: str = "") -> Pause:
             reason=clean_line(reason, max_bytes=MAX_REASON_BYTES),
         )
         value = {"since": held.since.isoformat(), "by": held.by, "reason": held.reason}
-        _keep({"paused": True, **value})
+        kept.write(NAME, {"paused": True, **value})
         events.record("posting.paused", "posting:all", reason=held.reason)
         events.audit(actor, "posting.pause", "posting:all", reason=held.reason)
     return held
@@ -67,14 +65,7 @@ def resume(actor: User | None) -> bool:
     with transaction():
         if current() is None:
             return False
-        _keep({"paused": False})
+        kept.write(NAME, {"paused": False})
         events.record("posting.resumed", "posting:all")
         events.audit(actor, "posting.resume", "posting:all")
     return True
-
-
-def _keep(value: dict[str, object]) -> None:
-    columns = {Setting.value: value, Setting.updated_at: now()}
-    Setting.insert({Setting.name: NAME, **columns}).on_conflict(
-        conflict_target=[Setting.name], update=columns
-    ).execute()

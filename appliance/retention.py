@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from appliance import access, events
-from appliance.clock import now
+from appliance import access, events, kept
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
-from appliance.models import Role, Setting
+from appliance.models import Role
 
 if TYPE_CHECKING:
     from appliance.models import User
@@ -52,8 +51,8 @@ def policy_of(settings: Settings) -> Chosen:
     """The policy that holds now. Wants a connection."""
     if settings.keep_originals is not None:
         return Chosen(parse(settings.keep_originals), fixed=True)
-    row = Setting.get_or_none(Setting.name == NAME)
-    return Chosen(make(**row.value) if row is not None else Policy(), fixed=False)
+    chosen = kept.read(NAME)
+    return Chosen(make(**chosen) if chosen else Policy(), fixed=False)
 
 
 def parse(text: str) -> Policy:
@@ -82,9 +81,6 @@ def choose(settings: Settings, actor: User, policy: Policy) -> None:
         )
     value: dict[str, Any] = {"kind": policy.kind.value, "after_days": policy.after_days}
     with transaction():
-        columns = {Setting.value: value, Setting.updated_at: now()}
-        Setting.insert({Setting.name: NAME, **columns}).on_conflict(
-            conflict_target=[Setting.name], update=columns
-        ).execute()
+        kept.write(NAME, value)
         events.audit(actor, "storage.policy", **value)
         events.record("storage.policy", "storage", actor_id=actor.id, admins_only=True, **value)

@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from appliance import events
-from appliance.clock import now
+from appliance import events, kept
 from appliance.db import transaction
 from appliance.errors import InvalidInput
-from appliance.models import Role, Setting
+from appliance.models import Role
 
 if TYPE_CHECKING:
     from appliance.models import User
@@ -44,10 +43,8 @@ class Rules:
 
 
 def current() -> Rules:
-    row = Setting.get_or_none(Setting.name == NAME)
-    kept: dict[str, Any] = dict(row.value) if row is not None else {}
     known = {field.name for field in fields(Rules)}
-    rules = Rules(**{name: value for name, value in kept.items() if name in known})
+    rules = Rules(**{name: value for name, value in kept.read(NAME).items() if name in known})
     return replace(rules, approval=Approval(rules.approval))
 
 
@@ -71,10 +68,7 @@ def keep(
                 )
             rules = replace(rules, approval=Approval(approval))
         value = {name: str(v) if isinstance(v, StrEnum) else v for name, v in asdict(rules).items()}
-        Setting.insert({Setting.name: NAME, Setting.value: value}).on_conflict(
-            conflict_target=[Setting.name],
-            update={Setting.value: value, Setting.updated_at: now()},
-        ).execute()
+        kept.write(NAME, value)
         events.audit(actor, "schedule.rules", **value)
     return rules
 

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import SQL, NodeList, fn
 
-from appliance import events
-from appliance.clock import now
+from appliance import events, kept
 from appliance.db import database, transaction
 from appliance.errors import InvalidInput
-from appliance.models import Rendition, Setting, Video
+from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
 from tasks import profiles
 from tasks.profiles import CHOICES, PREVIEW, PROFILES, SOCIAL
@@ -41,8 +40,7 @@ FIELDS = ("crf", "long_side", "preset", "audio_bps")
 
 def chosen() -> dict[str, dict[str, Any]]:
     """{profile: {field of its targets: value}} that differ from ours. Wants a connection."""
-    row = Setting.get_or_none(Setting.name == CHOICES)
-    return dict(row.value) if row else {}
+    return kept.read(CHOICES)
 
 
 def values_of(profile: Profile) -> dict[str, Any]:
@@ -67,21 +65,18 @@ def save(changes: Mapping[str, Mapping[str, Any] | None], actor: User | None) ->
         after = {name: fields for name, fields in after.items() if fields}
         if after == before:
             return
-        Setting.insert(name=CHOICES, value=after, updated_at=now()).on_conflict(
-            conflict_target=[Setting.name],
-            update={Setting.value: after, Setting.updated_at: now()},
-        ).execute()
+        kept.write(CHOICES, after)
         events.audit(actor, "profiles.change", "setting:profiles", before=before, after=after)
 
 
 def _changed(
-    name: str, kept: Mapping[str, Any], fields: Mapping[str, Any] | None
+    name: str, before: Mapping[str, Any], fields: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The choices for one profile with ``fields`` laid over them, less what is as ours."""
     if fields is None:
         return {}
     ours = PROFILES[name].targets
-    result = dict(kept)
+    result = dict(before)
     for field, value in fields.items():
         check = _CHECKS.get(field)
         if check is None:

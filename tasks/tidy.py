@@ -12,10 +12,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from appliance import jobs
+from appliance import jobs, kept
 from appliance.clock import now
 from appliance.db import database, learn_sizes, transaction
-from appliance.models import Job, Priority, Rendition, Setting, Video
+from appliance.models import Job, Priority, Rendition, Video
 from storage import inspection, orphans, usage
 from storage.budget import used_bytes
 from storage.inspection import CONTENT, MISSING, Wrong
@@ -47,14 +47,14 @@ def start_due(settings: Settings) -> None:
     """Make the jobs whose time has come; the first look at files is a day after the first start."""
     at = now()
     with transaction():
-        asked = _read(_ASKED)
+        asked = kept.read(_ASKED)
         if not asked:
-            _write(_ASKED, {kind: at.isoformat() for kind in _EVERY if kind != "certificate"})
+            kept.write(_ASKED, {kind: at.isoformat() for kind in _EVERY if kind != "certificate"})
             return
         for kind, every in _EVERY.items():
             if asked.get(kind, "") > (at - every).isoformat():
                 continue
-            _write(_ASKED, {**_read(_ASKED), kind: at.isoformat()})
+            kept.write(_ASKED, {**kept.read(_ASKED), kind: at.isoformat()})
             if _is_wanted(kind, settings):
                 start(kind)
 
@@ -68,28 +68,16 @@ def _is_wanted(kind: str, settings: Settings) -> bool:
 def start(kind: str, priority: Priority = Priority.LOW) -> Job:
     """The job "tidy", "retain" or "verify", or the one that is under way."""
     with transaction():
-        if kind == "verify" and _read(VERIFIED).get("finished_at"):
-            _write(VERIFIED, {})  # from the beginning
+        if kind == "verify" and kept.read(VERIFIED).get("finished_at"):
+            kept.write(VERIFIED, {})  # from the beginning
         return jobs.create(kind, kind, priority=priority)
-
-
-def _read(name: str) -> dict[str, Any]:
-    row = Setting.get_or_none(Setting.name == name)
-    return dict(row.value) if row is not None else {}
-
-
-def _write(name: str, value: dict[str, Any]) -> None:
-    columns = {Setting.value: value, Setting.updated_at: now()}
-    Setting.insert({Setting.name: name, **columns}).on_conflict(
-        conflict_target=[Setting.name], update=columns
-    ).execute()
 
 
 def note_how_full(settings: Settings, layout: Layout) -> None:
     """For the pages that warn. Written only when it has changed."""
     found = asdict(usage.look_how_full(settings, layout))
-    if found != _read(usage.WARNED):
-        _write(usage.WARNED, found)
+    if found != kept.read(usage.WARNED):
+        kept.write(usage.WARNED, found)
 
 
 # The daily look
@@ -129,7 +117,7 @@ def tidy(job: Job, context: Context) -> Outcome:
         "orphans": aside.files,
         "orphans_bytes": aside.size_bytes,
     }
-    return lambda: _write(LOOKED, found)
+    return lambda: kept.write(LOOKED, found)
 
 
 def _remember(job: Job, at: dict[str, Any]) -> None:
@@ -169,7 +157,7 @@ def forget_aside(layout: Layout) -> Amount:
     with transaction():
         looked = looked_before()
         if looked:
-            _write(LOOKED, {**looked, "orphans": 0, "orphans_bytes": 0})
+            kept.write(LOOKED, {**looked, "orphans": 0, "orphans_bytes": 0})
     return gone
 
 
@@ -184,7 +172,9 @@ def verify(job: Job, context: Context) -> Outcome:
             at = _begin()
             video = Video.select().where(Video.id > at["last"]).order_by(Video.id).first()
         if video is None:
-            return lambda: _write(VERIFIED, {**_read(VERIFIED), "finished_at": now().isoformat()})
+            return lambda: kept.write(
+                VERIFIED, {**kept.read(VERIFIED), "finished_at": now().isoformat()}
+            )
         share = min(1.0, at["bytes"] / at["of_bytes"]) if at["of_bytes"] else 0.0
         context.report("Reading all files", share)
         files, size_bytes, wrong = _read_files(video, context)
@@ -203,12 +193,12 @@ def verify(job: Job, context: Context) -> Outcome:
 def _record_reading(at: dict[str, Any], wrong: list[Wrong], context: Context) -> None:
     for item in wrong:
         damage.note(context.layout, item)
-    _write(VERIFIED, at)
+    kept.write(VERIFIED, at)
 
 
 def _begin() -> dict[str, Any]:
     """Where the reading stands; begins one when none is under way."""
-    at = _read(VERIFIED)
+    at = kept.read(VERIFIED)
     if at.get("started_at") and not at.get("finished_at"):
         return at
     with transaction():
@@ -220,13 +210,13 @@ def _begin() -> dict[str, Any]:
             "of_bytes": used_bytes(),
             "wrong": 0,
         }
-        _write(VERIFIED, at)
+        kept.write(VERIFIED, at)
     return at
 
 
 def verified() -> dict[str, Any]:
     """How far the reading is, or how the last one ended; {} when there was none."""
-    return _read(VERIFIED)
+    return kept.read(VERIFIED)
 
 
 def _read_files(video: Video, context: Context) -> tuple[int, int, list[Wrong]]:
@@ -237,10 +227,10 @@ def _read_files(video: Video, context: Context) -> tuple[int, int, list[Wrong]]:
     files = size_bytes = 0
     wrong = []
     seen: dict[int, str] = {}  # inode → digest: a version may be the original by another name
-    for kept in inspection.kept_files(video, renditions):
-        if kept.sha256 is None:
+    for file in inspection.kept_files(video, renditions):
+        if file.sha256 is None:
             continue
-        path = folder / kept.file_name
+        path = folder / file.file_name
         try:
             stat = path.stat()
             digest = seen.get(stat.st_ino) or inspection.digest(path, context.check)
@@ -249,17 +239,17 @@ def _read_files(video: Video, context: Context) -> tuple[int, int, list[Wrong]]:
             problem = MISSING
         else:
             files, size_bytes = files + 1, size_bytes + stat.st_size
-            problem = "" if digest == kept.sha256.lower() else CONTENT
-        if problem and _is_unchanged(video, kept):
-            wrong.append(Wrong(video, kept.name, problem))
+            problem = "" if digest == file.sha256.lower() else CONTENT
+        if problem and _is_unchanged(video, file):
+            wrong.append(Wrong(video, file.name, problem))
     return files, size_bytes, wrong
 
 
-def _is_unchanged(video: Video, kept: inspection.Kept) -> bool:
+def _is_unchanged(video: Video, file: inspection.Kept) -> bool:
     """Whether the row still says what the file was compared with."""
     with database.connection_context():
         fresh = Video.get_or_none(Video.id == video.id)
         if fresh is None:
             return False
         rows = list(Rendition.select().where(Rendition.video == video))
-    return kept in inspection.kept_files(fresh, rows)
+    return file in inspection.kept_files(fresh, rows)

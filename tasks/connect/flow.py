@@ -6,12 +6,12 @@ import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from appliance import accounts, connections, events, jobs, oauth_clients, posting_switch
+from appliance import accounts, connections, events, jobs, kept, oauth_clients, posting_switch
 from appliance.clock import now
 from appliance.connections import PLATFORMS
 from appliance.db import transaction
 from appliance.errors import Conflict
-from appliance.models import Account, Connection, Job, Post, PostTarget, Priority, Setting
+from appliance.models import Account, Connection, Job, Post, PostTarget, Priority
 from appliance.states import AccountState, PostState, TargetState
 from tasks.connect.asking import Desk
 from tasks.connect.errors import ConnectRefused
@@ -105,17 +105,13 @@ def check_client(provider: str) -> Job:
 def note_client_check(provider: str, sentence: str, *, code: str) -> None:
     """``code``: "checking", "ok", or what is wrong. In a transaction."""
     value = {"code": code, "sentence": sentence, "at": now().isoformat()}
-    columns = {Setting.value: value, Setting.updated_at: now()}
-    Setting.insert({Setting.name: f"client_check:{provider}", **columns}).on_conflict(
-        conflict_target=[Setting.name], update=columns
-    ).execute()
+    kept.write(f"client_check:{provider}", value)
     events.record("client.checked", f"client:{provider}", admins_only=True, code=code)
 
 
 def client_check(provider: str) -> dict[str, Any]:
     """{"code", "sentence", "at"} of the last try; {} when there was none."""
-    row = Setting.get_or_none(Setting.name == f"client_check:{provider}")
-    return dict(row.value) if row is not None else {}
+    return kept.read(f"client_check:{provider}")
 
 
 # Looking whether it works

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from appliance.clock import boot_id, now
+from appliance import kept
+from appliance.clock import boot_id
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError
-from appliance.models import Setting
 from storage.layout import Layout
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
@@ -149,12 +149,10 @@ def recall(settings: Settings) -> Found | None:
 
     Wants an open connection.
     """
-    row = Setting.get_or_none(Setting.name == ROW)
-    if row is None or row.value["boot"] != boot_id():
+    known = kept.read(ROW)
+    if known.get("boot") != boot_id() or known["ffmpeg"] != identity(find_ffmpeg(settings)):
         return None
-    if row.value["ffmpeg"] != identity(find_ffmpeg(settings)):
-        return None
-    return Found.from_dict(row.value["found"])
+    return Found.from_dict(known["found"])
 
 
 def identity(ffmpeg: Path) -> str:
@@ -178,10 +176,7 @@ def remember(settings: Settings, check: Callable[[], None]) -> Found:
         log.info("encoder %s %s: %s", proof.name, proof.device, state)
     value = {"boot": boot_id(), "ffmpeg": ffmpeg, "found": found.to_dict()}
     with database.connection_context(), transaction():
-        columns: dict[Any, Any] = {Setting.value: value, Setting.updated_at: now()}
-        Setting.insert({Setting.name: ROW, **columns}).on_conflict(
-            conflict_target=[Setting.name], update=columns
-        ).execute()
+        kept.write(ROW, value)
     return found
 
 
