@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from appliance.states import TargetState
+from tasks.publish import timing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -208,7 +209,8 @@ def _of_staged(situation: Situation) -> Act | Rest:
     if held is not None:
         if situation.due:
             return Act.GO_LIVE  # "Post now"
-        return Rest(held + CONFIRM_AFTER) if held == situation.publish_at else Act.DELETE
+        as_given = timing.is_same(held, situation.publish_at)
+        return Rest(held + CONFIRM_AFTER) if as_given else Act.DELETE
     until = situation.staged_until
     if until is not None and until <= now:
         return Act.STAGE

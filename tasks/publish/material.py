@@ -175,3 +175,16 @@ def fingerprint(draft: PostDraft, media: MediaFacts, video: Video) -> str:
         fixed.append(video.poster_version)  # the poster that somebody chose goes along
     text = json.dumps(fixed, ensure_ascii=False, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def is_stale(target: PostTarget) -> bool:
+    """Whether what shall go out has changed since it was staged."""
+    if target.staged_as is None or not target.checkpoint:
+        return False
+    if target.state not in (TargetState.WAITING, TargetState.STAGED):
+        return False
+    media = media_for(target)
+    if media is None:  # a new one is just being made: what is staged is as good
+        return False
+    facts = facts_of(target.post.video, media if isinstance(media, Rendition) else None)
+    return target.staged_as != fingerprint(final_draft(target), facts, target.post.video)

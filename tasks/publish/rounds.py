@@ -146,25 +146,9 @@ def _situation(target: PostTarget, context: Context) -> Situation:
         told_at=next(
             (a.ended_at for a in reversed(attempts) if (a.step, a.outcome) == TOLD_NOT_YET), None
         ),
-        stale=is_stale(target),
+        stale=material.is_stale(target),
         downs=count_downs(record),
         down_until=at + pause if next_failure >= breaker.LIMIT else None,
-    )
-
-
-def is_stale(target: PostTarget) -> bool:
-    """Whether what shall go out has changed since it was staged."""
-    if target.staged_as is None or not target.checkpoint:
-        return False
-    if target.state not in (TargetState.WAITING, TargetState.STAGED):
-        return False
-    media = material.media_for(target)
-    if media is None:  # a new one is just being made: what is staged is as good
-        return False
-    rendition = media if isinstance(media, Rendition) else None
-    facts = material.facts_of(target.post.video, rendition)
-    return target.staged_as != material.fingerprint(
-        material.final_draft(target), facts, target.post.video
     )
 
 

@@ -65,7 +65,7 @@ def send(target: PostTarget) -> None:
         fail_for_link(target, name)
         return
     if why := held_back(target):
-        if target.held_until is not None and target.held_until != target.post.publish_at:
+        if is_held_otherwise(target):
             make_job(target)  # the platform would make it public by itself: it is called back
             return
         posts.drop_queued_jobs(target)
@@ -93,6 +93,16 @@ def send(target: PostTarget) -> None:
     else:  # it could be brought there ahead of its time
         _wait_for(target, choice, Priority.NORMAL)
         make_job(target, run_after=target.post.publish_at)
+
+
+def is_held_otherwise(target: PostTarget) -> bool:
+    """Whether a platform would make it public by itself, at another time or with other texts than
+    it has by now."""
+    if target.held_until is None:
+        return False
+    return material.is_stale(target) or not timing.is_same(
+        target.held_until, target.post.publish_at
+    )
 
 
 def _wait_for(target: PostTarget, choice: Choice, priority: Priority) -> None:

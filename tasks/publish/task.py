@@ -79,7 +79,7 @@ def _put_back(begun: Round, verdict: Verdict, target_id: int, context: Context) 
     def look() -> None:
         target = rounds.load(target_id)
         another_time = target.post.publish_at != begun.situation.publish_at
-        changed.append(another_time or rounds.is_stale(target))
+        changed.append(another_time or material.is_stale(target))
         seen.append(rounds.changed_since(target_id))
 
     context.record(look)

@@ -18,6 +18,11 @@ def is_due(publish_at: datetime | None, now: datetime) -> bool:
     return publish_at is None or publish_at <= now
 
 
+def is_same(held_until: datetime, publish_at: datetime | None) -> bool:
+    """Whether that is the time that a platform was given: they know whole seconds."""
+    return publish_at is not None and abs(held_until - publish_at) < timedelta(seconds=1)
+
+
 def held_until(
     publish_at: datetime | None, now: datetime, there: Capabilities, *, hold: bool
 ) -> datetime | None:

@@ -350,6 +350,65 @@ def test_a_pause_of_all_posting_holds_and_gives_back(desk: Desk) -> None:
     assert len(paper.public()) == 2
 
 
+def test_what_is_held_with_another_time_is_called_back_in_a_pause_and_held_anew(
+    desk: Desk,
+) -> None:
+    post = held(desk)
+    posting_switch.pause(desk.user)
+    later = now() + timedelta(days=2)
+    wishes.reschedule(post, later, actor=desk.user)
+    desk.work_for(hours=3)  # past its old time
+    assert paper.sheets == {}
+    target = desk.look(post)
+    assert (target.state, target.stage) == (T.WAITING, sending.ALL_PAUSED)
+    posting_switch.resume(desk.user)
+    dispatch.posting_resumed()
+    desk.work()
+    assert [sheet.holds_until for sheet in paper.sheets.values()] == [later]
+    desk.skip_to(later + timedelta(minutes=1))
+    desk.work()
+    assert (desk.look(post).state, only().public_at) == (T.PUBLISHED, later)
+
+
+def test_what_is_held_with_other_texts_is_called_back_in_a_pause(desk: Desk) -> None:
+    """Somebody pauses all posting because a text is wrong, and mends it."""
+    post = held(desk, title="Wrong")
+    posting_switch.pause(desk.user)
+    wishes.change_texts(desk.settings, desk.look(post), title="Right", actor=desk.user)
+    desk.work_for(minutes=1)
+    assert (paper.sheets, desk.look(post).stage) == ({}, sending.ALL_PAUSED)
+    posting_switch.resume(desk.user)
+    dispatch.posting_resumed()
+    desk.work_for(hours=2)
+    assert (desk.look(post).state, only().title) == (T.PUBLISHED, "Right")
+
+
+def test_what_is_held_as_it_shall_go_stays_there_in_a_pause(desk: Desk) -> None:
+    """It is with the platform: another time would have to call it back."""
+    post = held(desk)
+    posting_switch.pause(desk.user)
+    wishes.reschedule(post, post.publish_at, actor=desk.user)
+    desk.work_for(hours=3)
+    assert only().public_at == post.publish_at
+    assert "delete" not in paper.calls
+    posting_switch.resume(desk.user)
+    dispatch.posting_resumed()
+    desk.work()
+    assert (desk.look(post).state, paper.asked()["go_live"]) == (T.PUBLISHED, 1)
+
+
+def test_post_now_of_what_is_held_waits_for_the_end_of_a_pause(desk: Desk) -> None:
+    post = held(desk)
+    posting_switch.pause(desk.user)
+    wishes.post_now(post, actor=desk.user)
+    desk.work_for(minutes=30)
+    assert (paper.public(), desk.look(post).stage) == ([], sending.ALL_PAUSED)
+    posting_switch.resume(desk.user)
+    dispatch.posting_resumed()
+    desk.work()
+    assert (desk.look(post).state, len(paper.sheets)) == (T.PUBLISHED, 1)
+
+
 def test_what_may_be_public_is_looked_up_in_a_pause_too(desk: Desk) -> None:
     def pause_then_lose() -> Step:
         with database.connection_context():

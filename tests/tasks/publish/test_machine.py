@@ -75,6 +75,15 @@ def during(act: Act, state: T, **more: object) -> Situation:
         (at(T.STAGED, staged_until=SOON), Act.GO_LIVE),
         (at(T.STAGED, staged_until=NOW), Act.STAGE),
         (at(T.STAGED, publish_at=SOON, hold=True), Act.GO_LIVE),
+        # A platform knows whole seconds: that is the time it was given.
+        (
+            at(T.STAGED, publish_at=SOON, hold=True, held_until=SOON + timedelta(seconds=0.6)),
+            machine.Rest(SOON + timedelta(seconds=0.6) + machine.CONFIRM_AFTER),
+        ),
+        (
+            at(T.STAGED, publish_at=SOON, hold=True, held_until=SOON + timedelta(seconds=1)),
+            Act.DELETE,
+        ),
         (at(T.STAGED, stale=True, prepared=True), Act.DELETE),
         (at(T.STAGED, stale=True, prepared=True, held_until=SOON), Act.DELETE),
         (at(T.STAGED, held_until=SOON), Act.GO_LIVE),  # Post now

@@ -6,7 +6,7 @@ Source: developers.google.com/youtube/v3/docs/videos, by platforms.md §1.3.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tasks.publish.counting import split_tags
@@ -163,7 +163,7 @@ def insert_body(target: Target, publish_at: datetime | None) -> dict[str, Any]:
         "containsSyntheticMedia": decided(target, "synthetic_media"),
     }
     if publish_at is not None:
-        status["publishAt"] = rfc3339(publish_at)
+        status["publishAt"] = _whole_second(publish_at)
     return {"snippet": snippet, "status": status}
 
 
@@ -178,7 +178,7 @@ def status_for(
     status.pop("publishAt", None)
     if publish_at is None:
         return {**status, "privacyStatus": privacy}
-    return {**status, "privacyStatus": "private", "publishAt": rfc3339(publish_at)}
+    return {**status, "privacyStatus": "private", "publishAt": _whole_second(publish_at)}
 
 
 def snippet_for(current: dict[str, Any], title: str, description: str) -> dict[str, Any]:
@@ -209,6 +209,11 @@ def caption_language(target: Target, text: str) -> str:
 
 def rfc3339(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _whole_second(when: datetime) -> str:
+    """The next one: nothing goes out before its time."""
+    return rfc3339(when if when.microsecond == 0 else when + timedelta(seconds=1))
 
 
 def parse_time(text: object) -> datetime | None:

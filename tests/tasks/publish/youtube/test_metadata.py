@@ -103,6 +103,9 @@ def test_a_status_keeps_what_nobody_meant_to_change() -> None:
     at = datetime(2026, 12, 24, 18, tzinfo=UTC)
     held = status_for(current, "public", at)
     assert (held["privacyStatus"], held["publishAt"]) == ("private", "2026-12-24T18:00:00Z")
+    # YouTube knows whole seconds, and nothing goes out before its time.
+    a_bit_later = status_for(current, "public", at.replace(microsecond=1))
+    assert a_bit_later["publishAt"] == "2026-12-24T18:00:01Z"
 
 
 def test_a_snippet_keeps_what_nobody_meant_to_change() -> None:
