@@ -6,12 +6,17 @@ its own video: the box was off, posting was paused, the account had to be connec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from appliance import kept
+from appliance import events, kept
+from appliance.db import transaction
 from appliance.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from appliance.models import User
 
 NAME = "late"
 LEAST_S, MOST_S = 60.0, 7 * 86400.0
@@ -38,11 +43,26 @@ def policy() -> Policy:
     return Policy(WhenLate(chosen["when_late"]), float(chosen["after_s"]))
 
 
-def keep(wish: Policy) -> None:
-    """Inside a transaction. Raises InvalidInput for a grace that is too short or too long."""
-    if not LEAST_S <= wish.after_s <= MOST_S:
-        raise InvalidInput("Choose between one minute and seven days.", field="after_s")
-    kept.write(NAME, {"when_late": wish.when_late.value, "after_s": wish.after_s})
+def keep(
+    *, when_late: str | None = None, after_s: float | None = None, actor: User | None
+) -> Policy:
+    """Change what is given. Raises InvalidInput, also for a grace that is too short or too long."""
+    with transaction():
+        wish = policy()
+        if when_late is not None:
+            if when_late not in list(WhenLate):
+                raise InvalidInput("Choose “ask” or “post”.", field="when_late")
+            wish = replace(wish, when_late=WhenLate(when_late))
+        if after_s is not None:
+            if not LEAST_S <= after_s <= MOST_S:
+                raise InvalidInput(
+                    "Choose between one minute and seven days.", field="late_after_s"
+                )
+            wish = replace(wish, after_s=after_s)
+        value: dict[str, Any] = {"when_late": wish.when_late.value, "after_s": wish.after_s}
+        kept.write(NAME, value)
+        events.audit(actor, "schedule.late", **value)
+    return wish
 
 
 def is_late(

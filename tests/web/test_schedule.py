@@ -46,7 +46,7 @@ def box(module_box: Poster) -> Iterator[Poster]:
     with emptied(module_box) as poster:
         with connected():
             schedule_rules.keep(approval="nobody", apart_minutes=15, actor=None)
-            late_posts.keep(late_posts.Policy())
+            late_posts.keep(when_late="ask", after_s=3600.0, actor=None)
             poster.user = users.edit_profile(poster.user, time_zone="Europe/Berlin")
         yield poster
 

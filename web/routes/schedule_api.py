@@ -21,7 +21,6 @@ from appliance.schedule import upcoming
 from appliance.users import check_time_zone
 from web import schedule_rows
 from web.auth import needs, principal
-from web.routes.schedule_settings import keep_late
 from web.schedule_rows import Clocks
 
 READ = needs(Role.VIEWER, Scope.READ)
@@ -171,9 +170,7 @@ def change_rules(request: AnyRequest, data: JSONBody[RulesChange]) -> RulesShape
     with database.connection_context(), transaction():
         schedule_rules.keep(apart_minutes=data.apart_minutes, approval=data.approval, actor=user)
         if data.when_late is not None or data.late_after_s is not None:
-            before = late_posts.policy()
-            after_s = before.after_s if data.late_after_s is None else data.late_after_s
-            keep_late(data.when_late or before.when_late, after_s, actor=user, field="late_after_s")
+            late_posts.keep(when_late=data.when_late, after_s=data.late_after_s, actor=user)
         return _rules()
 
 

@@ -10,11 +10,10 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import access, events, late_posts, schedule_rules, slots
+from appliance import access, late_posts, schedule_rules, slots
 from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, InvalidInput
-from appliance.late_posts import Policy, WhenLate
 from appliance.models import Role, Slot, User
 from appliance.schedule import upcoming
 from web import words
@@ -150,28 +149,20 @@ def save_rules(request: Request[Any, Any, State], data: FormData) -> Response[An
                     approval=text(data, "approval"),
                     actor=user,
                 )
-                keep_late(
-                    text(data, "when_late"),
-                    60.0 * _minutes(text(data, "after_min"), "after_min"),
-                    actor=user,
-                )
+                _keep_late(data, actor=user)
         except ApplianceError as exc:
             form = refused(data, exc, "apart_minutes", "approval", "when_late", "after_min")
             return shown_again("settings/schedule.html", exc, _context(request, rules=form))
     return Redirect("/settings/schedule?saved=rules#rules", status_code=303)
 
 
-def keep_late(
-    when_late: str, after_s: float, *, actor: User | None, field: str = "after_min"
-) -> None:
-    """Raises InvalidInput."""
-    if when_late not in list(WhenLate):
-        raise InvalidInput("Choose “ask” or “post”.", field="when_late")
+def _keep_late(data: dict[str, Any], *, actor: User) -> None:
+    after_s = 60.0 * _minutes(text(data, "after_min"), "after_min")
     try:
-        late_posts.keep(Policy(WhenLate(when_late), after_s))
-    except InvalidInput as exc:
+        late_posts.keep(when_late=text(data, "when_late"), after_s=after_s, actor=actor)
+    except InvalidInput as exc:  # the form asks for minutes
+        field = "after_min" if exc.field == "late_after_s" else exc.field
         raise InvalidInput(exc.message, field=field) from exc
-    events.audit(actor, "schedule.late", when_late=when_late, after_s=after_s)
 
 
 def _minutes(written: str, field: str) -> int:

@@ -312,8 +312,7 @@ def test_retry_long_after_its_time_is_a_wish_and_no_outage(desk: Desk) -> None:
 
 
 def test_late_goes_at_once_where_that_is_the_policy(desk: Desk) -> None:
-    with transaction():
-        late_posts.keep(late_posts.Policy(late_posts.WhenLate.POST))
+    late_posts.keep(when_late="post", actor=None)
     desk.post(publish_at=now() + timedelta(hours=1))
     desk.skip(hours=8)
     desk.work()
@@ -713,8 +712,7 @@ def test_deaths_lost_answers_and_changes_of_mind_make_one_post(
 ) -> None:
     seeded = random.Random(seed)
     ahead(desk)
-    with transaction():
-        late_posts.keep(late_posts.Policy(late_posts.WhenLate.POST))
+    late_posts.keep(when_late="post", actor=None)
     post = desk.post(title="0", publish_at=now() + timedelta(hours=4), hold_there=hold)
     for number in range(1, 9):
         for point in seeded.sample(POINTS, 3):
@@ -813,8 +811,7 @@ def test_a_clock_that_is_set_by_two_days_posts_once_and_never_early(
 ) -> None:
     if prepared:
         ahead(desk)
-    with transaction():
-        late_posts.keep(late_posts.Policy(late_posts.WhenLate.POST))
+    late_posts.keep(when_late="post", actor=None)
     due = now() + timedelta(hours=6)
     post = desk.post(publish_at=due)
     desk.work()
