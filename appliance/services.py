@@ -131,9 +131,12 @@ class Systemd:
             units += [unit for unit in timers if _show(unit, "UnitFileState") == "enabled"]
         with suppress(ServiceError):  # none of them has ever failed
             _systemctl("reset-failed", *units)
+        # While it is held, a start of the web process may be waiting, for a request that came; and
+        # workers, which come after it, would wait for that.
+        how = ["--job-mode=ignore-dependencies"] if self._lock is not None else []
         for unit in units:
             try:
-                _systemctl("start", unit)
+                _systemctl("start", *how, unit)
             except ServiceError as exc:
                 raise ServiceError(f"{exc} {_last_words(unit)}".strip()) from exc
 

@@ -54,7 +54,7 @@ class Keeper:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.asked: list[list[str]] = []
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
-        self.listen = "127.0.0.1:{}".format(self.socket.getsockname()[1])
+        self.listen = f"127.0.0.1:{self.socket.getsockname()[1]}"
         self.trial_socket = prefix / "trial.sock"
         self.program = prefix / "services"
         address = str(prefix / "keeper.sock")
@@ -210,7 +210,8 @@ class Installed:
         program = release / "bin/appliance"
         program.parent.mkdir()
         program.write_text(
-            f'#!/bin/sh\n{broken}\nPYTHONPATH={library} exec {sys.executable} -m appliance.cli "$@"\n'
+            f"#!/bin/sh\n{broken}\nexport PYTHONPATH={library}\n"
+            f'exec {sys.executable} -m appliance.cli "$@"\n'
         )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         return release

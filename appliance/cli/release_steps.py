@@ -19,7 +19,7 @@ import peewee
 
 from appliance import __version__, heartbeats, posting_switch
 from appliance.cli.frame import print_json
-from appliance.clock import boot_id
+from appliance.clock import boottime_s
 from appliance.db import database, open_database
 from appliance.doctor import check_data_folder, check_database, check_python
 from appliance.errors import ApplianceError
@@ -166,9 +166,9 @@ def pulse(since_s: float) -> None:
     heard = []
     # Busy for a moment, say: then nobody was heard, and we are asked again.
     with suppress(peewee.OperationalError), database.connection_context():
-        rows = Heartbeat.select().where(
-            Heartbeat.boot_id == boot_id(), Heartbeat.beat_boottime_s >= since_s
-        )
+        # Not by the machine's boot id: in a container the units, which have a /proc of their own,
+        # may see another one than a shell. Beats of an earlier start are hardly in this window.
+        rows = Heartbeat.select().where(Heartbeat.beat_boottime_s.between(since_s, boottime_s()))
         heard = [row.process.removeprefix("worker-") for row in rows]
     print_json({"heard": [name for name in heartbeats.WORKERS if name in heard]})
 
