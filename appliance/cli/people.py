@@ -78,6 +78,18 @@ def list_users(as_json: bool) -> None:
     )
 
 
+@user.command(name="setup-link")
+@json_option
+def print_setup_link(as_json: bool) -> None:
+    """Print a link to create the first account in the browser; earlier ones end."""
+    with opened_box() as settings:
+        link = users.setup_link(settings)
+    if as_json:
+        print_json({"link": link})
+    else:
+        click.echo(link or "There are accounts already: sign in, or see `appliance user list`.")
+
+
 @user.command()
 @click.argument("email")
 @password_option
