@@ -104,6 +104,7 @@ def main() -> None:
                 accounts.choose(platforms=case["platforms"]),
                 author=User.get_by_id(int(user_id)),
                 title=title,
+                again=True,
             )
         points = in_child(case["kill_at"], settings, post.id)
         if points is None:

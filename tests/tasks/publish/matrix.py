@@ -31,7 +31,7 @@ from appliance.clock import now
 from appliance.db import database, open_database
 from appliance.jobs import LeaseLost
 from appliance.migrate import migrate
-from appliance.models import Account, Job, PostTarget, Rendition, Role, User, Video
+from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, User, Video
 from appliance.states import (
     JOB_ENDED,
     AccountState,
@@ -44,10 +44,11 @@ from appliance.vault import open_vault
 from storage.layout import Layout
 from tasks import runner, ticker
 from tasks.context import Context
-from tasks.publish import dispatch, task
+from tasks.publish import dispatch, task, wishes
 from tests import media
 from tests.factories import make_user, make_video
 from tests.tasks.publish.paper import Died, WoundClock
+from tests.web.serving import prepare, served, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,13 +62,13 @@ if TYPE_CHECKING:
 
 LONG = bool(os.environ.get("APPLIANCE_TEST_LONG"))
 ENDED = (TargetState.PUBLISHED, TargetState.FAILED, TargetState.NEEDS_PERSON)
-MOST_ROUNDS = 80
+MOST_ROUNDS = 200
 
 
 @dataclass(frozen=True)
 class Case:
-    """``kills``: numbers of points, counted anew in each life of the worker. ``options``: of the
-    post for this platform."""
+    """``kills``: numbers of points, counted anew in each life of the worker; from the post's first
+    job on with ``whole``. ``options``: of the post for this platform."""
 
     number: int
     faults: tuple[Fault, ...] = ()
@@ -75,6 +76,7 @@ class Case:
     options: tuple[tuple[str, Any], ...] = ()
     hold_there: bool = False
     stage_ahead: bool = False
+    whole: bool = False
 
     def __str__(self) -> str:
         faults = " ".join(f"{f.endpoint}:{f.kind}:{f.value}:{f.skip}" for f in self.faults)
@@ -114,6 +116,12 @@ def make_cases(
         )
 
 
+def kill_points(points: int, *, few: int, seed: int) -> list[int]:
+    """Each of so many; in short runs a ``few`` of them, the same for the same seed."""
+    everywhere = range(1, points + 1)
+    return list(everywhere) if LONG else sorted(random.Random(seed).sample(everywhere, few))
+
+
 @contextmanager
 def ledger(settings: Settings) -> Iterator[None]:
     """An empty database, open; `Walk` closes and opens it as it needs."""
@@ -126,12 +134,31 @@ def ledger(settings: Settings) -> Iterator[None]:
         database.close()
 
 
+@dataclass(frozen=True)
+class Full:
+    """The whole appliance around a stand-in, so that its fetcher finds our links."""
+
+    settings: Settings
+    app: Any
+
+
+@contextmanager
+def full(settings: Settings) -> Iterator[Full]:
+    prepare(settings)
+    with served(settings) as running:
+        database.connect(reuse_if_open=True)
+        try:
+            yield Full(running.settings, running.app)
+        finally:
+            database.close()
+
+
 class Walk:
     """One account on a stand-in. Wants an open database that is the stand-in's settings'."""
 
     def __init__(
         self,
-        stand: Stand,
+        stand: Stand | Full,
         platform: str,
         remote_id: str,
         credentials: dict[str, Any],
@@ -148,9 +175,18 @@ class Walk:
         monkeypatch.setattr(task, "SIT_OUT_S", -1.0)  # waits are wound over, never slept
         self._points.watch(monkeypatch)
         self.user: User = make_user("poster@example.org", Role.OWNER)
-        self.account = Account.create(platform=platform, name="There", remote_id=remote_id)
-        accounts.seal(self.vault, self.account, credentials)
+        self.account = self._open_account(platform, remote_id, credentials)
         self.video = self._ready_video(file or media.h264_aac())
+
+    @property
+    def points(self) -> int:
+        """How many the last case met, all lives of the worker together, until it died last."""
+        return self._points.total
+
+    def _open_account(self, platform: str, remote_id: str, credentials: dict[str, Any]) -> Account:
+        account = Account.create(platform=platform, name="There", remote_id=remote_id)
+        accounts.seal(self.vault, account, credentials)
+        return account
 
     def _ready_video(self, file: Path) -> Video:
         video = make_video(self.user, state=VideoState.READY, duration_s=5.0)
@@ -187,9 +223,11 @@ class Walk:
             publish_at=now() + timedelta(hours=3) if later else None,
             hold_there=case.hold_there,
             overrides={self.account.public_id: {"options": dict(case.options)}},
+            again=True,
         )
         (target,) = posts.latest_targets(post)
         kills = list(case.kills)
+        self._points.begin(whole=case.whole)
         for _ in range(MOST_ROUNDS):
             state = PostTarget.get_by_id(target.id).state
             if state in ENDED and self._has_no_job(post.id):
@@ -222,7 +260,7 @@ class Walk:
         except LeaseLost:
             self._bury(job)
         finally:
-            self._points.count_to(None)
+            self._points.rest()
             database.connect(reuse_if_open=True)
         return True
 
@@ -235,11 +273,14 @@ class Walk:
             ticker.take_back_expired()
 
     def _wind(self, post_id: int) -> None:
-        """Nothing is due: to when the next thing is; and a person connects a lost account."""
+        """Nothing is due: to when the next thing is; and a person connects a lost account, and
+        decides about a post whose time has passed."""
         account = Account.get_by_id(self.account.id)
         if account.state is AccountState.RECONNECT:
-            accounts.mark_connected(account)
-            dispatch.account_settled(account)
+            self._connect_again(account)
+            return
+        if (post := Post.get_by_id(post_id)).late_since is not None:
+            wishes.decide_late(post, actor=self.user)
             return
         soonest = (
             Job.select(Job.run_after)
@@ -252,17 +293,43 @@ class Walk:
         if soonest is None:
             dispatch.sweep()
 
+    def _connect_again(self, account: Account) -> None:
+        accounts.mark_connected(account)
+        dispatch.account_settled(account)
+
+
+class LinkWalk(Walk):
+    """Of an account whose stand-in fetches the file in a thread of its own. ``unfetched``: what it
+    hasn't come for yet."""
+
+    unfetched: Callable[[], Sequence[object]]
+
+    def _wind(self, post_id: int) -> None:
+        # Its work takes real time, however far the clock is wound.
+        wait_until("the fetcher has come", lambda: not self.unfetched())
+        super()._wind(post_id)
+
 
 class _Points:
     """Counts the points at which a worker may die, and lets it die at one."""
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.seen = self.total = 0
         self.at: int | None = None
+        self.counting = self.whole = False
         self.thread = threading.get_ident()
 
+    def begin(self, *, whole: bool) -> None:
+        self.seen, self.total, self.whole = 0, 0, whole
+
     def count_to(self, at: int | None) -> None:
-        self.seen, self.at = 0, at
+        """In this life; or go on counting with ``whole``."""
+        self.at, self.counting = at, True
+        if not self.whole:
+            self.seen = 0
+
+    def rest(self) -> None:
+        self.counting = False
 
     def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for owner, name in ((httpx.Client, "request"), (Context, "record"), (jobs, "complete")):
@@ -278,8 +345,9 @@ class _Points:
         return counted
 
     def _point(self) -> None:
-        if self.at is None or threading.get_ident() != self.thread:
+        if not self.counting or threading.get_ident() != self.thread:
             return
         self.seen += 1
+        self.total += 1
         if self.seen == self.at:
             raise Died

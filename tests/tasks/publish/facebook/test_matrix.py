@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,18 @@ import pytest
 
 from appliance import allowances
 from appliance.clock import now
+from appliance.models import QuotaUse
 from appliance.states import TargetState
 from tests.tasks.publish.facebook.conftest import PAGE
-from tests.tasks.publish.matrix import ENDED, LONG, Case, Walk, ledger, make_cases
+from tests.tasks.publish.matrix import (
+    ENDED,
+    LONG,
+    Case,
+    Walk,
+    kill_points,
+    ledger,
+    make_cases,
+)
 from tests.tasks.publish.standin import standing
 from web.practice.ground import Fault
 from web.practice.meta import people, videos
@@ -60,7 +70,6 @@ def stand(settings: Settings, layout: Layout) -> Iterator[Stand]:
 
 @pytest.mark.timeout(1800 if LONG else 300)
 def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    meta = stand.meta
     walk = walk_on(stand, monkeypatch)
     kinds = [{"kind": "reel"}, {"kind": "video"}]
     ends: Counter[TargetState] = Counter()
@@ -72,11 +81,29 @@ def test_never_two_posts_and_always_an_end(stand: Stand, monkeypatch: pytest.Mon
             ends[check(walk, stand, case)] += 1
         except AssertionError as exc:
             wrong.append(str(exc).partition("\n")[0])
-        # Of thirty Reels a day: only of this case.
-        for video in meta.ground.all("video"):
-            videos.remove(meta, video["id"])
+        empty(stand)
     assert wrong == []
     assert ends[TargetState.PUBLISHED] > sum(ends.values()) / 2, ends
+
+
+@pytest.mark.timeout(3600 if LONG else 120)
+@pytest.mark.parametrize("kind", ["reel", "video"])
+def test_it_goes_out_once_wherever_the_worker_dies(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Before and after each call and each commit, from the first job to the end of the last."""
+    walk = walk_on(stand, monkeypatch)
+    ways: list[dict[str, bool]] = [{}, {"hold_there": True}, {"stage_ahead": True}]
+    for number, way in enumerate(ways):
+        untouched = Case(1000 * number, options=(("kind", kind),), whole=True, **way)
+        assert check(walk, stand, untouched) is TargetState.PUBLISHED
+        empty(stand)
+        for at in kill_points(walk.points, few=2, seed=SEED + number):
+            assert (
+                check(walk, stand, replace(untouched, number=1000 * number + at, kills=(at,)))
+                is TargetState.PUBLISHED
+            )
+            empty(stand)
 
 
 def test_a_page_video_does_not_wait_for_an_allowance_of_reels(
@@ -90,6 +117,13 @@ def test_a_page_video_does_not_wait_for_an_allowance_of_reels(
     reel = walk.run(Case(2, options=(("kind", "reel"),)), stand.meta.ground.set_faults)
     assert reel.state is TargetState.PUBLISHED and now() - began > timedelta(hours=23)
     assert not stand.meta.ground.calls("reels.start")[1:]
+
+
+def empty(stand: Stand) -> None:
+    """Of thirty Reels a day: only those of a case."""
+    QuotaUse.delete().execute()
+    for video in stand.meta.ground.all("video"):
+        videos.remove(stand.meta, video["id"])
 
 
 def walk_on(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Walk:

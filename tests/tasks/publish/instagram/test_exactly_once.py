@@ -7,23 +7,28 @@ twice, and a call whose connection broke may take effect seconds later.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.clock import now
-from appliance.db import database
 from appliance.models import Account
 from appliance.states import TargetState
 from tasks.publish.publishers.instagram import talk
 from tasks.publish.publishers.instagram.pace import REAL
 from tests.tasks.publish.instagram.studio import ACCOUNT, page_token
-from tests.tasks.publish.matrix import ENDED, LONG, Case, Walk, ledger, make_cases
+from tests.tasks.publish.matrix import (
+    ENDED,
+    LONG,
+    Case,
+    LinkWalk,
+    Walk,
+    full,
+    ledger,
+    make_cases,
+)
 from tests.tasks.publish.standin import standing
-from tests.web.serving import prepare, served, wait_until
 from web.practice.ground import Fault
 from web.practice.meta.instagram_store import MOST_POSTS
 
@@ -66,40 +71,11 @@ OF_BYTES = [
 OF_LINKS = [Fault("ig.fetch", "break_before"), Fault("ig.fetch", "slow", "400")]
 
 
-@dataclass(frozen=True)
-class Full:
-    """The whole appliance around the stand-in, so that its fetcher finds our links."""
-
-    settings: Settings
-    app: Any
-
-    @property
-    def meta(self) -> Meta:
-        meta: Meta = self.app.state.meta
-        return meta
-
-
-class LinkWalk(Walk):
+class ReelWalk(LinkWalk):
     def __init__(self, stand: Any, *args: Any) -> None:
         super().__init__(stand, *args)
-        self._containers = stand.meta.instagram.containers
+        self.unfetched = stand.app.state.meta.instagram.containers.unfetched
         Account.update(practice=True).where(Account.id == self.account.id).execute()
-
-    def _wind(self, post_id: int) -> None:
-        # Its work takes real time, however far the clock is wound.
-        wait_until("the fetcher has come", lambda: not self._containers.unfetched())
-        super()._wind(post_id)
-
-
-@contextmanager
-def full(settings: Settings) -> Iterator[Full]:
-    prepare(settings)
-    with served(settings) as running:
-        database.connect(reuse_if_open=True)
-        try:
-            yield Full(running.settings, running.app)
-        finally:
-            database.close()
 
 
 @pytest.fixture(params=["link", "bytes"])
@@ -114,10 +90,10 @@ def walk(
     # The pauses of the real platform: on the stand-in nothing is late unless it is told to.
     monkeypatch.setattr(talk, "PRACTICE", REAL)
     if request.param == "link":
-        with full(settings) as stand:
-            token = {"access_token": page_token(stand.meta)}
-            found = LinkWalk(stand, "instagram", ACCOUNT, token, monkeypatch)
-            yield found, stand.meta, FAULTS + OF_LINKS
+        with full(settings) as box:
+            token = {"access_token": page_token(box.app.state.meta)}
+            found = ReelWalk(box, "instagram", ACCOUNT, token, monkeypatch)
+            yield found, box.app.state.meta, FAULTS + OF_LINKS
     else:
         with ledger(settings), standing(settings) as stand:
             token = {"access_token": page_token(stand.meta)}
