@@ -29,6 +29,7 @@ from appliance.cli.reference import reference
 from appliance.cli.release import release
 from appliance.cli.remaking import night, remake
 from appliance.cli.schedule import schedule
+from appliance.cli.settings_file import settings
 from appliance.cli.storage import storage
 from appliance.cli.upload import upload
 from appliance.cli.uploads import uploads
@@ -52,7 +53,7 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, release, doctor, user, token, upload, uploads, link, videos, post,
-    posts, schedule, readiness, jobs, profiles, night, accounts, storage, demo, reference,
+    posts, schedule, readiness, jobs, profiles, night, accounts, settings, storage, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)
