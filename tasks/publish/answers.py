@@ -213,6 +213,8 @@ def _after_confirming(situation: Situation, step: Step) -> Verdict:
 
 
 def _after_delete(situation: Situation, step: Step) -> Verdict:
+    if situation.state is TargetState.FAILED:
+        return _after_tidying(situation, step)
     if situation.state is not TargetState.CANCELLED:
         return _after_taking_back(situation, step)
     if isinstance(step, NeedsReconnect):
@@ -244,6 +246,26 @@ def _after_delete(situation: Situation, step: Step) -> Verdict:
         detail="" if gone else str(getattr(step, "reason", "")),
         forget=True,
     )
+
+
+def _after_tidying(situation: Situation, step: Step) -> Verdict:
+    """What is left of one that failed. The target stays as it is, whatever comes of this."""
+    failed = TargetState.FAILED
+    if isinstance(step, NeedsReconnect):
+        detail = _joined(step.reason, step.detail)
+        return Verdict("reconnect", failed, Then.END, detail=detail, account_lost=True)
+    if isinstance(step, RetryAt) and (not step.counted or situation.asks + 1 < MAX_ASKS):
+        when = _retry_time(situation, step, situation.asks)
+        outcome = "retry" if step.counted else "waiting"
+        detail = _joined(step.reason, step.detail)
+        return Verdict(outcome, failed, Then.WAIT, when=when, detail=detail)
+    if isinstance(step, NotThere):
+        said = "What was prepared there was removed; Retry sends it anew"
+        return Verdict("removed", failed, Then.END, stage=said, forget=True)
+    # Retry finds it there, and makes no second one.
+    said = "It is on the platform, and was left there" if isinstance(step, Done) else ""
+    detail = str(getattr(step, "reason", ""))
+    return Verdict("left", failed, Then.END, stage=said, detail=detail)
 
 
 def _after_taking_back(situation: Situation, step: Step) -> Verdict:

@@ -14,17 +14,24 @@ from appliance import approval, posting_switch, posts
 from appliance.clock import now
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput
-from appliance.models import Account, Job, Post, PostTarget, Priority, Video
+from appliance.models import Account, Post, PostTarget, Priority, Video
 from appliance.post_input import CLOCK_SKEW
 from appliance.states import (
     AccountState,
     ApprovalState,
-    JobState,
     PostState,
     TargetState,
     VideoState,
 )
-from tasks.publish import link_variables, material, outlook, same_post, sending, timing
+from tasks.publish import (
+    leftovers,
+    link_variables,
+    material,
+    outlook,
+    same_post,
+    sending,
+    timing,
+)
 from tasks.publish.choice import Use
 from tasks.publish.publisher import MediaFacts
 from tasks.publish.registry import publisher_for
@@ -190,6 +197,7 @@ def cancel(post: Post, *, actor: User | None) -> None:
     with transaction():
         for target in posts.cancel(post, actor=actor):
             make_job(target)
+        leftovers.let_go(posts.latest_targets(post))
 
 
 def settle(target: PostTarget, *, there: bool, actor: User | None) -> PostTarget:
@@ -226,6 +234,7 @@ def sweep() -> int:
         for target in _without_job(left, states=(TargetState.CANCELLED,)):
             make_job(target)  # a platform still holds what was prepared
             mended += 1
+        mended += leftovers.sweep()
     return mended
 
 
@@ -240,9 +249,6 @@ def _may_go() -> list[Any]:
 
 
 def _without_job(*also: Any, states: Sequence[TargetState] = OPEN) -> list[PostTarget]:
-    live = Job.select(Job.target).where(
-        Job.target.is_null(False), Job.state.in_([JobState.QUEUED, JobState.RUNNING])
-    )
     query = (
         PostTarget.select(PostTarget, Post, Video, Account)
         .join(Post)
@@ -252,7 +258,7 @@ def _without_job(*also: Any, states: Sequence[TargetState] = OPEN) -> list[PostT
         .where(
             PostTarget.state.in_(states),
             Post.state != PostState.DRAFT,
-            PostTarget.id.not_in(live),
+            PostTarget.id.not_in(sending.targets_with_job()),
             *also,
         )
     )

@@ -98,6 +98,7 @@ class Situation:
     held_until: datetime | None = None  # the platform has it, and its time
     told_at: datetime | None = None  # when it said last that it isn't public yet
     stale: bool = False
+    abandoned: bool = False  # it failed, and nobody will press Retry: what is left there is to go
     downs: int = 0  # steps that met a platform that was down
     down_until: datetime | None = None  # if this step fails, too: the account's pause
 
@@ -192,6 +193,8 @@ def next_act(situation: Situation) -> Act | Rest | None:
             return Act.RECONCILE
         case TargetState.CANCELLED:
             return Act.DELETE if situation.prepared else None
+        case TargetState.FAILED:
+            return Act.DELETE if situation.prepared and situation.abandoned else None
         case _:
             return None
 

@@ -165,6 +165,7 @@ class Target:
     cover_url: str | None = None  # the same for a fetcher
     captions: Path | None = None  # WebVTT
     remote_id: str | None = None  # of a published one, for edit, delete and numbers
+    unseen_only: bool = False  # delete it only if nobody else can see it; else Done
     # Count ``units`` of a bucket of the capabilities. Call it beside each call that costs.
     spend: Callable[[str, int], None] = field(default=lambda bucket, units: None)
     # The platform said of an asked-for bucket: so much is used, of so much.

@@ -81,14 +81,16 @@ def decide(target_id: int, context: Context) -> Round | Stop:
         posts.note_target(target, act.stage or target.stage)
         return Stop(PutBack(act.until, act.stage, outdated=changed_since(target_id)))
     if target.account.state is not AccountState.CONNECTED:
-        posts.note_target(target, sending.WAITS_FOR_ACCOUNT)
+        if target.state is not TargetState.FAILED:
+            posts.note_target(target, sending.WAITS_FOR_ACCOUNT)
         return Stop()
     publisher = publisher_for(target.account.platform, context.settings)
     if act in CREATING and (stop := _keep_back(target, situation, act, publisher, context)):
         return stop
     if until := breaker.may_begin(target.account, now()):
         why = target.account.pause_reason or "The account pauses."
-        posts.note_target(target, f"{why} It goes on by itself.")
+        if target.state is not TargetState.FAILED:
+            posts.note_target(target, f"{why} It goes on by itself.")
         return Stop(PutBack(until, why))
     return _write_down(target, situation, act, publisher, context)
 
@@ -147,6 +149,7 @@ def _situation(target: PostTarget, context: Context) -> Situation:
             (a.ended_at for a in reversed(attempts) if (a.step, a.outcome) == TOLD_NOT_YET), None
         ),
         stale=material.is_stale(target),
+        abandoned=bool(context.job.payload.get(sending.REMOVES)),
         downs=count_downs(record),
         down_until=at + pause if next_failure >= breaker.LIMIT else None,
     )

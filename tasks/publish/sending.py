@@ -7,7 +7,7 @@ account, an approval, a link) has none, and gets it in the very transaction in w
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import jobs, posting_switch, posts
 from appliance.clock import now
@@ -219,6 +219,30 @@ def make_job(target: PostTarget, *, run_after: datetime | None = None) -> None:
     Job.update(run_after=run_after).where(Job.id == job.id, Job.state == JobState.QUEUED).execute()
     if run_after is None:
         jobs.lift(job, Priority.HIGH)  # rings
+
+
+# In the payload of a job: its target failed, and what is left of it there is to go.
+REMOVES = "removes"
+
+
+def make_removing_job(target: PostTarget) -> None:
+    """For a target that has failed. Whoever presses Retry meanwhile gets what they want."""
+    jobs.create(
+        "publish",
+        f"publish:{target.public_id}",
+        video=target.post.video,
+        post=target.post,
+        target=target,
+        payload={REMOVES: True},
+        priority=Priority.LOW,
+    )
+
+
+def targets_with_job() -> Any:
+    """A subquery: the targets that somebody works on, or will."""
+    return Job.select(Job.target).where(
+        Job.target.is_null(False), Job.state.in_([JobState.QUEUED, JobState.RUNNING])
+    )
 
 
 def want(target: PostTarget, choice: Choice, priority: Priority) -> bool:

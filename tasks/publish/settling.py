@@ -14,7 +14,7 @@ from appliance.clock import now
 from appliance.errors import JobFailed
 from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition, Video
 from appliance.states import PostState, RenditionState, TargetState
-from tasks.publish import material, sending, timing
+from tasks.publish import leftovers, material, sending, timing
 from tasks.publish.choice import Use
 from tasks.publish.sending import OPEN, UNSEEN, VIDEO_DELETED, make_job, send
 
@@ -106,6 +106,7 @@ def video_trashed(video: Video) -> None:
         posts.move_target(target, TargetState.CANCELLED, stage=CALLED_BACK)
         sending.link_settled(target)
         make_job(target)
+    leftovers.let_go(_of_state((TargetState.FAILED,), PostTarget.post.in_(_posts_of(video.id))))
 
 
 class TargetFailed(JobFailed):

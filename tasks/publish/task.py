@@ -19,7 +19,7 @@ from appliance.jobs import LeaseLost
 from appliance.models import Account, Attempt, PostTarget
 from appliance.states import TargetState
 from tasks.context import Cancelled, PutBack, Stopping
-from tasks.publish import breaker, follow_up, loading, material, rounds, sending
+from tasks.publish import breaker, follow_up, leftovers, loading, material, rounds, sending
 from tasks.publish.answers import after, kept_until
 from tasks.publish.lease_guard import guarded
 from tasks.publish.machine import CREATING, SHORTEST_WAIT, Act, Then, Verdict
@@ -95,7 +95,7 @@ def _end(begun: Round, step: Step, verdict: Verdict, target_id: int, context: Co
     def write() -> None:
         _write(begun, step, verdict, target_id, context)
 
-    if verdict.state is TargetState.FAILED:
+    if verdict.state is TargetState.FAILED is not begun.situation.state:
         raise TargetFailed(
             verdict.error or "It failed.",
             code=verdict.code or "failed",
@@ -183,6 +183,8 @@ def _call(begun: Round, target: Target, save: Checkpoint) -> Step:
             return publisher.go_live(target, save)
         case Act.RECONCILE:
             return publisher.reconcile(target)
+        case Act.DELETE if begun.situation.state is TargetState.FAILED:
+            return leftovers.remove_unseen(publisher, target)
         case Act.DELETE:
             return publisher.delete(target)
 
@@ -217,8 +219,24 @@ def _write(begun: Round, step: Step, verdict: Verdict, target_id: int, context: 
     target = rounds.load(target_id)
     if target.state is not begun.situation.state:
         return replace(verdict, then=Then.GO_ON, state=target.state)
-    _apply(target, begun, verdict)
+    if target.state is TargetState.FAILED:
+        _tidied(target, verdict)
+    else:
+        _apply(target, begun, verdict)
     return verdict
+
+
+def _tidied(target: PostTarget, verdict: Verdict) -> None:
+    """Of one that failed before: why it failed stays."""
+    columns: dict[str, Any] = {}
+    if verdict.then is Then.END and not verdict.account_lost:
+        # Nothing is left of it that would have to go.
+        columns = {"staged_as": None, "staged_until": None, "held_until": None}
+    if verdict.forget:
+        columns["checkpoint"] = {}
+    posts.note_target(target, verdict.stage, **columns)
+    if verdict.account_lost:
+        accounts.mark_lost(target.account, verdict.detail)
 
 
 def _apply(target: PostTarget, begun: Round, verdict: Verdict) -> None:

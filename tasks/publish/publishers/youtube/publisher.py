@@ -222,6 +222,12 @@ class YouTubePublisher:
                     return Failed(unsure.reason, "not_found", unsure.detail)
                 case other:
                     return other
+        if target.unseen_only:
+            status = self._status(api, video)
+            if isinstance(status, RetryAt | NeedsReconnect | NotThere):
+                return status
+            if isinstance(status, dict) and status.get("privacyStatus") != "private":
+                return self._done(target, video)  # "unlisted" isn't public, and shown to somebody
         reply = api.delete_video(video)
         return NotThere() if isinstance(reply, Answer) else asked_in_vain(reply)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import pytest
 
+from tasks.publish.leftovers import remove_unseen
 from tasks.publish.publisher import (
     Done,
     Failed,
@@ -523,6 +524,27 @@ def test_what_was_staged_or_posted_can_be_removed(channel: Channel) -> None:
     assert channel.publisher.delete(channel.go_on(target)) == NotThere()
     call = channel.call("videos.delete")
     assert (call["method"], call["path"]) == ("DELETE", "/youtube/v3/videos")
+
+
+@pytest.mark.parametrize("shown", ["unlisted", "public"])
+def test_what_somebody_shows_by_hand_is_no_leftover(channel: Channel, shown: str) -> None:
+    target = channel.target()
+    channel.stage(target)
+    mine = replace(channel.go_on(target), unseen_only=True)
+    (video,) = channel.videos
+
+    def show(kept: dict[str, Any]) -> dict[str, Any]:
+        return {**kept, "status": {**kept["status"], "privacyStatus": shown}}
+
+    channel.ground.change("video", video["id"], show)
+    assert isinstance(remove_unseen(channel.publisher, mine), Done)
+    assert "videos.delete" not in channel.endpoints() and len(channel.videos) == 1
+    shown = "private"
+    channel.ground.change("video", video["id"], show)
+    channel.fault("videos.list", "break_before", skip=1)
+    assert isinstance(remove_unseen(channel.publisher, mine), RetryAt)
+    assert remove_unseen(channel.publisher, mine) == NotThere()
+    assert channel.videos == []
 
 
 def test_a_cancelled_upload_leaves_nothing(channel: Channel) -> None:
