@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from tests.tasks.publish.posting import link_to, posting
 from tests.web.serving import served, wait_until
+from web.practice import app
 from web.practice.store import Store
 
 if TYPE_CHECKING:
+    import pytest
+
     from appliance.settings import Settings
 
 
@@ -30,3 +33,16 @@ def test_a_fetch_that_a_crash_cut_short_is_done_by_the_next_start(settings: Sett
     with served(public):
         assert wait_until("the fetch has ended", status) == "FINISHED"
     assert [path.name for path in store.files.iterdir()] == [f"{media_id}.mp4"]
+
+
+def test_stand_ins_tidy_up_while_they_work(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "TIDY_EVERY_S", 0.01)
+    with posting(settings) as poster:
+        state = poster.running.app.state
+        past = {"until": "2020-01-01T00:00:00+00:00"}
+        state.google.ground.put("code", "old", past)
+        state.meta.ground.put("code", "old", past)
+        for ground in (state.google.ground, state.meta.ground):
+            wait_until("it is let go", lambda ground=ground: ground.get("code", "old") is None)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,12 +16,16 @@ from web.practice.platform import Practice
 from web.practice.stand_ins import STAND_INS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from litestar import Litestar
 
     from appliance.settings import Settings
     from web.practice.stand_ins import StandIn
+
+log = logging.getLogger("appliance.web")
+
+TIDY_EVERY_S = 3600.0
 
 
 def practice_app(settings: Settings) -> Router:
@@ -77,9 +84,23 @@ async def practising(app: Litestar) -> AsyncIterator[None]:
 
     practice = app.state.practice = await anyio.to_thread.run_sync(begin)
     stand_ins = await anyio.to_thread.run_sync(begin_stand_ins)
+    tidying = asyncio.create_task(_tidy_for_ever(stand_ins))
     try:
         yield
     finally:
+        tidying.cancel()
+        await asyncio.gather(tidying, return_exceptions=True)
         for stand_in in stand_ins:
             await anyio.to_thread.run_sync(stand_in.end)
         await anyio.to_thread.run_sync(practice.fetcher.stop)
+
+
+async def _tidy_for_ever(stand_ins: Sequence[StandIn]) -> None:
+    """Until cancelled: a box that runs for a year keeps no year of sessions and tokens."""
+    while True:
+        await asyncio.sleep(TIDY_EVERY_S)
+        for stand_in in stand_ins:
+            try:
+                await anyio.to_thread.run_sync(stand_in.tidy)
+            except (OSError, sqlite3.Error) as exc:  # a full disk, say: the next time will do
+                log.warning("a stand-in could not tidy up: %s", exc)

@@ -49,6 +49,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "lose_before": ("The connection breaks, nothing done", ""),
     "break_after": ("Do it, then a server error", ""),
     "lose": ("Do it, then lose the answer", ""),
+    "late": ("Lose the answer, and do it later", "seconds"),
     "expire": ("Refuse the sign-in", ""),
     "slow": ("Process slowly", "seconds"),
     "reject": ("Reject the file while processing", "the platform's name of the reason"),
@@ -139,6 +140,11 @@ PLATFORMS: Mapping[str, Platform] = {
         "meta",
         {
             **_usual("ig.create", "ig.publish", "ig.fetch"),
+            "late": Preset(
+                "Lose the answer, then post late",
+                "The connection breaks, and the Reel is public 10 seconds after that.",
+                Fault("ig.publish", "late", "10"),
+            ),
             "fetch": Preset(
                 "Fail to fetch",
                 "The next fetch fails as if the link didn't work.",

@@ -31,6 +31,10 @@ class StandIn(Protocol):
         """Threads, if it has some; and tidying up after the last time."""
         ...
 
+    def tidy(self) -> None:
+        """Remove what is over by the clock, while it works."""
+        ...
+
     def end(self) -> None:
         """Within two seconds."""
         ...

@@ -9,6 +9,7 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
@@ -109,21 +110,31 @@ class Google:
             self.ground.put("playlist", playlist["id"], playlist)
 
     def begin(self) -> None:
-        """Remove what is over: sessions that were given up, codes and tokens; then files that
-        nothing names."""
-        self.ground.remove_past("code", "until")
-        self.ground.remove_past("access", "until")
-        oldest = (now() - UNFINISHED_LIFETIME).timestamp()
-        for session in self.ground.all("session"):
-            part = self.part(session["id"])
-            came = part.stat().st_mtime if part.exists() else 0.0
-            if session["video"] is None and came < oldest:
-                self.ground.remove("session", session["id"])
+        """Tidy up; then remove files that nothing names, as nobody brings any yet."""
+        self.tidy()
         kept = {f"{video['id']}.mp4" for video in self.ground.all("video")}
         kept |= {f"{session['id']}.part" for session in self.ground.all("session")}
         for path in self.files.iterdir():
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what is over: sessions, codes and tokens."""
+        self.ground.remove_past("code", "until")
+        self.ground.remove_past("access", "until")
+        for session in self.ground.all("session"):
+            if self._is_over(session):
+                self.ground.remove("session", session["id"])
+                self.part(session["id"]).unlink(missing_ok=True)
+
+    def _is_over(self, session: dict[str, Any]) -> bool:
+        """Given up, or finished for so long that nobody will ask any more whether it is."""
+        oldest = now() - UNFINISHED_LIFETIME
+        if session["video"] is None:
+            part = self.part(session["id"])
+            return not part.exists() or part.stat().st_mtime < oldest.timestamp()
+        video = self.ground.get("video", session["video"])
+        return video is None or datetime.fromisoformat(video["uploaded_at"]) < oldest
 
     def end(self) -> None:
         """It has no threads."""

@@ -58,8 +58,10 @@ class Instagram:
         self.fetcher = InstagramFetcher(meta.settings, self.containers, meta.listen)
 
     def begin(self) -> None:
-        self.containers.tidy()
         self.fetcher.start()
+
+    def tidy(self) -> None:
+        self.containers.tidy()
 
     def end(self) -> None:
         self.fetcher.stop()

@@ -83,6 +83,8 @@ class Part(Protocol):
 
     def begin(self) -> None: ...
 
+    def tidy(self) -> None: ...
+
     def end(self) -> None: ...
 
 
@@ -137,19 +139,25 @@ class Meta:
             self.ground.put("ig_user", account["id"], account)
 
     def begin(self) -> None:
-        """Remove what is over: uploads that were given up, codes and tokens; then files that
-        nothing names."""
-        people.tidy(self.ground)
-        for video in self.ground.all("video"):
-            old = datetime.fromisoformat(video["created_at"]) < now() - UNFINISHED_LIFETIME
-            if old and not video["finished_at"]:
-                self.ground.remove("video", video["id"])
+        """Tidy up; then remove files that nothing names, as nobody brings any yet."""
+        self.tidy()
         kept = {str(thing["id"]) for kind in self.file_kinds for thing in self.ground.all(kind)}
         for path in self.files.iterdir():
             if path.stem not in kept:
                 path.unlink(missing_ok=True)
         for part in self.parts:
             part.begin()
+
+    def tidy(self) -> None:
+        """Remove what is over: uploads that were given up, codes and tokens."""
+        people.tidy(self.ground)
+        for video in self.ground.all("video"):
+            old = datetime.fromisoformat(video["created_at"]) < now() - UNFINISHED_LIFETIME
+            if old and not video["finished_at"]:
+                self.ground.remove("video", video["id"])
+                self.file(video["id"]).unlink(missing_ok=True)
+        for part in self.parts:
+            part.tidy()
 
     def end(self) -> None:
         for part in self.parts:

@@ -78,6 +78,8 @@ def judge(
         case Seen.UPLOADED:
             if kept.get("unpublished") and not finishing:
                 return Missing(size_bytes)  # its "finish" hasn't reached it
+            if kept.get("finished") and settles:
+                return WaitUntil(_next_look(kept), works_on(kept))  # it has said yes
             return Staged(begun(kept) + UPLOAD_LIFETIME)
         case Seen.PROCESSING:
             if finishing or kept.get("unpublished"):

@@ -35,6 +35,7 @@ def ruling(seen: Seen, kept: dict[str, Any], **more: Any) -> object:
         (Seen.SCHEDULED, {"held": None}),
         (Seen.READY, {"unpublished": True}),
         (Seen.READY, {}),
+        (Seen.UPLOADED, {"finished": True}),
     ],
 )
 def test_what_was_just_said_is_given_time_to_take_effect(seen: Seen, more: dict[str, Any]) -> None:
@@ -43,6 +44,9 @@ def test_what_was_just_said_is_given_time_to_take_effect(seen: Seen, more: dict[
 
 
 def test_what_nobody_said_is_not_waited_for() -> None:
+    # "finish" was said and never answered: it may be said again.
+    assert isinstance(ruling(Seen.UPLOADED, checkpoint(timedelta(seconds=5))), Staged)
+    assert isinstance(ruling(Seen.UPLOADED, checkpoint(None)), Staged)
     assert isinstance(ruling(Seen.READY, checkpoint(None, unpublished=True)), Staged)
     assert isinstance(ruling(Seen.SCHEDULED, checkpoint(None)), Held)
     later = (now() + timedelta(hours=1)).isoformat()

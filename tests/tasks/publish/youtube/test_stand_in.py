@@ -294,6 +294,28 @@ def test_what_is_over_is_let_go_at_the_next_start(google: httpx.Client, channel:
     assert ground.get("access", "old") is None and ground.get("access", channel.token) is not None
 
 
+def test_finished_sessions_are_let_go_while_it_works(
+    google: httpx.Client, channel: Channel
+) -> None:
+    ground = channel.ground
+    sessions = []
+    for _ in range(3):
+        location = open_session(google, channel).headers["location"]
+        assert google.put(location, content=film().read_bytes()).status_code == 201
+        sessions.append(parse_qs(urlsplit(location).query)["upload_id"][0])
+    old, new, removed = (ground.get("session", id)["video"] for id in sessions)
+    past = "2020-01-01T00:00:00+00:00"
+    ground.change("video", old, lambda video: {**video, "uploaded_at": past})
+    ground.remove("video", removed)
+    stray = channel.google.file("being-moved")
+    stray.touch()  # by a request of this very moment
+    channel.google.tidy()
+    assert [session["video"] for session in ground.all("session")] == [new]
+    assert ground.get("video", old) is not None and channel.google.file(old).exists()
+    assert stray.exists()
+    stray.unlink()
+
+
 def test_the_box_itself_runs_it(settings: Settings) -> None:
     """Its tokens aren't taken for the box's, its page is for people with a session."""
     prepare(settings)
