@@ -263,8 +263,9 @@ def test_a_late_post_waits_with_two_choices(box: Poster, page: httpx.Client) -> 
     shown = page.get("/schedule").text
     assert "Late: 2" in shown
     assert "Choose another time" in page.get(f"/posts/{one.public_id}").text
-    sent = send_form(page, f"/schedule/{one.public_id}/now")
+    sent = send_form(page, f"/schedule/{one.public_id}/now", late="yes")
     assert sent.headers["location"] == f"/posts/{one.public_id}"
+    assert 'name="late" value="yes"' in page.get(f"/schedule/{two.public_id}/move").text
     typed = f"{tomorrow_at(20):%Y-%m-%dT%H:%M}"
     send_form(
         page,
@@ -272,7 +273,10 @@ def test_a_late_post_waits_with_two_choices(box: Poster, page: httpx.Client) -> 
         when="later",
         publish_at=typed,
         time_zone="Europe/Berlin",
+        late="yes",
     )
+    again = send_form(page, f"/schedule/{two.public_id}/now", late="yes")
+    assert (again.status_code, "decided about this post already" in again.text) == (409, True)
     with connected():
         rows = {post.title: post for post in Post.select()}
     assert {title: row.late_since for title, row in rows.items()} == {"One": None, "Two": None}

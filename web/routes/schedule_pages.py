@@ -181,6 +181,7 @@ def _move_form(
         "when": _view(request, found, typed),
         "problems": problems or {},
         "back": _safe_back(back),
+        "late": found.late_since is not None,
         "in_dialog": _is_fragment(request),
     }
     name = "schedule/move.html"
@@ -194,7 +195,7 @@ def move(
     request: AnyRequest, post_id: FromPath[str], data: Fields
 ) -> Redirect | Response[Any] | Template:
     """To a time of the form (``when``), by some days or hours (``by``), to a day (``day``), to a
-    free slot's time (``at``) or back to where it was (``to``)."""
+    free slot's time (``at``) or back to where it was (``to``). ``late``: it missed its time."""
     user = principal(request).user
     back = _safe_back(str(data.get("back", "")))
     with database.connection_context():
@@ -202,7 +203,7 @@ def move(
         before = found.publish_at, found.time_zone
         try:
             when, zone = _wanted(request, found, data)
-            wishes.reschedule(found, when, zone, actor=user)
+            _decide(found, when, zone, data, user)
         except (InvalidInput, Conflict) as exc:
             if "when" not in data or wants_problem(request):
                 raise
@@ -222,6 +223,14 @@ def move(
         return Response("", status_code=200, media_type="text/html", headers=headers)
     more = urlencode({"moved": post_id, "was": undo["to"] if undo else ""})
     return Redirect(f"{back}{'&' if '?' in back else '?'}{more}", status_code=303)
+
+
+def _decide(
+    found: Post, when: datetime | None, zone: str | None, data: dict[str, Any], user: User
+) -> None:
+    """``late``: the page said that it missed its time. Of two who see that only one decides."""
+    choose = wishes.decide_late if data.get("late") == "yes" else wishes.reschedule
+    choose(found, when, zone, actor=user)
 
 
 def _undo(at: datetime | None, zone: str) -> dict[str, str] | None:
@@ -265,14 +274,14 @@ def _wanted(
 
 
 @post("/schedule/{post_id:str}/now", opt=CHANGE, sync_to_thread=True, include_in_schema=False)
-def post_now(request: AnyRequest, post_id: FromPath[str]) -> Redirect:
-    """As soon as it can; of a late one that is one of its two choices."""
+def post_now(request: AnyRequest, post_id: FromPath[str], data: Fields) -> Redirect:
+    """As soon as it can; of a late one (``late``) that is one of its two choices."""
     user = principal(request).user
     with database.connection_context():
         found = access.get_post(user, post_id)
         if found.state is PostState.DRAFT:
             raise Conflict("This is a draft. Send it first.", code="draft")
-        wishes.post_now(found, actor=user)
+        _decide(found, None, None, data, user)
     return Redirect(f"/posts/{post_id}", status_code=303)
 
 
