@@ -1,8 +1,8 @@
 """What the web process counts, for `GET /metrics` (Prometheus).
 
 Counted for each request, checkpoint or upload, never for each chunk of bytes. Other processes
-have counters of their own that nobody reads; what they do shows in ``UPLOADS``, which is read
-from the database at each look.
+have counters of their own that nobody reads; what they do shows in what is read from rows at each
+look (appliance/metrics_box.py). docs/monitoring.md lists all of it.
 Source: https://prometheus.io/docs/practices/naming/
 """
 
@@ -10,27 +10,37 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from peewee import fn
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from appliance import job_stats
-from appliance.job_kinds import KINDS
+from appliance import metrics_box
 from appliance.models import Upload
-from appliance.states import JobState, UploadState
+from appliance.states import UploadState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from prometheus_client.metrics_core import Metric
 
+    from appliance.settings import Settings
+
 # The version that every reader understands; Litestar adds the charset.
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
+# When each counter began: as many lines again, and the process says it already.
+disable_created_metrics()
 registry = CollectorRegistry()
 ProcessCollector(registry=registry)
 
@@ -94,38 +104,51 @@ UPLOADS = Gauge(
 )
 
 
-class _Jobs(Collector):
-    """Of all processes, read from the database at each look."""
+REQUESTS = Counter(
+    "appliance_http_requests",
+    "Requests, by method, route (a template, never an address) and class of the answer: 2xx … "
+    "5xx, or none when nobody waited for it.",
+    ["method", "route", "status"],
+    registry=registry,
+)
+REQUEST_SECONDS = Histogram(
+    "appliance_http_request_seconds",
+    "How long requests took, uploads with all their bytes; streams of events don't count.",
+    ["method", "route"],
+    buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+    registry=registry,
+)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Open as long as somebody looks at a page: they would drown the others.
+_STREAMS = frozenset({"/api/v1/events"})
+_NO_ROUTE = "none"
+
+
+@lru_cache(maxsize=4096)
+def _children(method: str, route: str, status: int) -> tuple[Counter, Histogram | None]:
+    """Finding them by their labels takes longer than all else here."""
+    word = f"{status // 100}xx" if status else "none"
+    timed = None if route in _STREAMS else REQUEST_SECONDS.labels(method, route)
+    return REQUESTS.labels(method, route, word), timed
+
+
+def count_request(method: str, route: str | None, status: int, seconds: float) -> None:
+    """One answered request; ``route`` None: no route knows the address. Some microseconds."""
+    method = method if method in _METHODS else "other"
+    counter, timed = _children(method, route or _NO_ROUTE, status)
+    counter.inc()
+    if timed is not None:
+        timed.observe(seconds)
+
+
+class _Box(Collector):
+    """What rows and the disk say, of whatever process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def collect(self) -> Iterable[Metric]:
-        live = GaugeMetricFamily(
-            "appliance_jobs", "Jobs that wait (queued) or run.", labels=["kind", "state"]
-        )
-        ended = CounterMetricFamily(
-            "appliance_jobs_ended",
-            "Jobs that have ended, by how: completed, failed, cancelled.",
-            labels=["kind", "state"],
-        )
-        seconds = CounterMetricFamily(
-            "appliance_job_seconds",
-            "How long the completed jobs took, in sum.",
-            labels=["kind"],
-        )
-        counts, ends = job_stats.live(), job_stats.ended_ever()
-        for kind in KINDS:
-            of_it = ends.get(kind, job_stats.Ended())
-            for state in (JobState.QUEUED, JobState.RUNNING):
-                live.add_metric([kind, state.value], counts.get(kind, {}).get(state, 0))
-            for state in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED):
-                ended.add_metric([kind, state.value], getattr(of_it, state.value))
-            seconds.add_metric([kind], (of_it.mean_s or 0.0) * of_it.completed)
-        return live, ended, seconds
-
-    def describe(self) -> Iterable[Metric]:
-        return ()  # else it is collected right here, where there is no database yet
-
-
-registry.register(_Jobs())
+        return metrics_box.families(self.settings)
 
 
 @contextmanager
@@ -138,10 +161,10 @@ def timing_of_sync() -> Iterator[None]:
         UPLOAD_SYNC_SECONDS.observe(time.perf_counter() - started)
 
 
-def render() -> bytes:
+def render(settings: Settings) -> bytes:
     """All of it as text. Wants an open database connection."""
     rows: Any = Upload.select(Upload.state, fn.COUNT(Upload.id)).group_by(Upload.state).tuples()
     found = {str(state): count for state, count in rows}
     for state in UploadState:
         UPLOADS.labels(state.value).set(found.get(state.value, 0))
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(_Box(settings))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import peewee
 
-from appliance import heartbeats
+from appliance import heartbeats, queue_lag
 from appliance.db import database
 from storage.media import free_bytes
 
@@ -19,9 +19,15 @@ def reasons_against(settings: Settings) -> list[str]:
     try:
         with database.connection_context():
             silent = [pulse.name for pulse in heartbeats.workers() if not pulse.is_alive]
+            stuck = [lag for lag in queue_lag.measure() if lag.is_stuck]
     except peewee.DatabaseError as exc:
         return [f"The database can't be read: {exc}."]
     reasons = [f"The {name} worker does not report." for name in silent]
+    reasons += [
+        f"The {lag.queue} queue stands still: its oldest job has waited for "
+        f"{lag.lag_s / 60:.0f} minutes."
+        for lag in stuck
+    ]
     try:
         free, reserve = free_bytes(settings.data), settings.reserve_bytes()
     except OSError as exc:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.ids import new_id
 from appliance.logs import about
+from appliance.metrics import count_request
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Send
@@ -31,6 +32,15 @@ def _escape(match: re.Match[str]) -> str:
     if match[0] == "…":
         return match[0]
     return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace"))
+
+
+# What is answered before routes are looked for.
+_EARLY = {"files": "/files", "public": "/public/{token}/{name}"}
+
+
+def _route(scope: Any, path: str) -> str | None:
+    """The template that the path follows; None: nobody knows such an address."""
+    return scope.get("path_template") or _EARLY.get(path.lstrip("/").partition("/")[0])
 
 
 class RequestLog:
@@ -69,6 +79,8 @@ class RequestLog:
             try:
                 await self.app(scope, receive, send_and_note)
             finally:
+                took_s = time.monotonic() - started
+                count_request(scope["method"], _route(scope, path), status, took_s)
                 found = scope.get("principal")
                 log.info(
                     "request id=%s method=%s path=%s status=%s ms=%d bytes=%d user=%s",
@@ -76,7 +88,7 @@ class RequestLog:
                     scope["method"],
                     loggable_path(path),
                     status or "none",
-                    (time.monotonic() - started) * 1000,
+                    took_s * 1000,
                     sent_bytes,
                     found.user.public_id if found else "-",
                 )

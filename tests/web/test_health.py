@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from appliance.clock import boot_id, boottime_s
+from appliance import jobs
+from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
 from appliance.heartbeats import SILENT_AFTER_S, WORKERS
-from appliance.models import Heartbeat, Role
+from appliance.models import Heartbeat, Job, Role
 from tests.web.serving import add_user, browser, prepare, serving
 
 if TYPE_CHECKING:
@@ -70,3 +72,19 @@ def test_unready_when_the_disk_reserve_is_touched(settings: Settings) -> None:
         answer = client.get("/health/ready")
     assert answer.status_code == 503
     assert "uploads stop below" in answer.json()["reasons"][0]
+
+
+def test_unready_when_a_queue_stands_still(settings: Settings) -> None:
+    prepare(settings)
+    with serving(settings) as url, browser(url, add_user()) as client:
+        for name in WORKERS:
+            beat(name)
+        with database.connection_context():
+            Heartbeat.update(started_at=now() - timedelta(hours=1)).execute()
+            jobs.create("encode", "old")
+            Job.update(created_at=now() - timedelta(minutes=12)).execute()
+        answer = client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == [
+        "The media queue stands still: its oldest job has waited for 12 minutes."
+    ]

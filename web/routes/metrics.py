@@ -20,4 +20,4 @@ def read_metrics(request: Request[Any, Any, State]) -> Response[bytes]:
     if not request.scope.get("knows_metrics_token"):
         principal(request).need(Scope.ADMIN, Role.ADMIN)
     with database.connection_context():
-        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+        return Response(metrics.render(request.app.state.settings), media_type=metrics.CONTENT_TYPE)
