@@ -14,6 +14,7 @@ from tasks.publish.graph import row_of, step_of
 from tasks.publish.graph_errors import as_int
 from tasks.publish.publisher import Done, Failed, NeedsReconnect, NotThere, RetryAt, Step
 from tasks.publish.publishers.facebook.kind import Kind
+from tasks.publish.publishers.facebook.locales import locale_of
 from tasks.publish.remote import Answer
 
 if TYPE_CHECKING:
@@ -49,19 +50,23 @@ def put_on(graph: Graph, target: Target, kept: dict[str, Any]) -> None:
             ),
             target,
         )
-    locale = str(target.options.get("captions_locale") or "")
-    if target.captions is not None and locale:
-        name = f"captions.{locale}.srt"
-        text = to_srt(target.captions.read_text(encoding="utf-8", errors="replace"))
-        _try(
-            "captions",
-            graph.post(
-                f"/{video_id}/captions",
-                files={"captions_file": (name, text.encode(), "application/octet-stream")},
-                default_locale=locale,
-            ),
-            target,
-        )
+    if target.captions is not None:
+        text = target.captions.read_text(encoding="utf-8", errors="replace")
+        _caption(target, graph, video_id, text)
+
+
+def _caption(target: Target, graph: Graph, video_id: str, text: str) -> None:
+    locale = locale_of(text)
+    if locale is None:
+        log.warning("target %s: Facebook has no locale for its captions", target.marker)
+        return
+    name = f"captions.{locale}.srt"
+    reply = graph.post(
+        f"/{video_id}/captions",
+        files={"captions_file": (name, to_srt(text).encode(), "application/octet-stream")},
+        default_locale=locale,
+    )
+    _try("captions", reply, target)
 
 
 def _try(what: str, reply: object, target: Target) -> None:

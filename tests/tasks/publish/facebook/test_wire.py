@@ -29,6 +29,7 @@ from tasks.publish.publisher import (
     WaitUntil,
 )
 from tasks.publish.publishers.facebook import dress
+from tasks.publish.publishers.facebook.locales import locale_of
 from tasks.publish.publishers.facebook.upload import looked_in_vain
 from tasks.publish.remote import Refused, call
 from tests.tasks.publish.facebook.conftest import PAGE
@@ -525,11 +526,13 @@ def test_cover_and_captions_go_with_it(page: OnPage, tmp_path: Path) -> None:
     cover = tmp_path / "cover.jpg"
     cover.write_bytes(b"\xff\xd8\xff\xe0 a picture")
     captions = tmp_path / "captions.vtt"
-    captions.write_text("WEBVTT\n\n1\n00:01.000 --> 00:02.500 align:start\n<v Ann>Hello\nthere\n")
+    captions.write_text(
+        "WEBVTT\nLanguage: en-GB\n\n1\n00:01.000 --> 00:02.500 align:start\n<v Ann>Hello\nthere\n"
+    )
     for kind in ("reel", "video"):
         page.change(checkpoint={})
         page.as_kind(kind)
-        page.change(cover=cover, captions=captions, options={"captions_locale": "en_GB"})
+        page.change(cover=cover, captions=captions)
         page.stage()
         assert isinstance(page.go_live(), Done)
         assert page.there()["cover_sha256"]
@@ -546,6 +549,21 @@ def test_a_cover_that_is_not_taken_does_not_fail_the_post(page: OnPage, tmp_path
     page.faults(Fault("thumbnails", "refuse", "100"))
     assert isinstance(page.go_live(), Done)
     assert page.there()["cover_sha256"] == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "locale"),
+    [
+        ("WEBVTT", "en_US"),
+        ("WEBVTT - made by hand\nKind: captions\nLanguage: de", "de_DE"),
+        ("WEBVTT\r\nLanguage: pt-PT", "pt_PT"),
+        ("WEBVTT\nLanguage: PT", "pt_BR"),
+        ("WEBVTT\nLanguage: tlh", None),
+        ("WEBVTT\n\nNOTE\nLanguage: de", "en_US"),
+    ],
+)
+def test_captions_say_their_language(head: str, locale: str | None) -> None:
+    assert locale_of(f"{head}\n\n00:00.000 --> 00:01.000\nLanguage: fr\n") == locale
 
 
 def test_captions_become_subrip() -> None:
