@@ -22,12 +22,10 @@ PRACTICE = ("practice", "Practice channel", "practice")
 FOLDER = ("folder", "Folder on this box", "folder")
 
 
-def connected(*, include_all: bool = False) -> list[Account]:
-    """The accounts that a post may go to, in the order of their names; or really all."""
-    query = Account.select().order_by(Account.platform, Account.name, Account.id)
-    if not include_all:
-        query = query.where(Account.state != AccountState.DISABLED)
-    return list(query)
+def connected() -> list[Account]:
+    """The accounts that a post may go to, in the order of their names."""
+    usable = Account.select().where(Account.state != AccountState.DISABLED)
+    return list(usable.order_by(Account.platform, Account.name, Account.id))
 
 
 def get(public_id: str) -> Account:

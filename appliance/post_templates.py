@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_CHARS = 80
 MAX_OPTIONS_BYTES = 20_000
-# In the texts of a template: what the video is called, and what is said of it.
-VARIABLES = ("title", "description")
 
 
 def all_templates() -> list[PostTemplate]:

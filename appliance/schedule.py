@@ -104,9 +104,7 @@ class Clash:
     """Why a plan may not work as it stands. ``kind``: "close" or "allowance"."""
 
     kind: str
-    account_name: str
     sentence: str
-    other_post: str = ""
 
 
 def clashes(
@@ -123,17 +121,12 @@ def clashes(
     """
     same = [p for p in others if p.account == plan.account and p.post != plan.post]
     near = sorted((abs(p.at - plan.at), p.post, p) for p in same if abs(p.at - plan.at) < apart)
-    found = [
-        Clash("close", plan.account_name, _close_sentence(plan, other), other.post)
-        for _distance, _post, other in near
-    ]
+    found = [Clash("close", _close_sentence(plan, other)) for _distance, _post, other in near]
     for allowance in allowances:
         moments = sorted([plan.at, *(p.at for p in others if _counts(p, plan, allowance))])
         most = _most_in_a_window(moments, plan.at, allowance)
         if most * allowance.cost > allowance.limit:
-            found.append(
-                Clash("allowance", plan.account_name, _over_sentence(plan, allowance, most))
-            )
+            found.append(Clash("allowance", _over_sentence(plan, allowance, most)))
     return found
 
 

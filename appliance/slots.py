@@ -85,15 +85,13 @@ def _tell(type: str, slot: Slot) -> None:
     events.record(type, f"slot:{slot.public_id}", weekday=slot.weekday, time=slot.time)
 
 
-def next_free_slot(
-    accounts: Sequence[Account] = (), *, after: datetime | None = None, but: str = ""
-) -> datetime:
+def next_free_slot(accounts: Sequence[Account] = (), *, but: str = "") -> datetime:
     """When the next free slot is. Free: nothing goes to one of ``accounts`` (none: to any) then.
 
     ``but``: a post that doesn't count, because it is the one to be moved. Raises Conflict when
     there are no slots, or none is free within a year.
     """
-    after = after or now()
+    after = now()
     slots = week_times()
     if not slots:
         raise Conflict(

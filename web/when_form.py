@@ -88,7 +88,6 @@ class WhenView:
     """The chosen accounts whose platform can keep the post until its time."""
     needs_approval: bool = False
     offers_now: bool = True
-    offers_hold: bool = True
 
 
 def fresh(user: User, *, at: str = "", choice: str = "") -> When:
@@ -186,7 +185,6 @@ def view(
         needs_approval=offers_approval
         and schedule_rules.needs_approval(schedule_rules.current(), user),
         offers_now=offers_now,
-        offers_hold=offers_hold,
     )
 
 

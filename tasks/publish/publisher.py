@@ -97,11 +97,9 @@ class Capabilities:
 
     label: str
     needs_public_url: bool = False  # its fetcher comes to our public link
-    takes_bytes: bool = False  # we send it the file
     can_stage: bool = False  # the slow part can be done before anybody presses Post
     staged_lifetime_s: float | None = None  # None: a staged thing stays for good
     native_scheduling: bool = False
-    idempotent_go_live: bool = False  # a second go_live of the same staged thing makes no second
     takes_any_media: bool = False  # also an original that no rendition could be made of
     can_delete: bool = False
     can_edit: frozenset[str] = frozenset()  # of a published post: "title", "description"

@@ -71,11 +71,6 @@ def reschedule(
             posts.refresh_state(post)
 
 
-def post_now(post: Post, *, actor: User | None) -> None:
-    """As soon as it can: of what is staged, one call is left. Raises Conflict."""
-    reschedule(post, None, actor=actor)
-
-
 def decide_late(
     post: Post, when: datetime | None = None, zone: str | None = None, *, actor: User | None
 ) -> None:
@@ -201,15 +196,6 @@ def remove_published(settings: Settings, target: PostTarget, *, actor: User | No
             )
         events.audit(actor, "post.remove", f"post:{target.post.public_id}", target=target.public_id)
         return ask("remove", target, {})
-
-
-def ask_numbers(target: PostTarget) -> Job | None:
-    """Have views and likes fetched; None: the platform has none, or it isn't public."""
-    capabilities = capabilities_of(target.account.platform)
-    public = target.state is TargetState.PUBLISHED and target.deleted_at is None
-    if not public or capabilities is None or not capabilities.has_numbers:
-        return None
-    return ask("numbers", target, {})
 
 
 def _published(target: PostTarget) -> PostTarget:

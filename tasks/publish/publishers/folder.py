@@ -51,9 +51,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 class FolderPublisher:
     capabilities = Capabilities(
         label="Folder",
-        takes_bytes=True,
         can_stage=True,
-        idempotent_go_live=True,
         takes_any_media=True,
         can_delete=True,
         title=FieldLimit(500),

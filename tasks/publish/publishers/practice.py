@@ -53,7 +53,6 @@ class PracticePublisher:
         needs_public_url=True,
         can_stage=True,
         staged_lifetime_s=CONTAINER_LIFETIME.total_seconds(),
-        idempotent_go_live=True,
         can_delete=True,
         title=text_limit("practice", "title"),
         description=text_limit("practice", "description"),

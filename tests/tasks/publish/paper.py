@@ -116,7 +116,6 @@ class PaperPublisher:
         native_scheduling=True,
         holds_from_s=600.0,
         holds_to_s=29 * 86400.0,
-        idempotent_go_live=True,
         can_delete=True,
         can_edit=frozenset({"title", "description"}),
         can_comment=True,

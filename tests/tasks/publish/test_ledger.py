@@ -107,7 +107,7 @@ def test_post_now_on_a_staged_post_is_one_call(desk: Desk) -> None:
     post = desk.post(publish_at=now() + timedelta(hours=3))
     desk.work()
     paper.calls.clear()
-    wishes.post_now(post, actor=desk.user)
+    wishes.reschedule(post, None, actor=desk.user)
     desk.work()
     assert paper.calls == ["go_live", "gone_live"]
     assert desk.look(post).state is T.PUBLISHED
@@ -174,7 +174,7 @@ def test_a_change_while_the_worker_decides_to_rest_is_not_slept_through(desk: De
     # While it is being staged somebody presses "Post now": its job runs, so nothing is queued.
     def press_now() -> None:
         with database.connection_context():
-            wishes.post_now(post, actor=None)
+            wishes.reschedule(post, None, actor=None)
 
     paper.script["staged"] = [press_now]
     desk.work()
@@ -205,7 +205,7 @@ def test_the_platform_makes_it_public_while_the_box_is_away(desk: Desk) -> None:
 
 def test_post_now_takes_what_the_platform_holds(desk: Desk) -> None:
     post = held(desk)
-    wishes.post_now(post, actor=desk.user)
+    wishes.reschedule(post, None, actor=desk.user)
     desk.work()
     assert desk.look(post).state is T.PUBLISHED
     assert len(paper.sheets) == 1
@@ -399,7 +399,7 @@ def test_what_is_held_as_it_shall_go_stays_there_in_a_pause(desk: Desk) -> None:
 def test_post_now_of_what_is_held_waits_for_the_end_of_a_pause(desk: Desk) -> None:
     post = held(desk)
     posting_switch.pause(desk.user)
-    wishes.post_now(post, actor=desk.user)
+    wishes.reschedule(post, None, actor=desk.user)
     desk.work_for(minutes=30)
     assert (paper.public(), desk.look(post).stage) == ([], sending.ALL_PAUSED)
     posting_switch.resume(desk.user)

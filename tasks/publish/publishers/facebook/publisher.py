@@ -71,11 +71,9 @@ HOLDS_TO = timedelta(days=29)
 class FacebookPublisher:
     capabilities = Capabilities(
         label="Facebook",
-        takes_bytes=True,
         can_stage=True,
         staged_lifetime_s=UPLOAD_LIFETIME.total_seconds(),
         native_scheduling=True,
-        idempotent_go_live=True,
         can_delete=True,
         can_edit=frozenset({"title", "description"}),
         can_comment=True,

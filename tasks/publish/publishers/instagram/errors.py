@@ -18,8 +18,6 @@ _ANEW = "It is handed over once more."
 
 # Instagram couldn't get at our link (or the cover's): the next try hands over bytes.
 NOT_FETCHED = frozenset({2207003, 2207052, 2207076, 2207077})
-# The container isn't there for who asks; or it is, and was just published.
-ABSENT = frozenset({2207006, 2207008, 2207020})
 
 INSTAGRAM_ERRORS: tuple[Row, ...] = (
     # The video doesn't arrive

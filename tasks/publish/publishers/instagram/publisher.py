@@ -62,7 +62,6 @@ class InstagramPublisher:
     capabilities = Capabilities(
         label="Instagram",
         needs_public_url=True,
-        takes_bytes=True,
         can_stage=True,
         staged_lifetime_s=CONTAINER_LIFETIME.total_seconds(),
         can_comment=True,

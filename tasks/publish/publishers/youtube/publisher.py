@@ -78,10 +78,8 @@ LOCKED = (
 class YouTubePublisher:
     capabilities = Capabilities(
         label="YouTube",
-        takes_bytes=True,
         can_stage=True,
         native_scheduling=True,
-        idempotent_go_live=True,
         takes_any_media=True,
         can_delete=True,
         can_edit=frozenset({"title", "description"}),

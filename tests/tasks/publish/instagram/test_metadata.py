@@ -134,7 +134,7 @@ def test_reels_are_told_apart_by_caption_kind_and_time() -> None:
 
 def test_the_capabilities_are_those_of_reels() -> None:
     capabilities = InstagramPublisher.capabilities
-    assert capabilities.needs_public_url and capabilities.takes_bytes
+    assert capabilities.needs_public_url
     assert capabilities.staged_lifetime_s == 86400
     assert not capabilities.can_delete and not capabilities.can_edit
     assert {option.name for option in capabilities.options} == {"share_to_feed", "collaborators"}
