@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
     "retain": Kind("delivery", Priority.LOW, "Remove originals by the policy"),
     "tidy": Kind("delivery", Priority.LOW, "Compare all files with their rows"),
     "verify": Kind("delivery", Priority.LOW, "Read and verify all files"),
+    "backup": Kind("delivery", Priority.NORMAL, "Back up, or look at a backup"),
     "alert": Kind("delivery", Priority.HIGH, "Send an alert"),
     "certificate": Kind("delivery", Priority.LOW, "Read the box's certificate"),
     "checkup": Kind("delivery", Priority.SOON, "Check the box"),

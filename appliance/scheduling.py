@@ -18,7 +18,7 @@ from appliance.models import QUEUED, Heartbeat, Job, JobRun, PostTarget, Priorit
 from appliance.states import JobState, TargetState
 
 # Hours of reading files that nobody waits for: one at a time, so that posts never wait for it.
-HOUSEKEEPING = ("empty_bin", "retain", "tidy", "verify")
+HOUSEKEEPING = ("empty_bin", "retain", "tidy", "verify", "backup")
 # Hours of sending, too: so many at a time, so that what is staged goes live while they last.
 HANDED_OVER_AT_A_TIME = 4
 # Files that wait to be checked, shown and repacked come before what is made in the background: all

@@ -85,6 +85,7 @@ HANDLERS = {
     "retain": "tasks.retention:retain",
     "tidy": "tasks.tidy:tidy",
     "verify": "tasks.tidy:verify",
+    "backup": "tasks.backing_up:back_up",
     "alert": "tasks.alerting.sending:send_alert",
     "certificate": "tasks.alerting.certificate:read_certificate",
     "checkup": "tasks.checkup.task:check_up",

@@ -25,6 +25,7 @@ from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, open_database
 from appliance.models import Heartbeat
 from appliance.notify import ALIVE, notify, tell_status, watchdog_s
+from storage.backups import switching
 from storage.layout import Layout
 from tasks import runner
 from tasks.context import Stopping
@@ -90,6 +91,10 @@ def run(settings: Settings, name: str) -> int:
         try:
             signum = signals.get(timeout=1.0)
         except Empty:
+            if switching.is_due(settings.data):
+                log.info("worker %s makes way for a restored backup", name)
+                notify("STOPPING=1")
+                return worker.stop(signals)
             worker.look_after()
             continue
         break

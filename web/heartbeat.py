@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,8 +22,11 @@ from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
 from appliance.models import Heartbeat
 from appliance.notify import ALIVE, notify, tell_status
+from storage.backups import switching
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from web.live import Live
 
 log = logging.getLogger("appliance.web")
@@ -31,10 +35,14 @@ PROCESS = "web"
 BEAT_S = 5.0
 
 
-async def beat_for_ever(listen: str, live: Live) -> None:
+async def beat_for_ever(listen: str, live: Live, data: Path) -> None:
     """Until cancelled. ``listen``: where others on this box reach us (the practice platform)."""
     started_at = now()
     while True:
+        if switching.is_due(data):
+            log.info("the web process makes way for a restored backup")
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
         tell_status(f"Serves {listen}; live pages open: {live.reader_count}")
         try:
             await anyio.to_thread.run_sync(beat, listen, started_at)

@@ -41,7 +41,7 @@ async def lifespan(app: Litestar) -> AsyncIterator[None]:
     live.start()
     granted = app.state.granted = Granted(settings.database_path)
     await app.state.joins.resume()
-    beating = [asyncio.create_task(heartbeat.beat_for_ever(listen, live))]
+    beating = [asyncio.create_task(heartbeat.beat_for_ever(listen, live, settings.data))]
     if (within_s := watchdog_s()) is not None:
         beating.append(asyncio.create_task(heartbeat.feed_watchdog(within_s)))
     with _told_of_signals(live):

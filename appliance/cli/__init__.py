@@ -15,6 +15,7 @@ import click
 
 from appliance import __version__
 from appliance.cli.accounts import accounts
+from appliance.cli.backup import backup
 from appliance.cli.demo import demo
 from appliance.cli.doctor import doctor
 from appliance.cli.jobs import jobs
@@ -53,7 +54,8 @@ def cli() -> None:
 
 COMMANDS = (
     up, web, worker, migrate, release, doctor, user, token, upload, uploads, link, videos, post,
-    posts, schedule, readiness, jobs, profiles, night, accounts, settings, storage, demo, reference,
+    posts, schedule, readiness, jobs, profiles, night, accounts, settings, storage, backup, demo,
+    reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

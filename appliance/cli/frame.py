@@ -26,9 +26,11 @@ def ready_settings(**overrides: Any) -> Settings:
 
     Raises SettingsError, also when the box is to be migrated first.
     """
+    from storage.backups import in_use
     from storage.layout import Layout
 
     settings = load_settings(**overrides)
+    in_use.enter(settings.data)
     Layout(settings.data).make_folders()
     open_database(settings.database_path)
     require_current(settings)

@@ -43,13 +43,17 @@ listen_option = click.option("--listen", metavar="HOST:PORT", help="Instead of A
 @listen_option
 def up(listen: str | None) -> None:
     """Run the whole box in this terminal, until Ctrl-C."""
+    from storage.backups import in_use
     from storage.layout import Layout
 
     settings = load_settings(listen=listen)
-    Layout(settings.data).make_folders()
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(settings):
+        in_use.enter(settings.data)
+        Layout(settings.data).make_folders()
         open_database(settings.database_path)
         migrate_database(settings)
+        in_use.leave()  # it is the children who use it, and make way for a restored backup
         with listener.bind(settings.listen) as socket:
             # From here on the address is the real one, also when a port was to be found.
             settings = settings.model_copy(update={"listen": listener.address_of(socket)})
@@ -137,7 +141,10 @@ def worker(name: str) -> int:
 @json_option
 def migrate(as_json: bool) -> None:
     """Bring the database to this version's schema; an older one is backed up first."""
+    from storage.backups import in_use
+
     settings = load_settings()
+    in_use.enter(settings.data)
     open_database(settings.database_path)
     applied = migrate_database(settings)
     if as_json:

@@ -82,7 +82,7 @@ def alone(data: Path) -> Iterator[None]:
     leave()
     handle = _open(data)
     try:
-        if not _lock(handle, fcntl.LOCK_EX):
+        if _up_runs(data) or not _lock(handle, fcntl.LOCK_EX):
             raise Conflict(
                 f"The box is running on {data}. {how_to_stop(data)}", code="box_is_running"
             )
