@@ -3,7 +3,7 @@
 Against the stand-ins of the platforms, over the box's own HTTP API: web process and delivery worker
 are those of a box, in practice mode. *Staged*: brought there ahead of its time, then "Post now".
 *Ready*: the rendition is there. *Not ready*: the time from the rendition to the public. Then a
-crowd of scheduled posts that come due within one minute, while somebody looks at pages.
+crowd of scheduled posts that come due within one minute (benchmarks/publish_crowd.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from appliance.models import (
     Method,
     Post,
     PostTarget,
-    PublicLink,
     Rendition,
     Role,
     Source,
@@ -40,7 +39,8 @@ from appliance.models import (
 )
 from appliance.states import RenditionState, TargetState, VideoState
 from benchmarks.box import box, process, read, wait_for
-from benchmarks.starvation import free_port, p95
+from benchmarks.publish_crowd import Share, rush, shares_of
+from benchmarks.starvation import free_port
 from storage.layout import Layout
 from tasks.ffmpeg import find_ffmpeg
 from tasks.publish import settling
@@ -51,9 +51,8 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
 
 GOAL_STAGED_S = 2.0
-GOAL_PAGES_MS = 100.0
 WEB = ["appliance.cli", "web"]
-CROWD = "practice"  # it has no daily allowance; those that have let no more out than they have
+PLATFORMS = ("facebook", "instagram", "youtube", "practice")
 
 
 class Visitor:
@@ -144,6 +143,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="of each way and platform")
     parser.add_argument("--crowd", type=int, default=500, help="posts due within one minute")
+    parser.add_argument(
+        "--crowd-at",
+        choices=["platforms", "practice"],
+        default="platforms",
+        help="those with allowances, or the one that has none",
+    )
+    parser.add_argument(
+        "--beyond", type=int, default=3, help="more posts than fit, for each of those platforms"
+    )
     options = parser.parse_args()
     port = free_port()
     os.environ["APPLIANCE_LOG_LEVEL"] = "error"
@@ -157,9 +165,13 @@ def main() -> None:
         visitor = Visitor(port, settings)
         shelf = Shelf(settings, Path(folder), visitor.user)
         accounts = open_accounts(visitor)
-        for platform, account in accounts.items():
-            measure(visitor, shelf, platform, account, options.rounds)
-        rush(visitor, shelf, accounts[CROWD], options.crowd)
+        for platform in PLATFORMS if options.rounds else ():
+            measure(visitor, shelf, platform, accounts[platform], options.rounds)
+        if options.crowd_at == "practice":
+            shares = [Share("practice", accounts["practice"], options.crowd, {})]
+        else:
+            shares = shares_of(accounts, options.crowd, options.beyond)
+        rush(visitor, settings, shelf.add(), shares)
 
 
 def _answers(port: int) -> bool:
@@ -173,7 +185,7 @@ def _answers(port: int) -> bool:
 
 def open_accounts(visitor: Visitor) -> dict[str, str]:
     """The id of one account for each stand-in."""
-    wanted = {"practice", "youtube", "facebook", "instagram"}
+    wanted = set(PLATFORMS)
     visitor.call("POST", "/api/v1/accounts/practice", {})
 
     def found() -> dict[str, str]:
@@ -259,55 +271,6 @@ def press_early(visitor: Visitor, shelf: Shelf, account: str) -> float:
 def _since(moment: Any, target: PostTarget) -> float:
     assert target.published_at is not None
     return float((target.published_at - moment).total_seconds())
-
-
-def rush(visitor: Visitor, shelf: Shelf, account: str, count: int) -> None:
-    """So many within one minute; how late they were, and how quick pages stayed."""
-    read(lambda: Account.update(stage_ahead=False).execute())
-    video = shelf.add()
-    idle = [visitor.page("/posts") for _ in range(50)]
-    first = now() + timedelta(seconds=30 + count * 0.05)
-    for number in range(count):
-        at = first + timedelta(seconds=60.0 * number / count)
-        make_post(visitor, video, account, publish_at=at.isoformat(), title=f"Film {number}")
-    wait_for(lambda: now() >= first, seconds=600)
-    began_s, pages = time.perf_counter(), []
-    while read(lambda: _open_targets(account)):
-        pages.append(visitor.page("/posts"))
-        time.sleep(0.2)
-        if time.perf_counter() - began_s > 1800:
-            raise SystemExit("It took too long.")
-    took_s = time.perf_counter() - began_s
-    late = read(lambda: _lateness(account))
-    links = read(lambda: PublicLink.select().where(PublicLink.revoked_at.is_null()).count())
-    early = sum(each < 0 for each in late)
-    quick = "yes" if p95(pages) < GOAL_PAGES_MS else "NO"
-    print(f"{count} posts due in one minute: all out after {took_s:.0f} s")
-    print(f"  late: median {statistics.median(late):.1f} s, p95 {p95(late):.1f} s; early: {early}")
-    print(f"  lost: {count - len(late)}; public links left: {links}")
-    print(f"  /posts: idle p95 {p95(idle):.0f} ms, meanwhile p95 {p95(pages):.0f} ms")
-    print(f"  under {GOAL_PAGES_MS:.0f} ms: {quick}; load {os.getloadavg()[0]:.1f}")
-
-
-def _of_rush(account: str) -> Any:
-    return (
-        PostTarget.select(PostTarget, Post)
-        .join(Post)
-        .switch(PostTarget)
-        .join(Account)
-        .where(Account.public_id == account, Post.title.startswith("Film "))
-    )
-
-
-def _open_targets(account: str) -> int:
-    ended = [TargetState.PUBLISHED, TargetState.FAILED, TargetState.NEEDS_PERSON]
-    return int(_of_rush(account).where(PostTarget.state.not_in(ended)).count())
-
-
-def _lateness(account: str) -> list[float]:
-    """Seconds after their time, of those that are out."""
-    out = _of_rush(account).where(PostTarget.state == TargetState.PUBLISHED)
-    return [(target.published_at - target.post.publish_at).total_seconds() for target in out]
 
 
 if __name__ == "__main__":
