@@ -13,8 +13,8 @@ from typing import Any
 from appliance.errors import SettingsError
 
 PREFIX = "APPLIANCE_"
-# Read by others: where the settings are, and which box the commands talk to.
-_OTHER_NAMES = {"APPLIANCE_CONFIG", "APPLIANCE_URL", "APPLIANCE_TOKEN"}
+# Read by others: where the settings are, which box the commands talk to, the start of the machine.
+_OTHER_NAMES = {"APPLIANCE_CONFIG", "APPLIANCE_URL", "APPLIANCE_TOKEN", "APPLIANCE_BOOT_ID"}
 
 # Name of the setting → its value, and the words that name the place it was read from.
 Found = dict[str, tuple[Any, str]]
