@@ -13,7 +13,7 @@ from PIL import Image
 
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Ended, Limits, TookTooLong
 from tasks.transcode.command import INPUT, MATRIX, read_options, to_sdr
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def take(
             *("-map", f"{number}:{facts.video.index}", "-vf", chain, "-frames:v", "1"),
             *("-f", "rawvideo", f"file:{name.name}"),
         ]
-    with contextlib.suppress(sandbox.TookTooLong):  # what is there is there
+    with contextlib.suppress(TookTooLong):  # what is there is there
         run(words, original, context, cpu_s=120, timeout_s=timeout_s)
     return [_one(name, size) for name in names]
 
@@ -118,7 +118,7 @@ def run(
     file_bytes: int = 64 * MIB,
     name: str = INPUT,
     on_line: Callable[[str], None] | None = None,
-) -> sandbox.Ended:
+) -> Ended:
     """Run ffmpeg on ``original``, which it sees as ``name`` in the job's folder."""
     link = context.folder / name
     if not link.is_symlink():

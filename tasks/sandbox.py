@@ -10,131 +10,41 @@ Source: docs/decisions/0016-sandbox-unit-per-job.md; robustness.md R11, R16 to R
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
-import shutil
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
-from typing import IO, TYPE_CHECKING, Literal, Protocol
+from typing import IO, TYPE_CHECKING
 
-from appliance.errors import ApplianceError, JobFailed
-from tasks.seccomp import build_filter
+from appliance.errors import JobFailed
+from tasks import sandbox_unit
+from tasks.sandbox_local import LocalChild, try_bubblewrap
+from tasks.sandbox_types import (
+    MIB,
+    Backend,
+    Child,
+    Command,
+    Ended,
+    Feed,
+    TookTooLong,
+    failed_to_start,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from appliance.settings import Settings
 
-LAUNCHER = Path(__file__).with_name("launch.py")
 # A cancel has to reach the program within a second.
 _LOOK_EVERY_S = 0.2
 _WORDS_BYTES = 16 * 1024
 _OUTPUT_BYTES = 4 * 1024**2
 # What one program may leave in its folder: so many files, and so often its largest file.
 _MOST_FILES, _MOST_LARGEST = 1024, 4
-
-ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
-
-MIB = 1024**2
-
-Feed = Callable[[IO[bytes], Callable[[], None]], None]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one program may use. ``file_bytes``: the largest file that it may write.
-
-    ``processes``: it may start others; else ``memory_bytes`` holds for all that it does.
-    """
-
-    memory_bytes: int
-    cpu_s: int
-    file_bytes: int
-    open_files: int = 64
-    processes: bool = False
-
-    def as_rlimits(self) -> dict[str, int]:
-        return {
-            "AS": self.memory_bytes,
-            "CPU": self.cpu_s,
-            "FSIZE": self.file_bytes,
-            "NOFILE": self.open_files,
-            "CORE": 0,
-        }
-
-    @property
-    def filter(self) -> str:
-        """As tasks/launch.py is told."""
-        return "processes" if self.processes else "threads"
-
-
-@dataclass(frozen=True)
-class Command:
-    """``folder`` is where it runs and all that it may write; ``reads`` is all else that it sees.
-
-    ``devices``: nodes of /dev that it may use (a hardware encoder's); none but the usual else.
-    Results are written as ``file:NAME``, in the folder.
-    """
-
-    argv: tuple[str, ...]
-    folder: Path
-    limits: Limits
-    reads: tuple[Path, ...] = field(default=())
-    devices: tuple[Path, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class Ended:
-    """``code``: negative is a signal. ``output``: its standard output; ``words``: the end of its
-    standard error, for the folded part of the screen."""
-
-    code: int
-    output: bytes
-    words: str
-
-    @property
-    def was_killed(self) -> bool:
-        """By a signal; bubblewrap says that as a shell does, 128 and its number.
-
-        Codes above those are ffmpeg's own, since 6.0: the low byte of its error.
-        """
-        return self.code < 0 or 128 < self.code < 128 + signal.SIGRTMIN
-
-
-@dataclass(frozen=True)
-class Backend:
-    """``reason``: why it is limits alone, as a sentence; empty if it isn't."""
-
-    name: Literal["systemd", "bubblewrap", "limits"]
-    reason: str = ""
-
-
-class TookTooLong(ApplianceError):
-    code = "took_too_long"
-
-
-class Child(Protocol):
-    """A program that runs. ``stdout`` and ``stderr`` are file descriptors to read from."""
-
-    @property
-    def stdout(self) -> int: ...
-
-    @property
-    def stderr(self) -> int: ...
-
-    def poll(self) -> int | None:
-        """Its code, once it has ended; negative is a signal."""
-
-    def end(self) -> None:
-        """End it, if it runs, with all that it started; nothing of it is left after this."""
 
 
 def run(
@@ -156,8 +66,6 @@ def run(
     Raises TookTooLong after ``timeout_s``; JobFailed when the sandbox that was asked for by the
     settings doesn't work here, or when the program left something that it couldn't have made.
     """
-    from tasks import sandbox_unit  # it needs the types of this module
-
     backend = sandbox_backend(settings)
     if settings.sandbox not in ("auto", backend.name):
         raise JobFailed(
@@ -180,22 +88,12 @@ def run(
             )
     else:
         ended = _run(
-            lambda stdin: _Local(command, backend, stdin), check_all, timeout_s, on_line, feed
+            lambda stdin: LocalChild(command, backend, stdin), check_all, timeout_s, on_line, feed
         )
     _inspect(command.folder, before)
     if ended.code != 0 and ended.words.startswith("bwrap: "):
         raise failed_to_start(ended.words)
     return ended
-
-
-def failed_to_start(words: str) -> JobFailed:
-    return JobFailed(
-        "The file could not be opened safely; that is a fault of this machine, not of the "
-        "file. `appliance doctor` says more.",
-        permanent=False,
-        code="sandbox_failed",
-        detail=words,
-    )
 
 
 def _run(
@@ -329,54 +227,6 @@ def _hand_on_lines(buffer: bytearray, on_line: Callable[[str], None]) -> None:
         on_line(line.decode("utf-8", errors="replace"))
 
 
-class _Local:
-    """A program as a child of this process, in bubblewrap or under limits alone."""
-
-    def __init__(self, command: Command, backend: Backend, stdin: int | None) -> None:
-        filter_ = _filter_file(command.limits) if backend.name == "bubblewrap" else None
-        orders = {
-            "rlimits": command.limits.as_rlimits(),
-            # bubblewrap mounts and starts others itself; it gets the filter for its child.
-            "filter": command.limits.filter if backend.name == "limits" else "",
-            "umask": 0o077,
-        }
-        try:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())),
-                    json.dumps(orders),
-                    *_wrapped(command, backend, filter_),
-                ],
-                cwd=command.folder,
-                env=ENVIRONMENT,
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                pass_fds=() if filter_ is None else (filter_,),
-                process_group=0,  # Ctrl-C is for the worker; and all of it can be killed together
-            )
-        finally:
-            if filter_ is not None:
-                os.close(filter_)
-        assert self._process.stdout and self._process.stderr
-        self.stdout, self.stderr = self._process.stdout.fileno(), self._process.stderr.fileno()
-
-    def poll(self) -> int | None:
-        return self._process.poll()
-
-    def end(self) -> None:
-        process = self._process
-        if process.poll() is None:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                process.kill()  # not yet the leader of a group of its own
-            process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
-
-
 # What is in a folder: the size on disk of each file, and where each link leads.
 _Around = dict[str, int | str]
 
@@ -435,79 +285,7 @@ def sandbox_backend(settings: Settings) -> Backend:
             return Backend("systemd")
         if settings.sandbox == "systemd":
             return Backend("limits", f"There is no socket at {settings.sandbox_socket}.")
-    return _try_bubblewrap()
-
-
-@cache
-def _try_bubblewrap() -> Backend:
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        return Backend("limits", "bubblewrap is not installed (`apt install bubblewrap`).")
-    try:
-        done = subprocess.run(
-            [bwrap, *_system(), "/usr/bin/env", "true"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        return Backend("limits", f"bubblewrap does not work here: {exc}.")
-    if done.returncode != 0:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return Backend("limits", f"bubblewrap does not work here: {words[-1] if words else ''}")
-    return Backend("bubblewrap")
-
-
-def _system() -> list[str]:
-    """bwrap's options for a bare system: programs and libraries, and no network."""
-    options = [
-        *("--unshare-all", "--die-with-parent", "--cap-drop", "ALL"),
-        *("--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--dir", "/tmp"),
-        *("--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"),
-        *("--ro-bind-try", "/etc/alternatives", "/etc/alternatives"),  # libblas of Debian's ffmpeg
-    ]
-    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-        path = Path("/", name)
-        if path.is_symlink():
-            options += ["--symlink", os.readlink(path), str(path)]
-        elif path.is_dir():
-            options += ["--ro-bind", str(path), str(path)]
-    return options
-
-
-def _filter_file(limits: Limits) -> int | None:
-    """The filter of system calls for bwrap, as a file of memory. None: not on this machine."""
-    program = build_filter(processes=limits.processes, own_pid=None)
-    if program is None:
-        return None
-    handle = os.memfd_create("filter")
-    os.write(handle, program)
-    os.lseek(handle, 0, os.SEEK_SET)
-    return handle
-
-
-def _wrapped(command: Command, backend: Backend, filter_: int | None) -> list[str]:
-    if backend.name == "limits":
-        return list(command.argv)
-    options = _system()
-    for path in command.reads:
-        if not path.is_relative_to("/usr"):
-            options += ["--ro-bind", str(path), str(path)]
-    folder = str(command.folder)
-    options += ["--bind", folder, folder, "--chdir", folder]
-    for device in command.devices:
-        options += ["--dev-bind-try", str(device), str(device)]
-    if command.devices:
-        # Where drivers look up which card a node belongs to.
-        for place in ("/sys/dev/char", "/sys/devices", "/sys/class/drm", "/sys/bus/pci"):
-            options += ["--ro-bind-try", place, place]
-    # What bwrap mounts is a file system in memory, which no limit of ours counts.
-    # And the settings of the kernel are files that root's children may write, whatever bwrap drops.
-    for place in ("/dev", "/proc", "/"):
-        options += ["--remount-ro", place]
-    if filter_ is not None:
-        options += ["--seccomp", str(filter_)]
-    return [shutil.which("bwrap") or "bwrap", *options, "--", *command.argv]
+    return try_bubblewrap()
 
 
 def python_reads() -> tuple[Path, ...]:

@@ -24,12 +24,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.sandbox import failed_to_start
+from tasks.sandbox_types import failed_to_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tasks.sandbox import Command
+    from tasks.sandbox_types import Command
 
 log = logging.getLogger(__name__)
 

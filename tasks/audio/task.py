@@ -11,7 +11,7 @@ from tasks.ffmpeg import find_ffmpeg
 from tasks.making import Made, Making, make
 from tasks.probe.facts import Probe
 from tasks.probe.look import look
-from tasks.sandbox import MIB
+from tasks.sandbox_types import MIB
 from tasks.transcode.run import failure
 from tasks.waveform.task import no_sound
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg
 from tasks.in_flight.command import from_pipe
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Feed, Limits
 from tasks.transcode.command import OUTPUT, ffmpeg_command
 from tasks.transcode.run import (
     MEMORY_BYTES,
@@ -38,7 +38,7 @@ def make(
     context: Context,
     *,
     encoder: Encoder,
-    feed: sandbox.Feed,
+    feed: Feed,
     check: Callable[[], None],
     on_line: Callable[[str], None],
 ) -> Path:

@@ -11,7 +11,7 @@ from appliance.errors import JobFailed
 from appliance.models import Video
 from appliance.states import VideoState
 from storage.media import place
-from tasks import pictures, pipeline, sandbox
+from tasks import pictures, pipeline
 from tasks.ffmpeg import find_ffmpeg
 from tasks.poster import choosing
 from tasks.poster.brought import BROUGHT, HEAD_BYTES, brought_command, demuxer_of
@@ -19,6 +19,7 @@ from tasks.poster.brought import OUTPUT as BROUGHT_OUTPUT
 from tasks.poster.score import POOR, look_at
 from tasks.probe.facts import Probe
 from tasks.renditions import ORIGINAL_REMOVED
+from tasks.sandbox_types import TookTooLong
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,7 +172,7 @@ def read_brought(
     words = brought_command(head, box, ffmpeg=str(find_ffmpeg(context.settings)))
     try:
         ended = pictures.run(words, file, context, name=BROUGHT, cpu_s=30, timeout_s=60)
-    except sandbox.TookTooLong as exc:
+    except TookTooLong as exc:
         raise _refused("reading it took too long", stays) from exc
     made = context.folder / BROUGHT_OUTPUT
     if not made.exists() or made.stat().st_size == 0:

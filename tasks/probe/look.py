@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tasks import sandbox
 from tasks.probe.decoders import DECODERS
 from tasks.probe.facts import FORMATS, Probe, parse
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Limits, TookTooLong
 
 if TYPE_CHECKING:
     from tasks.context import Context
@@ -54,7 +54,7 @@ def look(file: Path, context: Context, *, size_bytes: int | None = None) -> Prob
 
     try:
         ended = sandbox.run(command, context.settings, check=check, timeout_s=timeout_s)
-    except sandbox.TookTooLong:
+    except TookTooLong:
         return Probe(size_bytes=size_bytes, error=f"not read within {timeout_s:.0f} s")
     lines = ended.output.splitlines()
     if lines and ended.code in ENDS:

@@ -27,7 +27,7 @@ from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
 from tasks.probe.look import look
 from tasks.profiles import SOCIAL
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Ended, Limits
 from tasks.transcode.encoders import SOFTWARE, Encoder, Nvenc, Qsv, Vaapi
 from tasks.transcode.plan import Picture, plan
 
@@ -305,7 +305,7 @@ class _Trial:
         told = re.search(r"SSIM .*All:[\d.]+ \((inf|[\d.]+)\)", ended.words)
         return min(100.0, float(told[1])) if told else 0.0
 
-    def run(self, argv: list[str], encoder: Encoder = SOFTWARE) -> sandbox.Ended:
+    def run(self, argv: list[str], encoder: Encoder = SOFTWARE) -> Ended:
         command = Command(
             argv=tuple(argv),
             folder=self.folder,

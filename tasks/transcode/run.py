@@ -9,7 +9,7 @@ from appliance.models import Method
 from storage.media import link_or_copy
 from tasks import sandbox
 from tasks.ffmpeg import find_ffmpeg, thread_count
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Ended, Limits
 from tasks.transcode.command import INPUT, OUTPUT, TOO_BROKEN, ffmpeg_command
 from tasks.transcode.encoders import SOFTWARE
 
@@ -129,7 +129,7 @@ def most_bytes(probe: Probe, plan: Plan, targets: Targets) -> int:
     return int(seconds * (targets.max_bps * 1.6 + 2 * targets.audio_bps) / 8) + 16 * MIB
 
 
-def failure(ended: sandbox.Ended) -> JobFailed:
+def failure(ended: Ended) -> JobFailed:
     """Why ffmpeg ended badly, and whether another try makes sense."""
     words = ended.words.strip()
     if "No space left on device" in words:

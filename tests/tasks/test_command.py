@@ -8,7 +8,7 @@ import pytest
 
 from appliance.models import Method
 from tasks.profiles import SOCIAL
-from tasks.sandbox import Ended
+from tasks.sandbox_types import Ended
 from tasks.transcode.command import ffmpeg_command
 from tasks.transcode.plan import Plan, plan
 from tasks.transcode.run import failure

@@ -18,7 +18,8 @@ from appliance.models import Method, Setting
 from appliance.states import VideoState
 from storage.layout import Layout
 from tasks.profiles import SOCIAL
-from tasks.sandbox import MIB, Backend, Command, Limits
+from tasks.sandbox_local import _wrapped
+from tasks.sandbox_types import MIB, Backend, Command, Limits
 from tasks.transcode import proof
 from tasks.transcode.command import ffmpeg_command
 from tasks.transcode.encoders import SOFTWARE, Encoder, choose
@@ -147,12 +148,10 @@ def test_devices(tmp_path: Path) -> None:
 
 
 def test_only_a_hardware_encoder_sees_devices(tmp_path: Path) -> None:
-    from tasks import sandbox
-
     limits = Limits(memory_bytes=MIB, cpu_s=1, file_bytes=1)
     for encoder in (SOFTWARE, encoder_of("vaapi", NODE)):
         asked = Command(("true",), tmp_path, limits, devices=encoder.devices)
-        argv = sandbox._wrapped(asked, Backend("bubblewrap"), None)
+        argv = _wrapped(asked, Backend("bubblewrap"), None)
         assert (NODE in argv) is (encoder is not SOFTWARE)
         assert ("/sys/devices" in argv) is (encoder is not SOFTWARE)
 

@@ -24,14 +24,14 @@ from appliance import jobs
 from appliance.models import Job, Video
 from appliance.states import JOB_ENDED, JobState, RenditionState, VideoState
 from storage.layout import Layout
-from tasks import sandbox
+from tasks import sandbox, sandbox_local
 from tasks.context import Context
 from tasks.ffmpeg import find_ffmpeg
 from tasks.probe import look as looking
 from tasks.probe.judge import Limits as Bounds
 from tasks.probe.judge import judge
 from tasks.probe.look import look
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Ended, Limits
 from tasks.transcode.command import read_options
 from tests import hostile, media
 from tests.end_to_end.box import ROOT
@@ -145,7 +145,7 @@ def _run_traced(argv: list[str], folder: Path, log: Path) -> str:
     done = subprocess.run(
         ["strace", "-f", "-qq", "--seccomp-bpf", "-s", "4096", "-e", calls, "-o", str(log), *argv],
         cwd=folder,
-        env=sandbox.ENVIRONMENT,
+        env=sandbox_local.ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
@@ -189,7 +189,7 @@ def test_a_decoder_that_nobody_needs_stays_shut(ffmpeg: str, here: Context) -> N
         assert ended.code != 0 and "not on whitelist" in ended.words
 
 
-def _decode(file: Path, here: Context, ffmpeg: str = "") -> sandbox.Ended:
+def _decode(file: Path, here: Context, ffmpeg: str = "") -> Ended:
     """Decode all of it, had the look let it pass."""
     ffmpeg = ffmpeg or str(find_ffmpeg(here.settings))
     argv = (

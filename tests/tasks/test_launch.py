@@ -11,7 +11,7 @@ import pytest
 
 from tasks import sandbox
 from tasks.launch import BEST_EFFORT_LAST
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Limits
 
 if TYPE_CHECKING:
     from appliance.settings import Settings

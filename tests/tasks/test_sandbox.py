@@ -17,11 +17,11 @@ import pytest
 from appliance import jobs
 from appliance.errors import JobFailed
 from appliance.settings import Settings
-from tasks import sandbox
+from tasks import sandbox, sandbox_local
 from tasks.context import Context
 from tasks.ffmpeg import find_ffmpeg
 from tasks.probe.look import look
-from tasks.sandbox import MIB, Command, Limits, TookTooLong
+from tasks.sandbox_types import MIB, Command, Ended, Limits, TookTooLong
 from tasks.seccomp import build_filter
 from tests import hostile, media
 from tests.end_to_end.box import ROOT
@@ -52,7 +52,7 @@ def folder(layout: Layout) -> Path:
 
 def python(
     code: str, folder: Path, settings: Settings, limits: Limits = LIMITS, timeout_s: float = 30
-) -> sandbox.Ended:
+) -> Ended:
     command = Command(
         argv=(sys.executable, "-I", "-c", code),
         folder=folder,
@@ -158,7 +158,7 @@ def test_a_planted_link_is_not_followed(
     settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine for which there is no filter: we would move or serve what it leads to."""
-    monkeypatch.setattr(sandbox, "build_filter", lambda **_: None)
+    monkeypatch.setattr(sandbox_local, "build_filter", lambda **_: None)
     for backend in ("limits", *(["bubblewrap"] if BUBBLEWRAP else [])):
         unfiltered = settings.model_copy(update={"sandbox": backend})
         if backend == "limits":
@@ -191,7 +191,7 @@ def test_there_is_no_network(
     if not filtered and held.sandbox == "limits":
         pytest.skip("limits have nothing but the filter")
     if not filtered:
-        monkeypatch.setattr(sandbox, "build_filter", lambda **_: None)
+        monkeypatch.setattr(sandbox_local, "build_filter", lambda **_: None)
     address, knocks = canary
     code = f"""
 import socket
@@ -272,7 +272,7 @@ def test_a_sandbox_that_was_asked_for_and_is_missing_is_said(
     folder: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    sandbox._try_bubblewrap.cache_clear()
+    sandbox_local.try_bubblewrap.cache_clear()
     try:
         strict = settings.model_copy(update={"sandbox": "bubblewrap"})
         backend = sandbox.sandbox_backend(strict)
@@ -280,7 +280,7 @@ def test_a_sandbox_that_was_asked_for_and_is_missing_is_said(
         with pytest.raises(JobFailed, match="can't be opened safely"):
             python("pass", folder, strict)
     finally:
-        sandbox._try_bubblewrap.cache_clear()
+        sandbox_local.try_bubblewrap.cache_clear()
 
 
 def context(settings: Settings) -> Context:
@@ -314,7 +314,7 @@ def test_scripts_fetch_nothing_and_read_no_other_file(
     assert knocks == []
 
 
-def _ffmpeg(file: Path, here: Context) -> sandbox.Ended:
+def _ffmpeg(file: Path, here: Context) -> Ended:
     """What the encoder would do with it, had the probe let it pass."""
     from tasks.transcode.command import read_options
 

@@ -22,7 +22,7 @@ from appliance.states import JobState, VideoState
 from storage.layout import Layout
 from tasks import sandbox
 from tasks.checkup.programs import check_sandbox
-from tasks.sandbox import MIB, Command, Limits, TookTooLong
+from tasks.sandbox_types import MIB, Command, Ended, Limits, TookTooLong
 from tests import media
 from tests.end_to_end.box import ROOT, wait_for
 from tests.tasks.doing import again, bring_in, rendition_of, run_all
@@ -130,7 +130,7 @@ def python(
     reads: tuple[Path, ...] = (),
     timeout_s: float = 30,
     check: Callable[[], None] = lambda: None,
-) -> sandbox.Ended:
+) -> Ended:
     command = Command((sys.executable, "-I", "-c", code), folder, limits, reads)
     return sandbox.run(command, box, check=check, timeout_s=timeout_s)
 
@@ -262,7 +262,7 @@ import socket; socket.create_connection(("127.0.0.1", {port}), 2)
 
 def test_limits_hold_for_each_alone(box: Settings, folder: Path) -> None:
     """A bomb of memory ends itself; a neighbour at work at the same time doesn't notice."""
-    neighbour: list[sandbox.Ended] = []
+    neighbour: list[Ended] = []
     began = threading.Event()
 
     def work() -> None:
@@ -311,9 +311,10 @@ def test_a_worker_that_is_killed_leaves_nothing(box: Settings, folder: Path) -> 
 from pathlib import Path
 from appliance.settings import Settings
 from tasks import sandbox
-command = sandbox.Command(
+from tasks.sandbox_types import Command, Limits
+command = Command(
     ({sys.executable!r}, "-I", "-c", "open('began', 'w'); import time; time.sleep(60)"),
-    Path({str(folder)!r}), sandbox.Limits(2**29, 20, 2**20),
+    Path({str(folder)!r}), Limits(2**29, 20, 2**20),
 )
 box = Settings(sandbox="systemd", data={str(box.data)!r}, sandbox_socket={place!r})
 sandbox.run(command, box, check=lambda: None)
@@ -348,9 +349,10 @@ except PermissionError:
 from pathlib import Path
 from appliance.settings import Settings
 from tasks import sandbox
-command = sandbox.Command(
+from tasks.sandbox_types import Command, Limits
+command = Command(
     ({sys.executable!r}, "-I", "-c", {program!r}, "file:known", "file:unused"),
-    Path({str(folder)!r}), sandbox.Limits(2**29, 20, 2**20), reads=(Path({str(original)!r}),),
+    Path({str(folder)!r}), Limits(2**29, 20, 2**20), reads=(Path({str(original)!r}),),
 )
 box = Settings(sandbox="systemd", data={str(box.data)!r}, sandbox_socket={place!r})
 print(sandbox.run(command, box, check=lambda: None))

@@ -18,7 +18,7 @@ from appliance.models import Job, JobRun
 from appliance.states import JobState
 from tasks import runner, sandbox
 from tasks.ffmpeg import find_ffmpeg
-from tasks.sandbox import MIB, Command, Limits
+from tasks.sandbox_types import MIB, Command, Limits
 from tests.end_to_end.box import wait_for
 from tests.tasks.doing import at_work_in, run_one
 
