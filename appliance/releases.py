@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from appliance.doctor import Finding, Verdict, finding
 from appliance.errors import Conflict, NotFound, SettingsError
 from appliance.text import describe_size
+
+_T = TypeVar("_T")
 
 PREFIX = Path("/opt/appliance")
 KEPT_PAST = 20
@@ -156,7 +158,7 @@ def facts_from(said: dict[str, Any]) -> Facts:
             Finding(**{**each, "verdict": Verdict(each["verdict"])}) for each in said["findings"]
         ]
         values = {**said, **{name: tuple(said[name]) for name in lists}}
-        return Facts(**{**values, "findings": tuple(findings)})
+        return _made(Facts, {**values, "findings": tuple(findings)})
     except (KeyError, TypeError, ValueError) as exc:
         raise SettingsError(f"The release gave an answer that isn't understood: {exc}.") from exc
 
@@ -352,11 +354,17 @@ def read_journal(prefix: Prefix) -> Journal:
     try:
         under = said["under"]
         return Journal(
-            under=Under(**{**under, "phase": Phase(under["phase"])}) if under else None,
-            past=tuple(Past(**each) for each in said["past"]),
+            under=_made(Under, {**under, "phase": Phase(under["phase"])}) if under else None,
+            past=tuple(_made(Past, each) for each in said["past"]),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise SettingsError(f"{prefix.journal} was written by another version: {exc}.") from exc
+
+
+def _made(kind: type[_T], said: dict[str, Any]) -> _T:
+    """A newer version may have said more; what is missing, nobody can make up."""
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]  # all are dataclasses
+    return kind(**{name: value for name, value in said.items() if name in known})
 
 
 def write_journal(prefix: Prefix, journal: Journal) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -135,10 +136,7 @@ class Systemd:
         # workers, which come after it, would wait for that.
         how = ["--job-mode=ignore-dependencies"] if self._lock is not None else []
         for unit in units:
-            try:
-                _systemctl("start", *how, unit)
-            except ServiceError as exc:
-                raise ServiceError(f"{exc} {_last_words(unit)}".strip()) from exc
+            _start(unit, *how)
 
     def is_running(self, name: str) -> bool:
         return _show(unit_of(name), "ActiveState") == "active"
@@ -148,10 +146,7 @@ class Systemd:
         unit = trial_unit(_systemctl("cat", _WEB_UNIT), release)
         (_UNITS / TRIAL).write_text(unit)
         _systemctl("daemon-reload")
-        try:
-            _systemctl("start", TRIAL)
-        except ServiceError as exc:
-            raise ServiceError(f"{exc} {_last_words(TRIAL)}".strip()) from exc
+        _start(TRIAL)
         return TRIAL_LISTEN
 
     def end_trial(self) -> None:
@@ -251,19 +246,31 @@ def _systemctl(*words: str) -> str:
     return done.stdout
 
 
+def _start(unit: str, *how: str) -> None:
+    began = time.time()
+    try:
+        _systemctl("start", *how, unit)
+    except ServiceError as exc:
+        words = _last_words(unit, began)
+        raise ServiceError(f"{unit} did not start. {words or exc}") from exc
+
+
 def _show(unit: str, name: str) -> str:
     return _systemctl("show", "--value", f"--property={name}", unit).strip()
 
 
-def _last_words(unit: str, lines: int = 15) -> str:
-    """What a unit has logged last, for the report: the reason is most likely in it."""
+def _last_words(unit: str, since: float, lines: int = 12) -> str:
+    """What a unit's processes have logged last, for the report: the reason is most likely in it."""
     done = subprocess.run(
-        ["journalctl", "--unit", unit, f"--lines={lines}", "--output=cat", "--no-pager"],
+        [
+            "journalctl", f"_SYSTEMD_UNIT={unit}", f"--since=@{since:.0f}", f"--lines={lines}",
+            "--output=cat", "--quiet", "--no-pager",
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-    )
-    return f"It said:\n{done.stdout.strip()}" if done.stdout.strip() else ""
+    )  # fmt: skip
+    return f"It said: {done.stdout.strip()}" if done.stdout.strip() else ""
 
 
 def describe(names: Sequence[str]) -> str:

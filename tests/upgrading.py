@@ -104,7 +104,7 @@ class Keeper:
     def _do(self, verb: str, *names: str) -> str:
         if verb == "start":
             for name in names:
-                self._start(name, self.prefix / "current")
+                self.start(name)
         elif verb == "stop":
             for name in names:
                 self._stop(name)
@@ -120,6 +120,9 @@ class Keeper:
             self._stop("trial")
         return ""
 
+    def start(self, name: str) -> None:
+        self._start(name, self.prefix / "current")
+
     def _start(self, name: str, release: Path) -> None:
         process = self.running.get(name)
         if process is not None and process.poll() is None:
@@ -133,7 +136,6 @@ class Keeper:
         told.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, self.log.open("ab") as log:
             ready.bind(str(told))
-            ready.settimeout(30)
             process = self.running[name] = subprocess.Popen(
                 [str(release / "bin/appliance"), *words],
                 env={**self.env, "NOTIFY_SOCKET": str(told), "APPLIANCE_LISTEN": self.listen},
@@ -216,6 +218,15 @@ class Installed:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         return release
 
+    def start(self, name: str) -> None:
+        """Have a release in use, as if it had been activated long ago."""
+        program = self.prefix / "releases" / name / "bin/appliance"
+        subprocess.run([program, "release", "step", "migrate"], env=self.env, check=True, cwd="/",
+                       stdout=subprocess.DEVNULL)  # fmt: skip
+        (self.prefix / "current").symlink_to(f"releases/{name}")
+        for process in ("media", "quick", "web", "delivery"):
+            self.keeper.start(process)
+
     def begin(self, release: Path, *words: str, acting: bool = True) -> subprocess.Popen[str]:
         """An `appliance release` command of a release, under way."""
         options = ["--prefix", str(self.prefix)]
@@ -234,7 +245,7 @@ class Installed:
     def run(self, release: Path, *words: str, code: int = 0, acting: bool = True) -> str:
         """The same, to its end: all that it said."""
         process = self.begin(release, *words, acting=acting)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=200)
         assert process.returncode == code, f"{words}: {out}{err}{self.log_tail()}"
         return out + err
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance import releases
-from appliance.activation import Activation
 from appliance.cli.doctor import print_finding
 from appliance.cli.frame import json_option, print_json, print_table
 from appliance.cli.release_steps import step
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from appliance.activation import Activation
     from appliance.services import Services
 
 _path = click.argument("path", type=click.Path(path_type=Path))
@@ -76,13 +76,22 @@ def release() -> None:
 release.add_command(step)
 
 
-def _activation(prefix: Path, user: str | None, box: Services, deadline_s: float) -> Activation:
+def _activation(
+    prefix: Path, user: str | None, box: Services, deadline_s: float = 60.0
+) -> Activation:
+    from appliance.activation import Activation
+
+    return Activation(
+        Prefix(prefix), box, Asking(user_of_box(user)), say=_say, deadline_s=deadline_s
+    )
+
+
+def _acting_activation(*args: Any) -> Activation:
     # Who started us may go away, over a line that breaks: half-way is no place to stop.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Like Ctrl-C: what was begun is taken back.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asking = Asking(user_of_box(user))
-    return Activation(Prefix(prefix), box, asking, say=_say, deadline_s=deadline_s)
+    return _activation(*args)
 
 
 def _say(line: str) -> None:
@@ -102,8 +111,7 @@ def check(path: Path, no_rehearsal: bool, user: str | None, prefix: Path, as_jso
     Ends with 1 when it could not.
     """
     name = Prefix(prefix).find(path)
-    asking = Asking(user_of_box(user))
-    activation = Activation(Prefix(prefix), Idle(), asking, say=_say)
+    activation = _activation(prefix, user, Idle())
     facts = activation.look(name, rehearse=not no_rehearsal)
     found = releases.judge(facts)
     ready = all(each.verdict is not Verdict.BAD for each in found)
@@ -135,7 +143,7 @@ def activate(
     after any interruption; activating what is in use does nothing.
     """
     name = Prefix(prefix).find(path)
-    activation = _activation(prefix, user, find_services(wish), deadline_s)
+    activation = _acting_activation(prefix, user, find_services(wish), deadline_s)
     changed = activation.activate(name)
     _report(name, changed, activation, as_json)
 
@@ -166,7 +174,7 @@ def rollback(
         raise Conflict("No release was in use before this one. `appliance release list` has all.")
     if name not in place.names():
         raise Conflict(f"The release {name} isn't there any more: install it again.")
-    activation = _activation(prefix, user, find_services(wish), deadline_s)
+    activation = _acting_activation(prefix, user, find_services(wish), deadline_s)
     facts = activation.look(name, rehearse=False)
     restores = None
     if facts.newer:
@@ -218,7 +226,7 @@ def recover(
         found = False
     else:
         box = Idle() if at_boot else find_services(wish)
-        found = _activation(prefix, user, box, deadline_s).recover()
+        found = _acting_activation(prefix, user, box, deadline_s).recover()
     if as_json:
         print_json({"changed": found, "active": Prefix(prefix).active()})
     else:

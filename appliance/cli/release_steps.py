@@ -20,9 +20,9 @@ import peewee
 from appliance import __version__, heartbeats, posting_switch
 from appliance.cli.frame import print_json
 from appliance.clock import boottime_s
-from appliance.db import database, open_database
+from appliance.db import database, is_full, open_database
 from appliance.doctor import check_data_folder, check_database, check_python
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, StorageFull
 from appliance.migrate import back_up, schema_of
 from appliance.migrate import migrate as migrate_database
 from appliance.models import Heartbeat, Job, Upload
@@ -30,7 +30,6 @@ from appliance.releases import Facts, needed_bytes
 from appliance.settings import load_settings
 from appliance.states import JobState, UploadState
 from appliance.swapping import swap_database
-from tasks.checkup.programs import check_ffmpeg
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -141,7 +140,12 @@ def migrate() -> None:
     """Bring the database, of which there is a backup, to this release's schema; and check it."""
     settings = load_settings()
     open_database(settings.database_path)
-    applied = migrate_database(settings, backed_up=True)
+    try:
+        applied = migrate_database(settings, backed_up=True)
+    except peewee.OperationalError as exc:
+        if not is_full(exc):
+            raise
+        raise StorageFull("The disk is full: the database could not be brought forward.") from exc
     found = check_database(settings)
     if found.mend:
         raise ApplianceError(f"The database is not as it should be: {found.found}. {found.mend}")

@@ -1,0 +1,262 @@
+"""Upgrades of an installed box, whole: real releases, real processes, requests all the while."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import threading
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.end_to_end.box import wait_for
+from tests.tasks.test_full_disk import fill, needs_root
+from tests.upgrading import NOTES, Installed
+from tests.web.test_upload_crashes import small_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(400)
+
+SEED = 6
+LONG = os.environ.get("APPLIANCE_TEST_LONG") == "1"
+ONLY_LONG = pytest.mark.skipif(not LONG, reason="APPLIANCE_TEST_LONG=1 runs it")
+OLD, NEW = "0.1.0-aaaaaaaa", "0.2.0-bbbbbbbb"
+# Its web process ends at once where the public would see it, and is well where it is tried.
+UNWELL_IN_PUBLIC = 'case "$*" in *--fd*) echo broken >&2; exit 3;; esac'
+UNWELL_ON_TRIAL = 'case "$*" in *trial.sock*) echo broken >&2; exit 3;; esac'
+SILENT_WORKER = 'case "$*" in "worker quick") exec sleep 600;; esac'
+# Only where it counts: the rehearsal is well.
+FAILS = """
+def up(migrator, db):
+    if "rehearsal" not in str(db.database):
+        db.execute_sql("CREATE TABLE half (id INTEGER)")
+        raise RuntimeError("the migration fails")
+"""
+FAILS_AT_ONCE = """
+def up(migrator, db):
+    db.execute_sql("SELECT absent FROM setting")
+"""
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Iterator[Installed]:
+    with installed(tmp_path) as box:
+        yield box
+
+
+@contextmanager
+def installed(folder: Path, data: Path | None = None) -> Iterator[Installed]:
+    """A box that runs OLD, with something of its owner's in it."""
+    box = Installed(folder, data)
+    try:
+        box.add(OLD)
+        box.start(OLD)
+        with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+            db.execute("INSERT INTO setting (name, value, updated_at) VALUES ('kept', '1', '2026')")
+            db.commit()
+        yield box
+    finally:
+        box.keeper.close()
+
+
+class Requests:
+    """Asks for the sign-in page, one after the other, as long as it is open."""
+
+    def __init__(self, box: Installed) -> None:
+        self.box = box
+        self.answered = 0
+        self.failed: list[str] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Requests:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._end.is_set():
+            try:
+                # A connection each: one that is kept open ends with its process, as for any proxy.
+                answer = httpx.get(f"{self.box.url}/health/live", timeout=60, trust_env=False)
+                assert answer.status_code == 200
+                self.answered += 1
+            except (httpx.HTTPError, AssertionError) as exc:
+                self.failed.append(repr(exc))
+            self._end.wait(0.02)  # a person's pace, not a measurement
+
+
+def words(box: Installed) -> list[str]:
+    """What the migration makes of the setting; OperationalError when it wasn't run."""
+    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        return [text for (text,) in db.execute("SELECT text FROM note WHERE text = 'kept'")]
+
+
+def is_as_before(box: Installed) -> bool:
+    """OLD is in use with its own database, answers, and nothing is under way."""
+    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        kept = db.execute("SELECT value FROM setting WHERE name = 'kept'").fetchone()
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    assert kept == ("1",)
+    assert not tables & {"note", "half"}
+    assert box.active == OLD
+    assert box.journal["under"] is None
+    return box.answers()
+
+
+@pytest.mark.slow
+def test_an_upgrade_and_the_way_back_fail_no_request(box: Installed) -> None:
+    new = box.add(NEW, migration=NOTES)
+    old = box.prefix / "releases" / OLD
+    with Requests(box) as requests:
+        kill_in("migrating", box, new)
+        said = box.run(new, "activate", str(new))
+        assert f"{NEW} is in use." in said
+        assert (box.active, words(box)) == (NEW, ["kept"])
+        assert box.run(new, "activate", str(new)) == f"Nothing to do: {NEW} is in use.\n"
+        # The way back: not without a word about what it costs.
+        said = box.run(new, "rollback", code=1)
+        assert "can't read today's database" in said
+        assert "--restore-backup" in said
+        assert (box.active, words(box)) == (NEW, ["kept"])
+        box.run(old, "rollback", "--restore-backup")
+        assert is_as_before(box)
+    assert requests.failed == []
+    assert requests.answered > 10
+    (aside,) = (box.data / "backups").glob("*-replaced.db")
+    with closing(sqlite3.connect(aside)) as db:  # what came after the upgrade is kept
+        assert db.execute("SELECT count(*) FROM note").fetchone() != (0,)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("migration", "broken", "reason"),
+    [
+        pytest.param(NOTES, UNWELL_ON_TRIAL, "it ended with 3", marks=ONLY_LONG),
+        pytest.param(FAILS, "", "the migration fails", marks=ONLY_LONG),
+        pytest.param(NOTES, SILENT_WORKER, "Nothing was heard of the quick", marks=ONLY_LONG),
+        (NOTES, UNWELL_IN_PUBLIC, "it ended with 3"),
+    ],
+    ids=["trial", "migration", "worker", "public"],
+)
+def test_a_release_that_is_unwell_is_taken_back(
+    box: Installed, migration: str, broken: str, reason: str
+) -> None:
+    new = box.add(NEW, migration=migration, broken=broken)
+    with Requests(box) as requests:
+        said = box.run(new, "activate", str(new), code=1)
+        assert f"{NEW} was not taken. {OLD} is in use again" in said
+        assert reason in said
+        assert is_as_before(box)
+    assert requests.failed == []
+    last = box.journal["past"][-1]
+    assert (last["to"], last["result"]) == (NEW, "rolled_back")
+    # Once posts could go out, somebody has to look before more do.
+    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+        paused = db.execute("SELECT value FROM setting WHERE name = 'posting'").fetchone()
+    assert (paused is not None) == (broken == UNWELL_IN_PUBLIC)
+
+
+@pytest.mark.slow
+def test_what_would_not_work_is_refused_before_anything_stops(box: Installed) -> None:
+    asked = len(box.keeper.asked)
+    rehearsed = box.add("0.2.1-cccccccc", migration=FAILS_AT_ONCE)
+    said = box.run(rehearsed, "activate", str(rehearsed), code=1)
+    assert "Rehearsal: no such column: absent" in said
+    half = box.add("0.2.2-dddddddd", broken='echo "no such interpreter" >&2; exit 126')
+    said = box.run(box.prefix / "releases" / OLD, "activate", str(half), code=1)
+    assert "no such interpreter" in said
+    box.env["APPLIANCE_COLOUR"] = "green"
+    said = box.run(rehearsed, "check", str(rehearsed), code=1, acting=False)
+    assert "APPLIANCE_COLOUR is no setting" in said
+    del box.env["APPLIANCE_COLOUR"]
+    assert box.keeper.asked[asked:] == []
+    assert is_as_before(box)
+    # A database of the future.
+    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+        db.execute("INSERT INTO schema_migration (name, applied) VALUES ('0099_later', '2026')")
+        db.commit()
+    plain = box.add(NEW)
+    said = box.run(plain, "activate", str(plain), code=1)
+    assert "it was written by a newer version (it knows 0099_later)" in said
+    assert box.keeper.asked[asked:] == []
+
+
+PHASES = ("stopping", "backing_up", "migrating", "trying", "switching", "opening", "checking")
+
+
+def kill_in(phase: str, box: Installed, release: Path) -> None:
+    """Kill an activation somewhere in one of its phases."""
+    process = box.begin(release, "activate", str(release))
+
+    def has_come() -> bool:
+        assert process.poll() is None, process.communicate()
+        under = box.journal["under"]
+        return under is not None and under["phase"] == phase
+
+    wait_for(f"the phase {phase}", has_come)
+    time.sleep(random.Random(f"{SEED}-{phase}").uniform(0, 0.5))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@ONLY_LONG
+@pytest.mark.long
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
+def test_a_kill_in_any_phase_leaves_nothing_in_between(
+    box: Installed, phase: str, power: bool
+) -> None:
+    """``power``: everything dies, and the machine settles it before anything else starts."""
+    new = box.add(NEW, migration=NOTES)
+    kill_in(phase, box, new)
+    if power:
+        box.keeper.kill_all()
+        said = box.run(new, "recover", "--at-boot")
+        assert box.journal["under"] is None
+        assert box.active == (NEW if phase in ("opening", "checking") else OLD), said
+    box.run(new, "activate", str(new))
+    assert (box.active, words(box), box.answers()) == (NEW, ["kept"], True)
+    assert box.journal["under"] is None
+    assert not list(box.data.glob("*.restoring"))
+
+
+@ONLY_LONG
+@pytest.mark.long
+@pytest.mark.needs_root
+@needs_root
+def test_a_disk_that_fills_up_in_a_migration_loses_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    # It takes all room that is left, and some more.
+    greedy = """
+def up(migrator, db):
+    db.execute_sql("CREATE TABLE note (id INTEGER NOT NULL PRIMARY KEY, text BLOB NOT NULL)")
+    if "rehearsal" not in str(db.database):
+        for _ in range(400):
+            db.execute_sql("INSERT INTO note (text) VALUES (zeroblob(1000000))")
+"""
+    with small_disk(data, "96m"), installed(tmp_path, data) as box:
+        new = box.add(NEW, migration=greedy)
+        said = box.run(new, "activate", str(new), code=1)
+        assert "full" in said
+        assert is_as_before(box)
+        # And no room for a copy is said before anything stops.
+        fill(data / "filler", leave=20_000_000)
+        asked = len(box.keeper.asked)
+        modest = box.add("0.2.1-cccccccc", migration=NOTES)
+        said = box.run(modest, "activate", str(modest), code=1)
+        assert "Space: 20.0 MB free" in said
+        assert box.keeper.asked[asked:] == []
