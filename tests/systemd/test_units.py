@@ -28,9 +28,10 @@ EXPOSURES = {
     "appliance-backup.service": 10,
     "appliance-backup-drill.service": 10,
     "appliance-cleanup.service": 10,
+    "appliance-watch.service": 15,
 }
 STARTED = [*EXPOSURES, "appliance.target", "appliance-web.socket", "appliance-sandbox.socket"]
-STARTED += [f"appliance-{name}.timer" for name in ("backup", "backup-drill", "cleanup")]
+STARTED += [f"appliance-{name}.timer" for name in ("backup", "backup-drill", "cleanup", "watch")]
 
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze, of the package systemd"
@@ -69,6 +70,16 @@ def test_a_line_that_systemd_does_not_know_is_found(folder: Path, tmp_path: Path
     with (tmp_path / "appliance-web.service").open("a") as file:
         file.write("\n[Service]\nProtectEverything=yes\n")
     assert "ProtectEverything" in analyze(tmp_path, "verify", "--man=no", *STARTED).stderr
+
+
+@needs_analyze
+def test_the_example_for_hardware_is_understood_too(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    place = tmp_path / "appliance-sandbox@.service.d"
+    place.mkdir()
+    shutil.copy(UNITS / "examples/hardware-encoder.conf", place)
+    done = analyze(tmp_path, "verify", "--man=no", "appliance-sandbox@x.service")
+    assert str(tmp_path) not in done.stderr and done.returncode == 0, done.stderr
 
 
 @needs_analyze
