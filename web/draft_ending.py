@@ -15,6 +15,7 @@ from appliance.models import Upload
 from appliance.states import UploadState, VideoState
 from appliance.videos import NOT_AS_SENT
 from storage.background import in_thread
+from storage.uploads import lengths
 from web.draft_answers import inconsistent_length
 from web.errors import PROBLEM
 from web.upload_problems import json_answer
@@ -31,7 +32,7 @@ async def conclude(store: Store, held: Held) -> Reply:
     Raises Refused (they aren't: the length says so), TooLarge, StorageFull, UploadGone.
     """
     if held.row.length is None:
-        await in_thread(lambda: store.declare_length(held, held.offset))
+        await in_thread(lambda: lengths.declare(store, held, held.offset))
     elif not held.all_here:
         raise inconsistent_length(
             f"The file was said to have {held.row.length} bytes, but {held.offset} are here."

@@ -17,7 +17,7 @@ from appliance.errors import Conflict, NotFound, TooLarge
 from appliance.models import Role, Source
 from appliance.states import UploadState
 from storage.background import in_thread
-from storage.uploads import DigestMismatch, NewUpload, UploadGone, WrongOffset
+from storage.uploads import DigestMismatch, NewUpload, UploadGone, WrongOffset, lengths
 from storage.uploads.rows import PARTIAL as PARTIAL_UPLOAD
 from web import draft_requests
 from web.auth import principal
@@ -227,7 +227,7 @@ class Draft:
         _check_length(held.row, said)
         length = said.length_from(held.offset)
         if held.row.length is None and length is not None:
-            self.store.declare_length(held, length)
+            lengths.declare(self.store, held, length)
 
     async def _receive(
         self,

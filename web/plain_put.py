@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import Conflict, TooLarge
 from storage.background import in_thread
-from storage.uploads import WrongOffset
+from storage.uploads import WrongOffset, lengths
 from storage.uploads.rows import PARTIAL
 from web.digest_fields import content_digest
 from web.structured_fields import parse_boolean
@@ -83,7 +83,7 @@ async def _put(desk: UploadDesk, request: Request) -> Reply:
             return _answer(held)
         if held.row.length is None and piece.length is not None:
             length = piece.length
-            await in_thread(lambda: desk.store.declare_length(held, length))
+            await in_thread(lambda: lengths.declare(desk.store, held, length))
         if piece.first is None and held.offset:
             await in_thread(lambda: desk.store.restart(held))
         await desk.append(held, slot, request, digest)

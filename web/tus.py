@@ -16,7 +16,7 @@ from appliance.access import Scope
 from appliance.errors import TooLarge
 from appliance.models import Role, Source, Visibility
 from storage.background import in_thread
-from storage.uploads import DigestMismatch, NewUpload, StillJoining, WrongOffset, joining
+from storage.uploads import DigestMismatch, NewUpload, StillJoining, WrongOffset, joining, lengths
 from storage.uploads.rows import FINAL, PARTIAL
 from web import plain_put
 from web.auth import principal
@@ -222,13 +222,13 @@ class Tus:
         length, declared = sent.length, False
         if length is not None:
             declared = held.row.length is None
-            await slot.work(lambda: self.store.declare_length(held, length))
+            await slot.work(lambda: lengths.declare(self.store, held, length))
         try:
             await self.desk.append(held, slot, request, sent.checksum)
         except BaseException:
             # Bytes that are not what was sent are not kept, nor is what was said with them.
             if sent.checksum is not None and declared:
-                await slot.work(lambda: self.store.forget_length(held))
+                await slot.work(lambda: lengths.forget(held))
             raise
 
 

@@ -26,6 +26,7 @@ from storage.uploads import (
     WrongOffset,
     end_cut_off,
     find_ended,
+    lengths,
 )
 from storage.uploads.slots import WAIT_S, look_up
 from web.upload_body import BodyStalled, BodyTakenOver, counted, take_in
@@ -201,7 +202,7 @@ class UploadDesk:
                 await in_thread(lambda: self.store.finish(held))
                 return
             if length is None:
-                await in_thread(lambda: self.store.check_growth(held, size or 0))
+                await in_thread(lambda: lengths.check_growth(self.store, held, size or 0))
             self.watch.begin()
             with self.bodies.admit(request.body, _who(held.row)), counted(request.body):
                 await take_in(self.store, held, slot, request.body, digest)

@@ -28,7 +28,7 @@ from appliance.ids import PATTERN as ID
 from appliance.models import Role, Source, User
 from appliance.text import describe_size
 from storage.background import in_thread
-from storage.uploads import NewUpload, UploadGone, receive
+from storage.uploads import NewUpload, UploadGone, lengths, receive
 from web.tus import visibility_of
 from web.upload_body import BodyTakenOver, counted
 
@@ -222,6 +222,6 @@ async def _take_file(
         except BaseException:
             await in_thread(lambda: store.terminate(held))
             raise
-        await in_thread(lambda: store.declare_length(held, held.offset))
+        await in_thread(lambda: lengths.declare(store, held, held.offset))
         await in_thread(lambda: store.finish(held))
     return created.video_id

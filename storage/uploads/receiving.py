@@ -18,6 +18,7 @@ from appliance import metrics
 from appliance.errors import StorageFull, TooLarge
 from storage.background import disk_work, in_thread
 from storage.media import is_full
+from storage.uploads import lengths
 from storage.uploads.first_looks import next_look
 from storage.uploads.rows import FULL_SENTENCE
 from storage.uploads.writing import Writer
@@ -175,7 +176,7 @@ class Aside:
     def _work(self, tell: bool, checkpoint: bool) -> None:
         if checkpoint:
             self.store.checkpoint(self.held)
-            self.store.check_growth(self.held)
+            lengths.check_growth(self.store, self.held)
             metrics.UPLOAD_CHECKPOINTS.inc()
         if tell:
             try:

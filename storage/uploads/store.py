@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import OperationalError
 
-from appliance import events, guest_links, metrics, videos
+from appliance import events, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import find, is_full, transaction, update_where
-from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
+from appliance.errors import Conflict, NotFound, StorageFull
 from appliance.ids import new_id, new_token
 from appliance.models import Upload, User, Video, Visibility
-from appliance.states import UploadState, VideoState, move
+from appliance.states import UploadState, move
 from appliance.text import clean_filename, clean_line
 from storage import media
 from storage.uploads import first_looks
 from storage.uploads.adoption import adopt, put_in_place
-from storage.uploads.ending import NO_USER, end_row, remove_file, why_cut_off
-from storage.uploads.expiry import Life, Moment, moved_to, seconds_left, this_moment
-from storage.uploads.files import BytesLost, create_file, cut_back, open_locked, trusted_size
-from storage.uploads.limits import check_limits, check_more, check_size
+from storage.uploads.ending import end_row, remove_file, why_cut_off
+from storage.uploads.files import create_file, cut_back, open_locked
+from storage.uploads.limits import check_limits, check_size
 from storage.uploads.rows import (
     ENDED,
     FINAL,
@@ -45,6 +44,7 @@ from storage.uploads.rows import (
     hash_token,
 )
 from storage.uploads.slots import StillJoining
+from storage.uploads.taking_up import reason_to_end
 from storage.uploads.writing import disk
 
 if TYPE_CHECKING:
@@ -188,41 +188,10 @@ class Store:
         if row.state is not UploadState.RECEIVING:
             held.offset = row.length or 0
             return
-        ending, sentence = self._reason_to_end(held)
+        ending, sentence = reason_to_end(held)
         if ending is not None:
             self.end(held, ending, sentence)
             raise UploadGone(sentence, ending)
-
-    def _reason_to_end(self, held: Held) -> tuple[UploadState | None, str]:
-        """Sets the offset of what can go on."""
-        is_part = held.row.concat == PARTIAL  # of a video that will be
-        if not is_part and (held.video is None or held.video.state is not VideoState.UPLOADING):
-            return UploadState.TERMINATED, "The video was deleted while it was uploaded."
-        link_id, owner = held.row.guest_link_id, held.row.owner
-        if link_id is not None and guest_links.is_revoked(link_id):
-            return UploadState.TERMINATED, guest_links.CUT_OFF
-        if owner is not None and owner.deactivated_at is not None:
-            return UploadState.TERMINATED, NO_USER
-        this = this_moment()
-        life = _life_of(held.row)
-        if seconds_left(life, this) < 0:
-            return UploadState.EXPIRED, ENDED[UploadState.EXPIRED]
-        try:
-            held.offset = self._trusted_offset(held, this)
-        except BytesLost as exc:
-            return UploadState.LOST, str(exc)
-        _move_to(held, this, life)
-        return None, ""
-
-    def _trusted_offset(self, held: Held, this: Moment) -> int:
-        if held.handle is None:
-            raise BytesLost("The bytes of this upload are gone from the disk. Send the file again.")
-        row = held.row
-        return trusted_size(
-            held.handle,
-            durable_offset=row.durable_offset,
-            same_boot=row.boot_id == this.boot,
-        )
 
     # Receiving
 
@@ -357,46 +326,6 @@ class Store:
         held.offset = held.row.durable_offset = held.row.settled_offset = 0
         held.row.rewound += 1
 
-    def declare_length(self, held: Held, length: int) -> None:
-        """Say how long a file is whose length was not known at first; the same once more is fine.
-
-        Raises InvalidInput (it is known to be another, or more bytes are here), TooLarge,
-        StorageFull.
-        """
-        row = held.row
-        if row.length is not None:
-            if row.length != length:
-                raise InvalidInput(
-                    f"This upload has {row.length} bytes; its length can't be changed any more."
-                )
-            return
-        if length < held.offset:
-            raise InvalidInput(
-                f"{held.offset} bytes of this upload are here; it can't have only {length}."
-            )
-        check_size(self.settings, length)
-        with transaction():
-            check_more(self.settings, self.layout, row, held.offset, length - held.offset)
-            Upload.update(length=length).where(Upload.id == row.id).execute()
-            Video.update(size_bytes=length).where(Video.id == row.video_id).execute()
-        row.length = length
-
-    def forget_length(self, held: Held) -> None:
-        """Take back what ``declare_length`` said, together with the bytes it was sent with."""
-        with transaction():
-            Upload.update(length=None).where(Upload.id == held.row.id).execute()
-            Video.update(size_bytes=0).where(Video.id == held.row.video_id).execute()
-        held.row.length = None
-
-    def check_growth(self, held: Held, more_bytes: int = 0) -> None:
-        """For uploads of unknown length, for which no room was promised.
-
-        ``more_bytes``: how many are announced. Raises TooLarge, StorageFull.
-        """
-        if held.row.length is None:
-            check_size(self.settings, held.offset + more_bytes)
-            check_more(self.settings, self.layout, held.row, held.offset, more_bytes)
-
     def note_protocol(self, held: Held, protocol: str) -> None:
         """How bytes come now: it decides when the file is whole, and people may see it."""
         Upload.update(protocol=protocol).where(Upload.id == held.row.id).execute()
@@ -502,27 +431,3 @@ class Store:
         metrics.UPLOAD_ENDED.labels(state.value).inc()
         row.state, row.error = state, error
         remove_file(self.layout, row.public_id)
-
-
-def _life_of(row: Upload) -> Life:
-    return Life(Moment(row.touched_at, row.boot_id, row.touched_boot_s), row.expires_at)
-
-
-def _move_to(held: Held, this: Moment, life: Life) -> None:
-    """Count on the clock of this start of the machine, and trust it, from here on."""
-    row = held.row
-    same_boot, moved = row.boot_id == this.boot, moved_to(life, this)
-    if same_boot and moved is None:
-        return
-    life = moved or life
-    columns: dict[str, Any] = {
-        "boot_id": this.boot,
-        "touched_at": life.touched.at,
-        "touched_boot_s": life.touched.boot_s,
-        "expires_at": life.expires_at,
-    }
-    if not same_boot:
-        columns["settled_offset"] = held.offset
-    Upload.update(**columns).where(Upload.id == row.id).execute()
-    for name, value in columns.items():
-        setattr(row, name, value)
