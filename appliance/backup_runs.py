@@ -66,11 +66,9 @@ def begin(kind: str, name: str = "", **info: Any) -> BackupRun:
 def report(run: BackupRun, stage: str, fraction: float) -> None:
     """For the page: how far it is."""
     run.info = {**run.info, "stage": stage, "progress": round(fraction, 4)}
-    with transaction():
-        BackupRun.update(info=run.info).where(
-            BackupRun.id == run.id, BackupRun.state == RunState.RUNNING
-        ).execute()
-        _tell(run, RunState.RUNNING)
+    BackupRun.update(info=run.info).where(
+        BackupRun.id == run.id, BackupRun.state == RunState.RUNNING
+    ).execute()
 
 
 def complete(run: BackupRun, name: str = "", **info: Any) -> None:

@@ -245,8 +245,13 @@ def _database(settings: Settings) -> Part:
 
 
 def _backups(settings: Settings) -> Amount:
-    """The copies of the database that migrations make."""
-    return measure(settings.data / "backups")
+    """The copies of the database, of backups and before migrations. The files of videos in them
+    are second names of what the box has, as a rule, and as many as all those."""
+    found = measure(settings.backups / "sets")
+    if (settings.data / "backups").is_dir():
+        for path in (settings.data / "backups").glob("before-*.db"):
+            found += measure(path)
+    return found
 
 
 def biggest(query: Any, how_many: int, *, by: str = "all") -> list[tuple[Video, int, int]]:

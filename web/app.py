@@ -27,10 +27,13 @@ from web.lifespan import lifespan
 from web.openapi import openapi_config
 from web.practice.app import practice_app
 from web.request_log import RequestLog
+from web.restoring import Restoring
 from web.routes import (
     account_settings,
     accounts_api,
     accounts_page,
+    backups_api,
+    backups_page,
     components_page,
     connect,
     covers_api,
@@ -72,6 +75,7 @@ from web.routes import (
     schedule_api,
     schedule_pages,
     schedule_settings,
+    setup_restore,
     sign_in,
     slots_api,
     storage_api,
@@ -97,6 +101,8 @@ ROUTES = (
     account_settings,
     accounts_api,
     accounts_page,
+    backups_api,
+    backups_page,
     components_page,
     covers_api,
     connect,
@@ -138,6 +144,7 @@ ROUTES = (
     schedule_api,
     schedule_pages,
     schedule_settings,
+    setup_restore,
     sign_in,
     slots_api,
     storage_api,
@@ -183,6 +190,7 @@ def create_app(settings: Settings, *, listen: str | None = None) -> Litestar:
         template_config=template_config(settings),
     )
     # Not above: State copies what it is made of.
+    app.state.restoring = Restoring(settings)
     app.state.desk, app.state.slots, app.state.joins = tus.desk, tus.desk.slots, tus.joins
     # Around Litestar's own routing, so that unknown addresses and errors get all of it, too.
     app.asgi_handler = RequestLog(

@@ -28,7 +28,7 @@ PART_NAMES = {
     "uploads": "Uploads under way",
     "work": "Work in progress",
     "database": "Database",
-    "backups": "Backups of the database",
+    "backups": "Databases in backups",
 }
 PROBLEMS = {
     "missing": "is missing from the disk",

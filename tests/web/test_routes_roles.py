@@ -39,6 +39,13 @@ POST          /api/v1/accounts/practice                             admin   admi
 DELETE,PATCH  /api/v1/accounts/{account_id}                         admin   admin
 POST          /api/v1/accounts/{account_id}/check                   admin   admin
 POST          /api/v1/accounts/{account_id}/reconnect               admin   admin
+GET,POST      /api/v1/backups                                       admin   admin
+POST          /api/v1/backups/drill                                 admin   admin
+DELETE        /api/v1/backups/old-data                              admin   admin
+PATCH         /api/v1/backups/policy                                admin   admin
+POST          /api/v1/backups/recovery-key                          admin   admin
+DELETE,GET    /api/v1/backups/{name}                                admin   admin
+POST          /api/v1/backups/{name}/verify                         admin   admin
 GET           /api/v1/events                                        viewer  read
 GET,POST      /api/v1/guest-links                                   editor  upload
 DELETE,GET,PATCH /api/v1/guest-links/{link_id}                      editor  upload
@@ -243,7 +250,16 @@ GET           /settings/video                                       admin   -
 POST          /settings/video/night                                 admin   -
 POST          /settings/video/profiles/{name}                       admin   -
 POST          /settings/video/remake                                admin   -
+GET,POST      /settings/backups                                     admin   -
+POST          /settings/backups/drill                               admin   -
+GET,POST      /settings/backups/key                                 admin   -
+GET,POST      /settings/backups/old-data                            admin   -
+POST          /settings/backups/policy                              admin   -
+GET,POST      /settings/backups/{name}/remove                       admin   -
+POST          /settings/backups/{name}/verify                       admin   -
 GET,POST      /setup/{token}                                        public
+GET,POST      /setup/{token}/restore                                public
+GET           /setup/{token}/restore/_state                         public
 GET,POST      /sign-in                                              public
 GET,HEAD      /static/{file_path}                                   public
 GET           /storage                                              viewer  -

@@ -80,7 +80,8 @@ def _guess_counted(request: Request[Any, Any, State]) -> Iterator[None]:
     throttle.succeeded(limits)
 
 
-def _find(request: Request[Any, Any, State], kind: InviteKind, token: str) -> Invite:
+def find_link(request: Request[Any, Any, State], kind: InviteKind, token: str) -> Invite:
+    """Counted as a guess until it turns out to be right. Raises NotFound, TooManyAttempts."""
     with _guess_counted(request):
         return invites.find(kind, token)
 
@@ -131,7 +132,7 @@ def _refused(
 @get("/setup/{token:str}", opt=PUBLIC, sync_to_thread=True, include_in_schema=False)
 def setup_page(request: Request[Any, Any, State], token: FromPath[str]) -> Template:
     with database.connection_context():
-        row = _find(request, InviteKind.SETUP, token)
+        row = find_link(request, InviteKind.SETUP, token)
         return Template("setup/page.html", context=_link_page(request, row))
 
 
@@ -142,7 +143,7 @@ def set_up(
     request: Request[Any, Any, State], token: FromPath[str], data: FormData
 ) -> Response[Any]:
     with database.connection_context():
-        row = _find(request, InviteKind.SETUP, token)
+        row = find_link(request, InviteKind.SETUP, token)
         try:
             user = users.set_up(token, **_fields(data, request))
         except ApplianceError as exc:
@@ -153,7 +154,7 @@ def set_up(
 @get("/invite/{token:str}", opt=PUBLIC, sync_to_thread=True, include_in_schema=False)
 def invite_page(request: Request[Any, Any, State], token: FromPath[str]) -> Template:
     with database.connection_context():
-        row = _find(request, InviteKind.INVITE, token)
+        row = find_link(request, InviteKind.INVITE, token)
         return Template("sign_in/invite.html", context=_link_page(request, row))
 
 
@@ -164,7 +165,7 @@ def accept_invite(
     request: Request[Any, Any, State], token: FromPath[str], data: FormData
 ) -> Response[Any]:
     with database.connection_context():
-        row = _find(request, InviteKind.INVITE, token)
+        row = find_link(request, InviteKind.INVITE, token)
         try:
             user = users.accept_invite(token, **_fields(data, request))
         except ApplianceError as exc:
@@ -175,7 +176,7 @@ def accept_invite(
 @get("/reset/{token:str}", opt=PUBLIC, sync_to_thread=True, include_in_schema=False)
 def reset_page(request: Request[Any, Any, State], token: FromPath[str]) -> Template:
     with database.connection_context():
-        row = _find(request, InviteKind.RESET, token)
+        row = find_link(request, InviteKind.RESET, token)
         return Template("sign_in/reset.html", context=_link_page(request, row))
 
 
@@ -186,7 +187,7 @@ def reset_password(
     request: Request[Any, Any, State], token: FromPath[str], data: FormData
 ) -> Response[Any]:
     with database.connection_context():
-        row = _find(request, InviteKind.RESET, token)
+        row = find_link(request, InviteKind.RESET, token)
         try:
             user = users.reset_password(
                 token, text(data, "password"), address=client_address(request.scope)
