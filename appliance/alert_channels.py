@@ -125,6 +125,14 @@ def get(channel_id: str) -> AlertChannel:
     return row
 
 
+def require(settings: Settings, channel_id: str) -> Channel:
+    """Those of the setting, too. Raises NotFound. Wants a connection."""
+    for channel in channels(settings):
+        if channel.id == channel_id:
+            return channel
+    raise NotFound("There is no such channel.")
+
+
 def add(
     vault: Vault, *, name: str, address: str, kinds: Sequence[str] = (), actor: User | None
 ) -> AlertChannel:

@@ -44,6 +44,8 @@ TAGS = {
     "jobs": "The work behind it",
     "profiles": "How versions are made",
     "storage": "What takes room, and what becomes of it",
+    "system": "How the box is",
+    "alerts": "What is wrong, and who is told",
     "events": "What happens, as it happens",
 }
 

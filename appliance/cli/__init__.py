@@ -15,8 +15,10 @@ import click
 
 from appliance import __version__
 from appliance.cli.accounts import accounts
+from appliance.cli.alerts import alerts
 from appliance.cli.backup import backup
 from appliance.cli.demo import demo
+from appliance.cli.diagnostics import diagnostics
 from appliance.cli.doctor import doctor
 from appliance.cli.jobs import jobs
 from appliance.cli.links import link
@@ -53,9 +55,9 @@ def cli() -> None:
 
 
 COMMANDS = (
-    up, web, worker, migrate, release, doctor, user, token, upload, uploads, link, videos, post,
-    posts, schedule, readiness, jobs, profiles, night, accounts, settings, storage, backup, demo,
-    reference,
+    up, web, worker, migrate, release, doctor, diagnostics, alerts, user, token, upload, uploads,
+    link, videos, post, posts, schedule, readiness, jobs, profiles, night, accounts, settings,
+    storage, backup, demo, reference,
 )  # fmt: skip
 for command in COMMANDS:
     cli.add_command(command)

@@ -101,5 +101,6 @@ def send_alert(job: Job, context: Context) -> Outcome:
 def words_of_test() -> tuple[str, str]:
     return (
         "This is a test",
-        f"Alerts of {addresses.APP} {__version__} arrive here. Somebody pressed “Send a test message”.",
+        f"Alerts of {addresses.APP} {__version__} arrive here: somebody pressed “Send a test "
+        "message”.",
     )

@@ -39,6 +39,10 @@ POST          /api/v1/accounts/practice                             admin   admi
 DELETE,PATCH  /api/v1/accounts/{account_id}                         admin   admin
 POST          /api/v1/accounts/{account_id}/check                   admin   admin
 POST          /api/v1/accounts/{account_id}/reconnect               admin   admin
+GET           /api/v1/alerts                                        admin   admin
+GET,POST      /api/v1/alerts/channels                               admin   admin
+DELETE,PATCH  /api/v1/alerts/channels/{channel_id}                  admin   admin
+POST          /api/v1/alerts/channels/{channel_id}/test             admin   admin
 GET,POST      /api/v1/backups                                       admin   admin
 POST          /api/v1/backups/drill                                 admin   admin
 DELETE        /api/v1/backups/old-data                              admin   admin
@@ -103,6 +107,9 @@ PATCH         /api/v1/storage/policy                                admin   admi
 DELETE        /api/v1/storage/set-aside                             admin   admin
 POST          /api/v1/storage/sweep                                 admin   admin
 POST          /api/v1/storage/verify                                admin   admin
+GET           /api/v1/system                                        admin   admin
+POST          /api/v1/system/check                                  admin   admin
+GET           /api/v1/system/diagnostics                            admin   admin
 GET           /api/v1/uploads                                       editor  read
 POST          /api/v1/uploads                                       editor  upload
 DELETE        /api/v1/uploads/{upload_id}                           editor  write
@@ -232,6 +239,10 @@ GET           /settings/accounts/{account_id}                       viewer  -
 POST          /settings/accounts/{account_id}/check                 admin   -
 GET,POST      /settings/accounts/{account_id}/disconnect            admin   -
 POST          /settings/accounts/{account_id}/stage-ahead           admin   -
+GET,POST      /settings/alerts                                      admin   -
+POST          /settings/alerts/{channel_id}/remove                  admin   -
+POST          /settings/alerts/{channel_id}/switch                  admin   -
+POST          /settings/alerts/{channel_id}/test                    admin   -
 POST          /settings/password                                    viewer  -
 POST          /settings/profile                                     viewer  -
 GET           /settings/schedule                                    viewer  -
@@ -244,6 +255,8 @@ GET,POST      /settings/set-up/{provider}                           admin   -
 POST          /settings/set-up/{provider}/check                     admin   -
 POST          /settings/set-up/{provider}/forget                    admin   -
 GET           /settings/system                                      admin   -
+POST          /settings/system/check                                admin   -
+GET           /settings/system/diagnostics                          admin   -
 GET,POST      /settings/tokens                                      viewer  -
 POST          /settings/tokens/{token_id}/revoke                    viewer  -
 GET           /settings/video                                       admin   -

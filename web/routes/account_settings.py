@@ -1,8 +1,7 @@
-"""Settings: what people set for themselves, their API tokens, and facts about the box."""
+"""Settings: what people set for themselves, and their API tokens."""
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,14 +12,12 @@ from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, Template
 
-from appliance import access, heartbeats, night, quotas, scheduling, sessions, tokens, users
+from appliance import access, quotas, sessions, tokens, users
 from appliance.access import Scope
 from appliance.clock import now
 from appliance.db import database
 from appliance.errors import ApplianceError, InvalidInput
 from appliance.models import ApiToken, Role, Session
-from storage.readiness import reasons_against
-from tasks.transcode import proof
 from web.auth import client_address, needs, principal
 from web.forms import Form, FormData, refused, several, shown_again, text
 from web.session_cookie import enter
@@ -274,32 +271,3 @@ def revoke_token(request: Request[Any, Any, State], token_id: FromPath[str]) -> 
     with database.connection_context():
         tokens.revoke(principal(request).user, token_id)
     return Redirect("/settings/tokens?saved=revoked", status_code=303)
-
-
-# The box
-
-
-@get("/settings/system", opt=needs(Role.ADMIN), sync_to_thread=True, include_in_schema=False)
-def system_page(request: Request[Any, Any, State]) -> Template:
-    settings = request.app.state.settings
-    disk = shutil.disk_usage(settings.data)
-    with database.connection_context():
-        workers = heartbeats.workers()
-        load = scheduling.load()
-        encoder, hardware = proof.describe(settings.encoder, proof.recall(settings))
-    context = {
-        "place": "system",
-        "problems": reasons_against(settings),
-        "workers": workers,
-        "load": load,
-        "encoder": encoder,
-        "hardware": hardware,
-        "night": night.describe_start(settings),
-        "free_bytes": disk.free,
-        "used_part": 1 - disk.free / disk.total if disk.total else 0.0,
-        "total_bytes": disk.total,
-        "reserve_bytes": settings.reserve_bytes(),
-        "database_bytes": settings.database_path.stat().st_size,
-        "settings": settings,
-    }
-    return Template("settings/system.html", context=context)

@@ -164,6 +164,8 @@ function namesFor(type, event) {
   if (kind === "job") names.add("live:jobs");
   if (kind === "post" || kind === "target" || event.post_id) names.add("live:posts");
   if (kind === "account" || kind === "posting") names.add("live:accounts");
+  if (kind === "alert" || kind === "alert_channel" || event.kind === "alert") names.add("live:alerts");
+  if (kind === "backup" || kind === "system") names.add("live:system");
   if (kind === "guest_link") names.add("live:guest-links");
   if (["video.created", "video.trashed", "video.restored"].includes(type)) names.add("live:videos");
   // An upload begins, gets on or ends; the last two also as a change of its video.

@@ -1,0 +1,1 @@
+"""The diagnostics bundle: what somebody who is to help needs, and no secret of the box."""
