@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from appliance import accounts, post_templates, sessions
 from appliance.db import database, open_database
-from appliance.models import Account, Post, PostTarget, Rendition
+from appliance.models import Account, Job, Post, PostTarget, Rendition
 from appliance.settings import Settings
-from appliance.states import PostState
+from appliance.states import JobState, PostState, TargetState
 from appliance.vault import open_vault
 from tests.browsing import Watched, launched, visiting
 from tests.seeding import Seeded, seed
-from tests.web.serving import prepare, serving
+from tests.tasks.doing import run_one
+from tests.web.serving import prepare, serving, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +34,7 @@ class Seen(NamedTuple):
     token: str
     made: Seeded
     browser: Browser
+    settings: Settings
 
     @property
     def video(self) -> str:
@@ -69,8 +74,15 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
             token = sessions.start(
                 made.owner, address="127.0.0.1", agent="tests", settings=settings
             )
-        yield Seen(url, token, made, browser)
+        yield Seen(url, token, made, browser, settings)
     open_database(settings.database_path)
+
+
+@pytest.fixture(autouse=True)
+def called_back(seen: Seen) -> None:
+    """Nothing of the test before is on its way any more."""
+    with database.connection_context():
+        PostTarget.update(state=TargetState.CANCELLED).execute()
 
 
 def choose(form: Locator, name: str) -> Locator:
@@ -180,6 +192,98 @@ def test_what_was_typed_is_there_again_and_a_refusal_keeps_it(seen: Seen) -> Non
         assert watched.problems(axe=False) == []
     with database.connection_context():
         assert (newest().state, newest().title) == (PostState.DRAFT, "Half a thought")
+
+
+def make_cover(seen: Seen) -> str:
+    """What the worker does with the cover that was just asked for; its id."""
+
+    def asked() -> Job | None:
+        with database.connection_context():
+            return Job.get_or_none(Job.kind == "cover", Job.state == JobState.QUEUED)
+
+    job = wait_until("the cover is asked for", asked)
+    with database.connection_context():
+        Job.update(priority=1000).where(Job.id == job.id).execute()
+        done = run_one(seen.settings, job.queue)
+    assert (done.id, done.state) == (job.id, JobState.COMPLETED), done.error
+    return str(job.payload["cover"])
+
+
+def test_a_cover_is_a_moment_or_a_file_and_goes_with_its_account(seen: Seen) -> None:
+    with visiting(seen.browser, seen.url, seen.token) as context:
+        watched = Watched(context.new_page())
+        page = watched.open(f"/videos/{seen.video}")
+        form = open_dialog(page)
+        choose(form, "New youtube")
+        account = choose(form, "New instagram")
+        account.get_by_text("Text, options and cover").click()
+        picture = account.locator(".frame image").last
+        expect(picture).to_have_attribute("href", re.compile(r"/poster\.webp"))
+
+        # A moment that the film doesn't have is told beside the field.
+        account.get_by_label("Moment of the video for the cover").fill("5000")
+        account.get_by_role("button", name="Use this moment").click()
+        expect(account.get_by_role("alert")).to_contain_text("Choose a moment within it")
+        account.get_by_label("Moment of the video for the cover").fill("0,5")
+        account.get_by_role("button", name="Use this moment").click()
+        moment = make_cover(seen)
+        expect(picture).to_have_attribute("href", re.compile(f"/cover-{moment}\\.jpg"))
+        expect(account.get_by_text("A cover of its own is chosen.")).to_be_visible()
+        expect(account.get_by_role("alert")).to_have_count(0)
+
+        png = io.BytesIO()
+        Image.new("RGB", (160, 90), "purple").save(png, "PNG")
+        file = {"name": "Cover.png", "mimeType": "image/png", "buffer": png.getvalue()}
+        account.get_by_label("Picture for the cover").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+        cover = make_cover(seen)
+        expect(picture).to_have_attribute("href", re.compile(f"/cover-{cover}\\.jpg"))
+        drawn = page.evaluate(
+            """async (address) => {
+              const picture = new Image();
+              picture.src = address;
+              await picture.decode();
+              return [picture.naturalWidth, picture.naturalHeight];
+            }""",
+            picture.get_attribute("href"),
+        )
+        assert drawn == [160, 90]
+        expect(form.locator("[aria-busy]")).to_have_count(0)
+        watched.errors = [e for e in watched.errors if "422" not in e]
+        assert watched.problems() == []
+
+        form.get_by_role("button", name="Post", exact=True).last.click()
+        expect(page.locator("#dialog")).to_be_hidden()
+    with database.connection_context():
+        kept = overrides_of(newest())
+    assert kept == {"instagram": {"options": {"cover": cover}}, "youtube": {}}
+
+
+def test_the_same_again_is_told_and_goes_when_it_is_meant(seen: Seen) -> None:
+    with visiting(seen.browser, seen.url, seen.token) as context:
+        watched = Watched(context.new_page())
+        page = watched.open(f"/videos/{seen.video}")
+        form = open_dialog(page)
+        choose(form, "Practice channel")
+        form.get_by_role("button", name="Post", exact=True).last.click()
+        expect(page.locator("#dialog")).to_be_hidden()
+
+        form = open_dialog(page)
+        account = choose(form, "Practice channel")
+        expect(account.locator(".card")).to_contain_text("on its way to “Practice channel” already")
+        form.get_by_role("button", name="Post", exact=True).last.click()
+        notice = form.get_by_role("alert").first
+        expect(notice).to_contain_text("Nothing was sent: this would be a second post")
+        expect(notice).to_be_focused()
+        assert notice.get_by_role("link").get_attribute("target") == "_blank"
+        with database.connection_context():
+            before = Post.select().count()
+        watched.errors = [e for e in watched.errors if "409" not in e]
+        assert watched.problems() == []
+        notice.get_by_role("button", name="Post it again all the same").click()
+        expect(page.locator("#dialog")).to_be_hidden()
+        expect(page.locator("#toasts")).to_contain_text("Posting to Practice channel")
+    with database.connection_context():
+        assert Post.select().count() == before + 1
 
 
 def test_without_script_a_template_and_a_fix_are_forms(seen: Seen) -> None:
