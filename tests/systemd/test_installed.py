@@ -211,8 +211,9 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> str:
     finally:
         film.unlink()
     found = json.loads(said)
-    found = found[0] if isinstance(found, list) else found
-    return str(found["video_id"])
+    video = str((found[0] if isinstance(found, list) else found)["video_id"])
+    wait_for("a poster", (DATA / "media" / video / "poster.webp").exists, seconds=60)
+    return video
 
 
 def may_caddy(*words: str) -> bool:
@@ -246,7 +247,7 @@ def test_the_journal_finds_what_belongs_together(video: str) -> None:
     jobs = {event["JOB_ID"] for event in events}
     assert len(jobs) > 1 and {event["PRIORITY"] for event in events} == {"6"}
     for job in jobs:
-        assert f"{job}: completed" in journal(f"JOB_ID={job}", "-ocat")
+        wait_for("the job ends", lambda j=job: f"{j}: completed" in journal(f"JOB_ID={j}", "-ocat"))
     units = {event["_SYSTEMD_UNIT"] for event in events}
     assert "appliance-worker@quick.service" in units
     (line, *_) = journal("-u", "appliance-web", "-n1", "-ojson", "--grep=request id=").splitlines()
