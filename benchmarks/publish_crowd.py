@@ -89,7 +89,7 @@ def rush(visitor: Visitor, settings: Settings, video: Video, shares: list[Share]
         pages.append(visitor.page("/posts"))
         time.sleep(0.2)
         if time.perf_counter() - began_s > LONGEST_S:
-            raise SystemExit("It took too long.")
+            raise SystemExit(f"It took too long: {read(_left)}")
     took_s = time.perf_counter() - began_s
     read(lambda: _tell(settings, shares, count, took_s))
     quick = "yes" if p95(pages) < GOAL_PAGES_MS else "NO"
@@ -131,12 +131,20 @@ def _crowd(*also: Any) -> Any:
 
 
 def _waits_for_allowance(target: PostTarget) -> bool:
-    return target.state is TargetState.WAITING and "is used up" in target.stage
+    """Also one that others were faster than after it was brought there."""
+    unseen = target.state in (TargetState.WAITING, TargetState.STAGED)
+    return unseen and "is used up" in target.stage
 
 
 def _on_their_way() -> int:
     open_ones = list(_crowd(PostTarget.state.not_in(list(ENDED))))
     return sum(not _waits_for_allowance(target) for target in open_ones)
+
+
+def _left() -> Counter[str]:
+    """What the others wait for."""
+    open_ones = _crowd(PostTarget.state.not_in(list(ENDED)))
+    return Counter(f"{t.account.platform} {t.state}: {t.stage}" for t in open_ones)
 
 
 def _tell(settings: Settings, shares: list[Share], count: int, took_s: float) -> None:
