@@ -15,24 +15,18 @@ from litestar.params import FromPath
 from appliance import access
 from appliance.access import Scope
 from appliance.db import database
-from appliance.errors import InvalidInput, TooLarge
-from appliance.ids import new_id
 from appliance.models import Role
-from storage.background import disk_work, in_thread
-from storage.budget import require_room
-from storage.media import make_folder
-from tasks.poster import choosing, covers
-from tasks.poster.brought import MAX_BYTES
+from storage.background import in_thread
+from tasks.poster import covers
 from web.auth import needs, principal
-from web.picture_body import is_picture, picture_or, receive_picture, said_bytes
+from web.picture_body import bring_picture, is_picture, picture_or, read_words
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 READ = needs(Role.VIEWER, Scope.READ)
 WRITE = needs(Role.EDITOR, Scope.POST)
 AnyRequest = Request[Any, Any, State]
-_WORDS_BYTES = 10_000
 
 
 class CoverMoment(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -74,8 +68,11 @@ async def choose_cover(request: AnyRequest, video_id: FromPath[str]) -> CoverSha
     """``{"at_s": 12.3}``, or a picture as the body. It is made at once; ``cover_id`` goes into the
     option ``cover`` of the accounts that shall have it."""
     if is_picture(request):
-        return await _take_picture(request, video_id)
-    moment = await _read_moment(request)
+        return await bring_picture(
+            request, video_id, lambda brought: _ask(request, video_id, brought=brought)
+        )
+    otherwise = "Say the cover as a picture, or as {“at_s”: 12.3}."
+    moment = await read_words(request, CoverMoment, otherwise=otherwise)
     return await in_thread(lambda: _ask(request, video_id, at_s=moment.at_s))
 
 
@@ -90,43 +87,6 @@ def show_cover(request: AnyRequest, video_id: FromPath[str], cover_id: FromPath[
     """``state`` failed says why in ``error``."""
     with database.connection_context():
         return _shape(request, video_id, cover_id)
-
-
-async def _read_moment(request: AnyRequest) -> CoverMoment:
-    if said_bytes(request) > _WORDS_BYTES:
-        raise TooLarge("That is more than a choice of a cover can be.")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _WORDS_BYTES:
-            raise TooLarge("That is more than a choice of a cover can be.")
-    try:
-        return msgspec.json.decode(bytes(body), type=CoverMoment)
-    except msgspec.DecodeError as exc:  # of which ValidationError is one
-        raise InvalidInput("Say the cover as a picture, or as {“at_s”: 12.3}.") from exc
-
-
-async def _take_picture(request: AnyRequest, video_id: str) -> CoverShape:
-    brought = new_id()
-    file = await in_thread(lambda: _prepare(request, video_id, brought))
-    taken = False
-    try:
-        await receive_picture(request, file)
-        shape = await in_thread(lambda: _ask(request, video_id, brought=brought))
-        taken = True
-        return shape
-    finally:
-        if not taken:
-            await disk_work(lambda: file.unlink(missing_ok=True))
-
-
-def _prepare(request: AnyRequest, video_id: str, brought: str) -> Path:
-    video = access.get_video(principal(request).user, video_id)
-    choosing.require_choosable(video)
-    require_room(request.app.state.settings, MAX_BYTES)
-    layout = request.app.state.layout
-    make_folder(layout.video(video.public_id))
-    return choosing.picture_path(layout, video, brought)
 
 
 def _ask(

@@ -15,24 +15,26 @@ from litestar.response import Redirect
 
 from appliance import access
 from appliance.access import Scope
-from appliance.errors import InvalidInput, TooLarge
-from appliance.ids import new_id
+from appliance.errors import InvalidInput
 from appliance.models import Job, Role, User, Video
-from storage.background import disk_work, in_thread
-from storage.budget import require_room
-from storage.media import make_folder
+from storage.background import in_thread
 from tasks.poster import choosing
-from tasks.poster.brought import MAX_BYTES
 from web.auth import needs, principal
-from web.picture_body import is_picture, kind_of, picture_or, receive_picture, said_bytes
+from web.picture_body import (
+    bring_picture,
+    is_picture,
+    kind_of,
+    picture_or,
+    read_words,
+    require_few_words,
+)
 from web.rendition_shapes import PosterShape, load_poster
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 CHANGE = needs(Role.EDITOR)
 WRITE = needs(Role.EDITOR, Scope.WRITE)
-_WORDS_BYTES = 10_000
 
 
 class PosterChoiceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -92,7 +94,9 @@ async def choose_poster_form(
 async def _choose(request: Request[Any, Any, State], video_id: str) -> PosterShape:
     user = principal(request).user
     if is_picture(request):
-        await _take_picture(request, user, video_id)
+        await bring_picture(
+            request, video_id, lambda brought: _ask(request, user, video_id, brought=brought)
+        )
     else:
         wish = await _read_wish(request)
         if (wish.at_s is None) is not wish.auto:
@@ -102,25 +106,15 @@ async def _choose(request: Request[Any, Any, State], video_id: str) -> PosterSha
 
 
 async def _read_wish(request: Request[Any, Any, State]) -> PosterChoiceBody:
-    if said_bytes(request) > _WORDS_BYTES:
-        raise TooLarge("That is more than a choice of a poster can be.")
     if kind_of(request) == "application/x-www-form-urlencoded":
+        require_few_words(request)
         form = await request.form()
         words: dict[str, Any] = {"auto": form.get("auto") in ("1", "true", "on")}
         if str(form.get("at_s") or "").strip():
             words["at_s"] = _number(str(form.get("at_s")))
         return PosterChoiceBody(**words)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _WORDS_BYTES:
-            raise TooLarge("That is more than a choice of a poster can be.")
-    try:
-        return msgspec.json.decode(bytes(body), type=PosterChoiceBody)
-    except msgspec.DecodeError as exc:  # of which ValidationError is one
-        raise InvalidInput(
-            "Say the poster as a picture, as {“at_s”: 12.3} or as {“auto”: true}."
-        ) from exc
+    otherwise = "Say the poster as a picture, as {“at_s”: 12.3} or as {“auto”: true}."
+    return await read_words(request, PosterChoiceBody, otherwise=otherwise)
 
 
 def _number(text: str) -> float:
@@ -128,29 +122,6 @@ def _number(text: str) -> float:
         return float(text.replace(",", "."))
     except ValueError as exc:
         raise InvalidInput("Write the moment as seconds, such as 12.5.", field="at_s") from exc
-
-
-async def _take_picture(request: Request[Any, Any, State], user: User, video_id: str) -> None:
-    """Write the picture beside the video, and make the job that looks into it."""
-    brought = new_id()
-    file = await in_thread(lambda: _prepare(request, user, video_id, brought))
-    taken = False
-    try:
-        await receive_picture(request, file)
-        await in_thread(lambda: _ask(request, user, video_id, brought=brought))
-        taken = True
-    finally:
-        if not taken:
-            await disk_work(lambda: file.unlink(missing_ok=True))
-
-
-def _prepare(request: Request[Any, Any, State], user: User, video_id: str, brought: str) -> Path:
-    video = access.get_video(user, video_id)
-    choosing.require_choosable(video)
-    require_room(request.app.state.settings, MAX_BYTES)
-    layout = request.app.state.layout
-    make_folder(layout.video(video.public_id))
-    return choosing.picture_path(layout, video, brought)
 
 
 def _ask(
