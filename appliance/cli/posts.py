@@ -203,15 +203,20 @@ def _for_single_accounts(
     return found
 
 
-def parse_time(text: str, zone: str | None = None) -> str:
-    """RFC 3339. Without a zone of its own it is what the clocks of ``zone`` show, or this
-    machine's. Raises UsageError, and InvalidInput for a time that they skip."""
+def read_time(text: str) -> datetime:
+    """With a zone or without. Raises UsageError."""
     try:
-        at = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text)
     except ValueError as exc:
         raise click.UsageError(
             f'--at: write the time as "2026-12-24 18:00", not “{text}”.'
         ) from exc
+
+
+def parse_time(text: str, zone: str | None = None) -> str:
+    """RFC 3339. Without a zone of its own it is what the clocks of ``zone`` show, or this
+    machine's. Raises UsageError, and InvalidInput for a time that they skip."""
+    at = read_time(text)
     if at.tzinfo is None and zone is not None:
         return local_time.moment_of(at, zone).isoformat()
     moment = at.astimezone()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from appliance.cli.frame import OneByDefault, print_facts, print_json, print_table
-from appliance.cli.posts import choose
+from appliance.cli.posts import choose, read_time
 from appliance.cli.remote import remote
 from appliance.slots import DAYS
 
@@ -116,12 +115,7 @@ def move(
         raise click.UsageError("Give one of --at, --slot and --now.")
     body: dict[str, Any] = {"time_zone": zone}
     if at is not None:
-        try:
-            when = datetime.fromisoformat(at)
-        except ValueError as exc:
-            raise click.UsageError(
-                f'--at: write the time as "2026-12-24 18:00", not “{at}”.'
-            ) from exc
+        when = read_time(at)
         if when.tzinfo is None:
             body |= {"local_time": when.isoformat(), "second": second}
         else:
