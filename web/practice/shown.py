@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.clock import now
 from web.practice.google.resources import as_of_now, shape
+from web.practice.meta import people
 from web.practice.meta.video_state import as_of, is_public
 from web.practice.meta.videos import remove
 
@@ -149,13 +150,14 @@ _CONTAINERS = {
 
 def _instagram(state: State) -> list[Shown]:
     kept = state.meta.instagram.containers
+    names = {one["id"]: f"@{one['username']}" for one in people.INSTAGRAM}
 
     def one(container: dict[str, Any]) -> Shown:
         tone, icon, word = _CONTAINERS[container["status_code"]]
         first, _, rest = container["caption"].partition("\n")
         return Shown(
             id=container["media"],
-            account=container["account"],
+            account=names.get(container["account"], container["account"]),
             title=first,
             text=rest.strip(),
             tone=tone,
