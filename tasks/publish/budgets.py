@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import allowances
 from appliance.allowances import Spent, Window
 from appliance.clock import now
-from appliance.models import Account, PostTarget, Rendition
+from appliance.models import Account, Post, PostTarget, Rendition, Video
 from appliance.states import TargetState
 from tasks.publish import material
 from tasks.publish.registry import capabilities_of
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # What a platform said of its own counting is old after this.
 ASK_AGAIN = timedelta(hours=1)
+# Until what is going out has spent its share, or failed.
+OTHERS_TAKE = timedelta(seconds=15)
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,19 @@ def room_at(target: PostTarget) -> tuple[datetime, str] | None:
             continue
         limit, spent = _known(target.account, bucket, at)
         taken = Spent(at, bucket.post * _going_out(target, bucket, since))
-        when = allowances.free_at([*spent, taken], window, limit=limit, need=need, at=at)
-        if when is not None and (latest is None or when > latest[0]):
-            used = allowances.used(spent, window, at)
-            latest = when, f"The allowance “{bucket.label}” is used up ({used} of {limit})"
+        if allowances.free_at([*spent, taken], window, limit=limit, need=need, at=at) is None:
+            continue
+        used = allowances.used(spent, window, at)
+        when = allowances.free_at(spent, window, limit=limit, need=need, at=at)
+        if when is not None:
+            why = f"The allowance “{bucket.label}” is used up ({used} of {limit})"
+        else:  # by others that may fail, and leave it
+            when = at + OTHERS_TAKE
+            why = (
+                f"Others that go out just now take the rest of “{bucket.label}” ({used} of {limit})"
+            )
+        if latest is None or when > latest[0]:
+            latest = when, why
     return latest
 
 
@@ -116,8 +127,11 @@ def _going_out(target: PostTarget, bucket: Bucket, since: datetime) -> int:
     if bucket.shared:
         same = (Account.platform == account.platform) & (Account.practice == account.practice)
     others = (
-        PostTarget.select(PostTarget, Account)
+        PostTarget.select(PostTarget, Account, Post, Video)
         .join(Account)
+        .switch(PostTarget)
+        .join(Post)
+        .join(Video)
         .where(
             same,
             PostTarget.id != target.id,
@@ -125,4 +139,7 @@ def _going_out(target: PostTarget, bucket: Bucket, since: datetime) -> int:
             PostTarget.updated_at > now() - timedelta(days=1),
         )
     )
-    return sum(allowances.spent_by(other, bucket.name, since=since) == 0 for other in others)
+    return sum(
+        allowances.spent_by(other, bucket.name, since=since) == 0 and _concerns(bucket, other)
+        for other in others
+    )

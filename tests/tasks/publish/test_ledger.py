@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from appliance import jobs, late_posts, posting_switch, posts
+from appliance import allowances, jobs, late_posts, posting_switch, posts
 from appliance.clock import now
 from appliance.db import database, transaction
 from appliance.errors import Conflict, InvalidInput
@@ -456,6 +456,38 @@ def test_no_more_go_out_than_the_allowance_lets_and_none_is_lost(desk: Desk) -> 
     desk.skip(hours=24)
     desk.work_for(minutes=2)
     assert len(paper.public()) == 7
+
+
+def going_out(post: Post) -> PostTarget:
+    """Its target at the moment in which the platform is called."""
+    PostTarget.update(state=T.PUBLISHING).where(PostTarget.post == post).execute()
+    return PostTarget.get(PostTarget.post == post)  # type: ignore[no-any-return]  # peewee
+
+
+def test_what_others_may_take_is_waited_for_and_not_for_a_day(desk: Desk) -> None:
+    allowances.spend(desk.account, "posts", 4)
+    other, post = desk.post(), desk.post()
+    first = going_out(other)
+    room = budgets.room_at(desk.look(post))
+    assert room is not None and room[0] - now() < timedelta(minutes=1)
+    assert "Others that go out just now take the rest of “Posts in 24 hours” (4 of 5)" in room[1]
+    posts.fail_target(first, "Refused.", code="refused")
+    assert budgets.room_at(desk.look(post)) is None
+
+
+def test_who_takes_nothing_of_an_allowance_is_in_nobodys_way(desk: Desk) -> None:
+    """A video of a Page that is going out leaves the last Reel of the day its place."""
+    page = desk.open_account("facebook")
+    film, reel = (
+        desk.post(page, overrides={"facebook": {"options": {"kind": kind}}})
+        for kind in ("video", "reel")
+    )
+    allowances.spend(page, "reels", 29)
+    going_out(film)
+    assert budgets.room_at(desk.look(reel)) is None
+    allowances.spend(page, "reels", 1)
+    room = budgets.room_at(desk.look(reel))
+    assert room is not None and "is used up (30 of 30)" in room[1]
 
 
 def test_a_platform_that_is_down_is_left_alone_and_comes_back(desk: Desk) -> None:
