@@ -267,7 +267,7 @@ def restore(
             done = {"now": "before", "old_data": restoring.undo(settings)}
         else:
             with progress_shown(as_json) as progress:
-                done = restoring.restore(
+                done = restoring.restore_or_ask(
                     settings, name, recovery_key, without_sign_ins, secrets_to, progress
                 )
     if as_json:

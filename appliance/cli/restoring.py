@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.errors import ApplianceError, Conflict, NotFound
+from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound
 from appliance.text import describe_size
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def _as_owner(settings: Settings) -> None:
             os.setgid(user.pw_gid)
             os.setuid(user.pw_uid)
             os.environ |= {"HOME": user.pw_dir, "USER": user.pw_name}
+            os.umask(0o027)  # as its units: the proxy reads media by its group
             return
         _, status = os.waitpid(child, 0)
     finally:
@@ -74,6 +75,25 @@ def _as_owner(settings: Settings) -> None:
             click.echo("Starting the box …", err=True)
             box.start(*services.ALL)
     sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def restore_or_ask(
+    settings: Settings,
+    name: str,
+    key: str,
+    without_sign_ins: bool,
+    secrets_to: Path | None,
+    progress: Callable[[str, float], None],
+) -> dict[str, Any]:
+    """As ``restore``; a person at a terminal is asked for the recovery key when it is needed."""
+    try:
+        return restore(settings, name, key, without_sign_ins, secrets_to, progress)
+    except InvalidInput as exc:
+        if exc.code != "needs_recovery_key" or not sys.stdin.isatty():
+            raise
+        click.echo(exc.message, err=True)
+        key = click.prompt("Recovery key", hide_input=True, err=True)
+    return restore(settings, name, key, without_sign_ins, secrets_to, progress)
 
 
 def restore(
