@@ -11,6 +11,7 @@ from appliance.db import database
 from appliance.models import ALL, Setting
 from appliance.settings import Settings
 from storage.layout import Layout
+from tests.tasks.publish.posting import Poster, posting
 from tests.web.serving import Served, add_user, script, served
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ def one_server(module_server: Served) -> Iterator[Served]:
     for folder in (layout.uploads, layout.media, layout.trash, layout.tmp):
         for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+
+
+@pytest.fixture(scope="module")
+def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
+    """A box with somebody who posts; modules make their ``box`` of it, emptied for each test."""
+    with posting(Settings(data=tmp_path_factory.mktemp("box") / "data", sweep_s=0.5)) as poster:
+        yield poster
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from appliance import accounts, post_templates
 from appliance.cli import cli
 from appliance.models import Account, Job, Post, PostTarget, Role, User
-from appliance.settings import Settings
-from tests.tasks.publish.posting import Poster, connected, emptied, posting
+from tests.tasks.publish.posting import Poster, connected, emptied
 from tests.tasks.publish.test_choice import LYING, film
 from tests.tasks.test_plan import video as probed
 from tests.web.serving import add_token, add_user, browser, script, send_form
@@ -21,12 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.models import Video
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    with posting(Settings(data=tmp_path_factory.mktemp("box") / "data", sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture

@@ -11,20 +11,12 @@ import pytest
 
 from appliance.cli import run
 from appliance.models import PostTarget
-from appliance.settings import Settings
-from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
+from tests.tasks.publish.posting import Poster, connected, emptied, working
 from tests.web.serving import add_token, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    data = tmp_path_factory.mktemp("box") / "data"
-    with posting(Settings(data=data, sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture

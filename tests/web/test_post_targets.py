@@ -11,9 +11,8 @@ import pytest
 from appliance import accounts
 from appliance.clock import now
 from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, Video, Visibility
-from appliance.settings import Settings
 from appliance.states import AccountState, PostState, TargetState
-from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
+from tests.tasks.publish.posting import Poster, connected, emptied, working
 from tests.web.serving import add_user, browser, form_token, script, send_form, wait_until
 from web.practice.google import grants
 from web.practice.ground import Fault
@@ -23,13 +22,6 @@ if TYPE_CHECKING:
 
 W = TargetState
 HTMX = {"HX-Request": "true"}
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    data = tmp_path_factory.mktemp("box") / "data"
-    with posting(Settings(data=data, sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture

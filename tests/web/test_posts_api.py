@@ -11,21 +11,14 @@ import pytest
 from appliance import posts
 from appliance.access import Scope
 from appliance.models import IdempotencyKey, Post, PostTarget, Role, Visibility
-from appliance.settings import Settings
 from appliance.states import TargetState
-from tests.tasks.publish.posting import Poster, connected, emptied, posting, working
+from tests.tasks.publish.posting import Poster, connected, emptied, working
 from tests.web.serving import add_user, script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.models import Video
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    with posting(Settings(data=tmp_path_factory.mktemp("box") / "data", sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture

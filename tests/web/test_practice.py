@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from appliance.models import Post, Role, Visibility
-from appliance.settings import Settings
 from tests import media
-from tests.tasks.publish.posting import Poster, emptied, link_to, posting, working
+from tests.tasks.publish.posting import Poster, emptied, link_to, working
 from tests.web.serving import add_user, browser, script, send_form, wait_until
 from web.practice.mp4 import complaint, walk
 
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 API = "/practice/api/v1"
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    with posting(Settings(data=tmp_path_factory.mktemp("box") / "data", sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture

@@ -12,21 +12,14 @@ import pytest
 from appliance import posts, schedule_rules
 from appliance.cli import run
 from appliance.models import Post, PostTarget, Role
-from appliance.settings import Settings
 from appliance.states import ApprovalState, PostState, TargetState
-from tests.tasks.publish.posting import Poster, connected, emptied, posting
+from tests.tasks.publish.posting import Poster, connected, emptied
 from tests.web.serving import add_token, add_user, browser, script, send_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from appliance.models import Video
-
-
-@pytest.fixture(scope="module")
-def module_box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Poster]:
-    with posting(Settings(data=tmp_path_factory.mktemp("box") / "data", sweep_s=0.5)) as poster:
-        yield poster
 
 
 @pytest.fixture
