@@ -9,34 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from appliance import __version__
-from appliance.cli.accounts import accounts
-from appliance.cli.alerts import alerts
-from appliance.cli.backup import backup
-from appliance.cli.demo import demo
-from appliance.cli.diagnostics import diagnostics
-from appliance.cli.doctor import doctor
-from appliance.cli.jobs import jobs
-from appliance.cli.links import link
-from appliance.cli.people import token, user
-from appliance.cli.post_history import posts
-from appliance.cli.posts import post
-from appliance.cli.processes import migrate, up, web, worker
-from appliance.cli.profiles import profiles
-from appliance.cli.readiness import readiness
-from appliance.cli.reference import reference
-from appliance.cli.release import release
-from appliance.cli.remaking import night, remake
-from appliance.cli.schedule import schedule
-from appliance.cli.settings_file import settings
-from appliance.cli.storage import storage
-from appliance.cli.upload import upload
-from appliance.cli.uploads import uploads
-from appliance.cli.videos import videos
+from appliance.cli.processes import web, worker
 from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
@@ -45,7 +24,20 @@ if TYPE_CHECKING:
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """What runs for ever is loaded alone: all the others would cost each service some 10 MB."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        import_module("appliance.cli.all_commands")
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            import_module("appliance.cli.all_commands")
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="appliance")
 def cli() -> None:
     """A box for video: bring it in, see it become ready, post it.
@@ -54,14 +46,8 @@ def cli() -> None:
     """
 
 
-COMMANDS = (
-    up, web, worker, migrate, release, doctor, diagnostics, alerts, user, token, upload, uploads,
-    link, videos, post, posts, schedule, readiness, jobs, profiles, night, accounts, settings,
-    storage, backup, demo, reference,
-)  # fmt: skip
-for command in COMMANDS:
-    cli.add_command(command)
-videos.add_command(remake)
+cli.add_command(web)
+cli.add_command(worker)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -101,6 +101,8 @@ def reference_page(page: str, root: click.Command) -> str:
 
 def cli_page(root: click.Command) -> str:
     """Every command with its options."""
+    if isinstance(root, click.Group):
+        root.list_commands(click.Context(root))  # which loads them
     return "".join([CLI_HEAD, *_describe_commands(root, "appliance")])
 
 

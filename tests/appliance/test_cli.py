@@ -53,6 +53,7 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    group.list_commands(click.Context(group))  # which loads them
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
@@ -304,3 +305,14 @@ def test_doctor_sees_that_the_clock_was_set_back(run: Run, tmp_path: Path) -> No
         )
     findings = {f["check"]: f for f in json.loads(run("doctor", "--json").stdout)["findings"]}
     assert findings["Clock"]["verdict"] == "bad"
+
+
+def test_a_service_loads_no_other_commands() -> None:
+    """Each of them would take its memory in each of the services, for ever."""
+    code = (
+        "import sys; from appliance.cli import cli; import click; "
+        "cli.get_command(click.Context(cli), 'worker'); "
+        "print(sorted({'httpx', 'rich', 'appliance.cli.upload'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
