@@ -1,0 +1,184 @@
+"""The playbook as an administrator starts it, and the box that it has set up, seen from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.end_to_end.box import ROOT, TUS, Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    from tests.provisioning.guests import Guest
+
+DOMAIN = "video.test"
+OPERATE = ROOT / "docs" / "operate.md"
+PASSWORD = "correct horse battery"
+_AUTHORITY = "/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt"
+_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a playbook said at its end."""
+
+    code: int
+    said: str
+    seconds: float
+
+    @property
+    def joined(self) -> str:
+        """What it said, as one line: ansible breaks sentences as it likes."""
+        return " ".join(self.said.split())
+
+    @property
+    def changed(self) -> int:
+        found = re.findall(r"changed=(\d+)", self.said)
+        assert found, self.said[-4000:]
+        return int(found[-1])
+
+    @property
+    def changes(self) -> list[str]:
+        """The names of the tasks that changed something."""
+        tasks = re.split(r"^TASK \[", self.said, flags=re.M)[1:]
+        return [task.split("]")[0] for task in tasks if re.search(r"^changed: ", task, re.M)]
+
+
+def play(inventory: str, playbook: str, *words: str, **variables: object) -> Played:
+    """Run ``ansible/PLAYBOOK``; ``variables`` as by ``-e``."""
+    began_s = time.monotonic()
+    done = subprocess.run(
+        [str(_PLAYBOOK), "-i", inventory, str(ROOT / "ansible" / playbook), *words]
+        + ["-e", json.dumps(variables)],
+        # Whatever the person has set for ansible is not for the tests.
+        env={
+            **{k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_NOCOLOR": "1",
+        },
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    return Played(done.returncode, done.stdout + done.stderr, time.monotonic() - began_s)
+
+
+def build_wheel(folder: Path, version: str = "", *, spoiled: bool = False) -> Path:
+    """The wheel of this checkout, or of another ``version``; ``spoiled``: its web doesn't start."""
+    source = ROOT
+    if version or spoiled:
+        source = folder / "source"
+        keep_out = shutil.ignore_patterns("__pycache__")
+        for name in ("appliance", "storage", "tasks", "web"):
+            shutil.copytree(ROOT / name, source / name, ignore=keep_out)
+        for name in ("README.md", "LICENSE", "hatch_build.py", "package.json", "package-lock.json"):
+            shutil.copy(ROOT / name, source / name)
+        (source / "node_modules").symlink_to(ROOT / "node_modules")
+        project = (ROOT / "pyproject.toml").read_text()
+        text, count = re.subn(r'(?m)^version = ".*"', f'version = "{version}"', project)
+        assert count == 1
+        (source / "pyproject.toml").write_text(text)
+    if spoiled:
+        (source / "web" / "app.py").write_text("raise RuntimeError('spoiled for a test')\n")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    subprocess.run([*command, folder / "dist"], cwd=source, check=True, capture_output=True)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+class Installed(Box):
+    """A box that the playbook has set up: by its name, over https, through its proxy."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        self.url = f"https://{DOMAIN}"
+        self.token = ""
+        self.trusted = ssl.create_default_context(cadata=guest.run(f"cat {_AUTHORITY}"))
+
+    def client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx.Client(
+            base_url=self.url, transport=_ToGuest(self), headers=headers, timeout=60
+        )
+
+    def browser(self) -> httpx.Client:
+        """Without the token, and with what a browser says of itself."""
+        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        return httpx.Client(
+            base_url=self.url, transport=_ToGuest(self), headers=headers, timeout=60
+        )
+
+    def command(self, words: str, *, given: str = "", more: str = "") -> str:
+        """A command of docs/operate.md, typed as it stands there, by root on the box.
+
+        ``more``: what the document has a placeholder for, put behind it.
+        """
+        assert words in OPERATE.read_text(), f"docs/operate.md doesn't say `{words}`"
+        return self.guest.run(f"{words} {more}".strip(), given=given)
+
+    def begin_upload(self, body: bytes, name: str) -> str:
+        with self.client() as client:
+            return self.create_upload(client, name, len(body))
+
+    def send_half(self, location: str, body: bytes, half_sent: Event) -> None:
+        """Send the first half, then nothing more, until the line breaks; in a thread."""
+
+        def pieces() -> Iterator[bytes]:
+            yield body[: len(body) // 2]
+            half_sent.set()
+            # What comes from time to time keeps the request from counting as silent.
+            for at in range(len(body) // 2, len(body) - 1):
+                time.sleep(0.2)
+                yield body[at : at + 1]
+
+        headers = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        try:
+            with self.client() as client:
+                client.patch(location, headers=headers, content=pieces())
+        except httpx.TransportError:
+            return
+
+    def finish_upload(self, location: str, body: bytes) -> str:
+        """Go on where it stopped; the id of the video."""
+        with self.client() as client:
+            offset = int(client.head(location, headers=TUS).headers["Upload-Offset"])
+            assert 0 < offset < len(body), offset
+            answer = client.patch(
+                location,
+                headers={
+                    **TUS,
+                    "Upload-Offset": str(offset),
+                    "Content-Type": "application/offset+octet-stream",
+                },
+                content=body[offset:],
+            )
+        assert answer.status_code == 204, answer.text
+        return answer.headers["Appliance-Video-Id"]
+
+
+class _ToGuest(httpx.HTTPTransport):
+    """Names the box by its name, and reaches it by the port that leads there."""
+
+    def __init__(self, box: Installed) -> None:
+        super().__init__(verify=box.trusted, http2=False)
+        self.port = box.guest.port(443)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert request.url.host == DOMAIN, f"{request.url} leads away from the box"
+        request.extensions["sni_hostname"] = DOMAIN
+        request.url = request.url.copy_with(host="127.0.0.1", port=self.port)
+        return super().handle_request(request)
