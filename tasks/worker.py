@@ -30,8 +30,6 @@ from storage.layout import Layout
 from tasks import runner
 from tasks.context import Stopping
 from tasks.queue import connect
-from tasks.ticker import Ticker
-from tasks.transcode import proof
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +37,7 @@ if TYPE_CHECKING:
     from appliance.models import Job
     from appliance.settings import Settings
     from tasks.queue import Bells
+    from tasks.ticker import Ticker
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +129,9 @@ class Worker:
         # Rings for what was queued while no worker was there.
         self.bells.ring(self.name)
         if self.name == "delivery":
+            # Not above: it brings along all that talks to platforms, 15 MB in each worker.
+            from tasks.ticker import Ticker
+
             self._ticker = Ticker(self.settings, self.stopping)
             self._ticker.start()
         if self.name == "media":
@@ -137,6 +139,7 @@ class Worker:
 
     def _prove_encoders(self) -> None:
         """Until it is done, x264 encodes."""
+        from tasks.transcode import proof
 
         def check() -> None:
             if self.stopping.is_set():
