@@ -55,10 +55,10 @@ class Asking:
         self._as = {"user": found.pw_uid, "group": found.pw_gid, "extra_groups": groups}
         self._environ |= {"HOME": found.pw_dir, "USER": user, "LOGNAME": user}
 
-    def ask(self, release: Path | None, *words: str) -> Any:
+    def ask(self, release: Path | None, *words: str, aloud: bool = False) -> Any:
         """What ``appliance release step WORDS`` of a release answers; None: of this very program.
 
-        Raises ReleaseFailed.
+        ``aloud``: what it says about its progress is seen. Raises ReleaseFailed.
         """
         program: Sequence[str] = (
             [sys.executable, "-m", "appliance.cli"]
@@ -71,7 +71,8 @@ class Asking:
                 env=self._environ,
                 cwd="/",  # any that the user may be in
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=None if aloud else subprocess.PIPE,
                 text=True,
                 umask=0o077,
                 pass_fds=() if self.held is None else (self.held,),
@@ -84,7 +85,7 @@ class Asking:
                 return json.loads(done.stdout)
         except ValueError:
             pass
-        said = done.stderr.strip().removeprefix("appliance: ") or done.stdout.strip()
+        said = (done.stderr or "").strip().removeprefix("appliance: ") or done.stdout.strip()
         raise ReleaseFailed(said[-2000:] or f"{program[0]} ended with {done.returncode}.")
 
 

@@ -31,7 +31,7 @@ ALL = ("media", "quick", WEB, "delivery")
 WORKERS = tuple(name for name in ALL if name != WEB)
 
 # What runs now and then, and must not begin in the middle of things.
-_NOW_AND_THEN = ("appliance-backup", "appliance-backup-drill", "appliance-cleanup")
+_NOW_AND_THEN = tuple(f"appliance-{n}" for n in ("backup", "backup-drill", "cleanup", "watch"))
 _WEB_UNIT = "appliance-web.service"
 _RUN = Path("/run")
 _UNITS = _RUN / "systemd/system"
@@ -77,7 +77,9 @@ class Services(Protocol):
 
 
 def find_services(wish: str) -> Services:
-    """``systemd``, or the path of a program (see ``Program``). Raises SettingsError."""
+    """``systemd``, ``none``, or the path of a program (see ``Program``). Raises SettingsError."""
+    if wish == "none":
+        return Idle()
     if wish != "systemd":
         return Program(Path(wish))
     if not Path("/run/systemd/system").is_dir():
@@ -214,7 +216,7 @@ class Program:
 
 
 class Idle:
-    """Where nothing runs: early at a start of the machine. Nothing is to be stopped or started."""
+    """Where nothing runs: it is stopped, or the machine is just starting. So it stays."""
 
     def hold(self) -> None: ...
 

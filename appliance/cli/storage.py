@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from appliance.cli.frame import OneByDefault, print_facts, print_json, print_table
+from appliance.cli.moving import move
 from appliance.cli.remote import remote
 from appliance.errors import ApplianceError
 from appliance.text import describe_size
@@ -22,6 +23,9 @@ _LOOK_AGAIN_S = 1.0
 @click.group(cls=OneByDefault, default="usage")
 def storage() -> None:
     """See what takes room, and what becomes of originals. Alone it is `storage usage`."""
+
+
+storage.add_command(move)
 
 
 @storage.command()

@@ -1,0 +1,239 @@
+"""The data folder on another disk: every byte, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from appliance.db import database, open_database
+from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound, StorageFull
+from appliance.migrate import migrate
+from appliance.models import Video
+from storage import moving
+from storage.layout import Layout
+from tests.end_to_end.box import wait_for
+from tests.storing import add_ready_video
+from tests.tasks.test_full_disk import needs_root
+from tests.web.test_upload_crashes import small_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from appliance.settings import Settings
+
+pytestmark = [pytest.mark.needs_root, needs_root]
+SEED = 24
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Another disk, with room."""
+    with small_disk(tmp_path / "disk", "256m"):
+        yield tmp_path / "disk"
+
+
+@pytest.fixture
+def box(settings: Settings, layout: Layout) -> Iterator[Settings]:
+    """A box with two videos, one of them with a version that is the very original."""
+    open_database(settings.database_path)
+    migrate(settings)
+    with database.connection_context():
+        for number in range(2):
+            original = random.Random(number).randbytes(3_000_000)
+            video = add_ready_video(layout, original=original, social=bytes(50_000))
+            known = hashlib.sha256(original).hexdigest()
+            Video.update(sha256=known).where(Video.id == video.id).execute()
+        os.link(layout.original(video.public_id), layout.video(video.public_id) / "twin.mp4")
+        (layout.tmp / "work").mkdir()
+        (layout.tmp / "work/half.mp4").write_bytes(bytes(1000))
+        (layout.uploads / "part").write_bytes(b"so far")
+    database.close()
+    yield settings
+    database.close()
+
+
+def run(box: Settings, *words: str, code: int = 0) -> Any:
+    """An `appliance storage move` on a box that is stopped."""
+    process = begin(box, *words)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, out + err
+    return json.loads(out) if code == 0 else err
+
+
+def begin(box: Settings, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "appliance.cli", "storage", "move", *words, "--json",
+         "--services", "none", "--user", "root"],
+        env={**os.environ, "APPLIANCE_DATA": str(box.data)},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The digest of each file below the folders that hold what people sent."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for name in ("media", "uploads", "trash")
+        for path in sorted((folder / name).rglob("*"))
+        if path.is_file()
+    }
+
+
+def is_whole(box: Settings) -> bool:
+    with closing(sqlite3.connect(box.database_path)) as db:
+        assert db.execute("SELECT count(*) FROM video").fetchone() == (2,)
+        return bool(db.execute("PRAGMA integrity_check").fetchone() == ("ok",))
+
+
+def test_all_of_it_is_on_the_other_disk_under_the_old_path(box: Settings, disk: Path) -> None:
+    before, target = contents(box.data), disk / "appliance"
+    target.mkdir()
+    said = run(box, str(target))
+    assert (said["changed"], said["wrong"]) == (True, [])
+    assert box.data.is_symlink()
+    assert box.data.resolve() == target
+    assert contents(box.data) == contents(target) == before
+    assert len(before) == 8
+    assert is_whole(box)
+    assert (target / "tmp").is_dir()
+    assert not (target / "tmp/work").exists()  # jobs make that anew
+    (twin,) = target.rglob("twin.mp4")
+    assert twin.stat().st_nlink == 2  # still one file with two names
+    # Again: nothing to do. The old folder stays until it is forgotten.
+    assert run(box, str(target)) == {"changed": False}
+    old = box.data.with_name("data.old")
+    assert contents(old) == before
+    assert run(box, "--forget-old", "--yes") == {"old": str(old)}
+    assert not old.exists()
+    assert contents(box.data) == before
+    assert "was not moved" in run(box, "--forget-old", "--yes", code=1)
+
+
+def test_a_second_move_leads_the_same_link_on(box: Settings, disk: Path, tmp_path: Path) -> None:
+    (disk / "one").mkdir()
+    run(box, str(disk / "one"))
+    with small_disk(tmp_path / "third", "256m"):
+        before = contents(box.data)
+        (tmp_path / "third/two").mkdir()
+        said = run(box, str(tmp_path / "third/two"))
+        assert said["old"] == str(disk / "one")
+        assert (contents(box.data), is_whole(box)) == (before, True)
+        run(box, "--forget-old", "--yes")
+        assert not (disk / "one").exists()
+        shutil.rmtree(box.data.resolve())
+
+
+def test_a_kill_anywhere_is_gone_on_from(box: Settings, disk: Path) -> None:
+    before, target = contents(box.data), disk / "appliance"
+    target.mkdir()
+    chance = random.Random(SEED)
+    for number in range(3):
+        process = begin(box, str(target))
+        wait_for("it has begun", lambda: (target / moving.NOTES).exists())
+        time.sleep(chance.uniform(0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert contents(box.data) == before, number
+        if box.data.is_symlink():
+            break
+    run(box, str(target))
+    assert (contents(target), is_whole(box)) == (before, True)
+    assert box.data.resolve() == target
+
+
+def test_what_was_compared_is_not_copied_again_and_changes_are(box: Settings, disk: Path) -> None:
+    def copy(*, final: bool = False) -> moving.Tally:
+        return moving.Mover(box.data, disk, {}, lambda done: None).copy(final=final)
+
+    first = copy()
+    assert (first.copied, copy().copied) == (first.files - 1, 0)  # one is a second name
+    (box.data / "uploads/part").write_bytes(b"so far, and more")
+    (gone,) = list(box.data.rglob("twin.mp4"))
+    gone.unlink()
+    (box.data / "uploads/fresh").write_bytes(b"new")
+    assert copy().copied == 2
+    assert copy(final=True).copied >= 1  # the database
+    assert contents(disk) == contents(box.data)
+
+
+def test_a_file_that_had_changed_silently_is_named(box: Settings, disk: Path) -> None:
+    with database.connection_context():
+        video = Video.select().first()
+        path = Layout(box.data).original(video.public_id)
+        known = moving.known_digests(box.data)
+    with path.open("r+b") as file:
+        file.write(b"flipped")
+    tally = moving.Mover(box.data, disk, known, lambda done: None).copy(final=True)
+    assert tally.wrong == [str(path.relative_to(box.data))]
+
+
+def test_a_disk_that_is_too_small_is_told_first_and_one_that_fills_up_then(
+    box: Settings, tmp_path: Path
+) -> None:
+    before = contents(box.data)
+    with small_disk(tmp_path / "small", "5m"):
+        with pytest.raises(StorageFull, match=r"has 5\.2 MB free, and 7\d\.\d MB are needed"):
+            moving.refuse(box.data, tmp_path / "small", moving.total_bytes(box.data))
+        with pytest.raises(StorageFull, match="no room left"):
+            moving.Mover(box.data, tmp_path / "small", {}, lambda done: None).copy(final=False)
+        assert "are needed" in run(box, str(tmp_path / "small"), code=1)
+    assert contents(box.data) == before
+    assert not box.data.is_symlink()
+
+
+def test_places_that_won_t_do_are_refused_with_a_reason(
+    box: Settings, disk: Path, tmp_path: Path
+) -> None:
+    def refused(target: Path, kind: type[ApplianceError], words: str) -> None:
+        with pytest.raises(kind, match=words):
+            moving.refuse(box.data, target, 1000)
+
+    refused(box.data / "within", InvalidInput, "lie in one another")
+    refused(box.data.parent, InvalidInput, "lie in one another")
+    refused(tmp_path / "beside", InvalidInput, "on the same disk")
+    refused(disk / "missing", InvalidInput, "is no folder")
+    (disk / "taken").mkdir()
+    (disk / "taken/file").touch()
+    refused(disk / "taken", Conflict, "not empty")
+    (disk / "other").mkdir()
+    (disk / "other" / moving.NOTES).write_text('{"source": "/srv/elsewhere"}\n')
+    refused(disk / "other", Conflict, "where /srv/elsewhere is being moved to")
+    (disk / "locked").mkdir(mode=0o700)
+    disk.chmod(0o755)
+    code = """
+import os, sys
+from pathlib import Path
+from storage import moving
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    moving.refuse(Path("/usr"), Path(sys.argv[1]), 1)
+except Exception as exc:
+    print(exc)
+"""
+    # Where others may not look, the temporary folder of the tests, this would be refused anyway.
+    mounted = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(mounted)], capture_output=True, text=True, check=True
+        )
+    finally:
+        mounted.rmdir()
+    assert "may not write to" in done.stdout
+    with pytest.raises(NotFound, match="was not moved"):
+        moving.forget_old(box.data)
+    with small_disk(tmp_path / "mounted", "1m"), pytest.raises(Conflict, match="very top"):
+        moving.refuse(tmp_path / "mounted", disk / "new", 1)
