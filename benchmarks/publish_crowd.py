@@ -156,7 +156,7 @@ def _tell(settings: Settings, shares: list[Share], count: int, took_s: float) ->
     print(f"{count} posts due in one minute: {len(out)} out after {took_s:.0f} s")
     print(f"  late: median {statistics.median(late):.1f} s, p95 {p95(late):.1f} s; "
           f"early: {sum(each < 0 for each in late)}")  # fmt: skip
-    print(f"  wait for an allowance: {len(waiting)} ({wished} more than fit); each with a time: "
+    print(f"  wait for an allowance: {len(waiting)} ({wished} more than fit); each has its job: "
           f"{'yes' if all(_goes_on_by_itself(t) for t in waiting) else 'NO'}")  # fmt: skip
     print(f"  lost: {count - len(out) - len(waiting)}; there twice: {_twice(settings, out)}; "
           f"public links left: {_links_left()}")  # fmt: skip
@@ -165,10 +165,11 @@ def _tell(settings: Settings, shares: list[Share], count: int, took_s: float) ->
 
 
 def _goes_on_by_itself(target: PostTarget) -> bool:
-    due = Job.select().where(
-        Job.target == target, Job.state == JobState.QUEUED, Job.run_after > now()
+    """It has a job, for its time or just looking again."""
+    live = Job.select().where(
+        Job.target == target, Job.state.in_([JobState.QUEUED, JobState.RUNNING])
     )
-    return bool(due.exists())
+    return bool(live.exists())
 
 
 def _twice(settings: Settings, out: list[PostTarget]) -> int:
