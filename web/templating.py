@@ -9,6 +9,7 @@ web/words.py by their names. Undefined names fail, so that a typo isn't an empty
 from __future__ import annotations
 
 import json
+import re
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 STATIC = HERE / "static"
 MANIFEST = STATIC / "manifest.json"
+_TYPED = re.compile(r"`([^`]+)`")
 
 
 def template_config(settings: Settings) -> TemplateConfig[JinjaTemplateEngine]:
@@ -94,8 +96,14 @@ def make_environment(settings: Settings) -> Environment:
         full_time=_full_time,
         clock_time=_clock_time,
         machine_time=words.machine_time,
+        with_code=_with_code,
     )
     return environment
+
+
+def _with_code(sentence: str) -> Markup:
+    """What stands in backticks is something to type: ``<code>``."""
+    return Markup(_TYPED.sub(r"<code>\1</code>", str(escape(sentence))))
 
 
 def asset(name: str) -> str:

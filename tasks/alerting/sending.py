@@ -94,7 +94,9 @@ def send_alert(job: Job, context: Context) -> Outcome:
     except NotSent as exc:
         with database.connection_context():
             alert_channels.note_sent(channel_id, error=str(exc), at=now())
-        raise JobFailed(str(exc), permanent=False, code="not_sent") from None
+        # Who waits for the result of a test presses again; an alert is tried again by itself.
+        is_test = bool(job.payload.get("test"))
+        raise JobFailed(str(exc), permanent=is_test, code="not_sent") from None
     return partial(alert_channels.note_sent, channel_id, error=None, at=now())
 
 

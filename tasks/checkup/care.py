@@ -26,8 +26,10 @@ def check_certificate(settings: Settings) -> Finding:
         return finding(check, why, "none: the box isn't reached over https")
     # Read here and now; where that can't be, what the unit that may has read.
     found = certificate.look(settings)
-    if found is None or found.error:
-        with database.connection_context():
+    with database.connection_context():
+        if found is not None and not found.error:
+            certificates.keep(found)
+        else:
             found = certificates.latest() or found
     at = now()
     left = found.left(at) if found is not None else None

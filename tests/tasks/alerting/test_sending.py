@@ -8,7 +8,7 @@ from email import policy
 
 import pytest
 
-from appliance import alert_channels
+from appliance import alert_channels, jobs
 from appliance.alert_channels import Channel
 from appliance.errors import InvalidInput, NotFound
 from appliance.models import AlertChannel, AuditEntry, Event, Job, JobRun
@@ -155,13 +155,18 @@ def test_the_test_message_goes_out_and_its_result_is_kept(settings: Settings, va
 
         got.status = 500
         sweep.ask_for_test(row.public_id)
+        alert = {"channel": row.public_id, "title": "Full", "body": "It is."}
+        jobs.create("alert", "one", payload=alert)
         run_all(settings)
     failed = shown(settings, row)
     assert failed.error and failed.sent_at == first.sent_at
-    job = Job.select().where(Job.kind == "alert").order_by(Job.id.desc()).get()
-    assert (job.state, job.attempts) == (JobState.QUEUED, 1)  # the ledger tries again
+    *_, test, alert_job = Job.select().where(Job.kind == "alert").order_by(Job.id)
+    assert (test.state, test.attempts) == (JobState.FAILED, 1)  # who has pressed is told
+    assert (alert_job.state, alert_job.attempts) == (JobState.QUEUED, 1)  # tried again
     told = [event.type for event in Event.select().where(Event.subject.startswith("alert_ch"))]
-    assert told == ["alert_channel.added", "alert_channel.sent", "alert_channel.failed"]
+    assert told == ["alert_channel.added", "alert_channel.sent", "alert_channel.failed"] + [
+        "alert_channel.failed"
+    ]
     kept = repr([j.__data__ for j in Job.select()]) + repr([r.__data__ for r in JobRun.select()])
     assert TOKEN not in kept
 
