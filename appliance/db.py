@@ -18,6 +18,7 @@ import peewee
 from peewee import AutoField, DatabaseProxy, Field, Model, SqliteDatabase, TextField
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _V = TypeVar("_V")
@@ -187,3 +188,14 @@ def is_full(error: peewee.OperationalError) -> bool:
             return True
         seen = seen.__context__
     return False
+
+
+def unless_full(write: Callable[[], object]) -> None:
+    """Write what may as well be left out when the disk is full: a note of when something was used
+    must not keep people from deleting.
+    """
+    try:
+        write()
+    except peewee.OperationalError as exc:
+        if not is_full(exc):
+            raise

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from appliance import events, passwords, throttle
 from appliance.clock import now
-from appliance.db import transaction
+from appliance.db import transaction, unless_full
 from appliance.errors import InvalidInput, NotFound
 from appliance.ids import new_token
 from appliance.models import Session, User
 from appliance.text import clean_line
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from appliance.settings import Settings
 
 # A row write for each request would wake every live page; once a minute is exact enough.
@@ -75,10 +78,14 @@ def find(token: str, settings: Settings) -> Session | None:
         return None
     at = now()
     if at - row.last_seen_at >= _TOUCH_AFTER:
-        with transaction():
-            Session.update(last_seen_at=at).where(Session.id == row.id).execute()
-            User.update(last_seen_at=at).where(User.id == row.user_id).execute()
+        unless_full(partial(_remember, row, at))
     return row
+
+
+def _remember(row: Session, at: datetime) -> None:
+    with transaction():
+        Session.update(last_seen_at=at).where(Session.id == row.id).execute()
+        User.update(last_seen_at=at).where(User.id == row.user_id).execute()
 
 
 def again(row: Session, settings: Settings) -> Session | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from appliance import events
 from appliance.access import Scope, at_least
 from appliance.clock import now
-from appliance.db import transaction
+from appliance.db import transaction, unless_full
 from appliance.errors import Forbidden, InvalidInput, NotFound
 from appliance.ids import new_token
 from appliance.models import ApiToken, Role, User
@@ -67,7 +67,7 @@ def find(text: str) -> ApiToken | None:
         return None
     at = now()
     if row.last_used_at is None or at - row.last_used_at >= _TOUCH_AFTER:
-        ApiToken.update(last_used_at=at).where(ApiToken.id == row.id).execute()
+        unless_full(ApiToken.update(last_used_at=at).where(ApiToken.id == row.id).execute)
     return row
 
 

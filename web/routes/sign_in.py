@@ -16,6 +16,7 @@ from appliance import invites, sessions, throttle, users
 from appliance.db import database
 from appliance.errors import ApplianceError
 from appliance.models import Invite, InviteKind, Role
+from storage.ballast import although_full
 from web.auth import PUBLIC, client_address, needs, principal_or_none
 from web.forms import Form, FormData, refused, shown_again, text
 from web.session_cookie import end_current, enter, leave, safe_return
@@ -40,14 +41,18 @@ def sign_in_page(
 
 @post("/sign-in", opt=PUBLIC, status_code=200, sync_to_thread=True, include_in_schema=False)
 def sign_in(request: Request[Any, Any, State], data: FormData) -> Response[Any]:
+    def try_it() -> Response[Any]:
+        user = sessions.check_password(
+            text(data, "email"),
+            text(data, "password"),
+            address=client_address(request.scope),
+        )
+        return enter(request, user, safe_return(text(data, "next")))
+
     try:
         with database.connection_context():
-            user = sessions.check_password(
-                text(data, "email"),
-                text(data, "password"),
-                address=client_address(request.scope),
-            )
-            return enter(request, user, safe_return(text(data, "next")))
+            # Who comes to delete something has to come in first.
+            return although_full(request.app.state.layout, try_it)
     except ApplianceError as exc:
         context = {"form": refused(data, exc, "email", "password"), "is_set_up": True}
         return shown_again("sign_in/page.html", exc, context)
