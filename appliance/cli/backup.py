@@ -260,11 +260,16 @@ def restore(
     recovery_key = sys.stdin.readline().strip() if key_stdin else ""
     if at_restart:
         return restoring.prepare_for_restart(settings, name, recovery_key, without_sign_ins)
+    if remove_old:  # of no concern to what runs
+        removed = restoring.remove_old(settings)
+        if as_json:
+            print_json({"removed": removed})
+        else:
+            click.echo(f"Removed: {', '.join(removed)}." if removed else "Nothing was kept.")
+        return 0
     with restoring.box_stopped(settings):
-        if remove_old:
-            done: dict[str, Any] = {"removed": restoring.remove_old(settings)}
-        elif undo:
-            done = {"now": "before", "old_data": restoring.undo(settings)}
+        if undo:
+            done: dict[str, Any] = {"now": "before", "old_data": restoring.undo(settings)}
         else:
             with progress_shown(as_json) as progress:
                 done = restoring.restore_or_ask(

@@ -138,10 +138,6 @@ def remove_old(settings: Settings) -> list[str]:
 
 def describe(done: dict[str, Any]) -> list[str]:
     """What was done, and what is left to do, in sentences."""
-    if "removed" in done:
-        return [
-            f"Removed: {', '.join(done['removed'])}." if done["removed"] else "Nothing was kept."
-        ]
     old = done["old_data"]
     kept = (
         [

@@ -29,6 +29,8 @@ NAMES = [
     "library-nothing",
     "library-trashed",
     "bin",
+    "backups",
+    "backups-key",
     "upload-refused",
     "upload-states",
     "record",
