@@ -44,6 +44,7 @@ TAGS = {
     "jobs": "The work behind it",
     "profiles": "How versions are made",
     "storage": "What takes room, and what becomes of it",
+    "backups": "Copies of the whole box, and whether they would come back",
     "system": "How the box is",
     "alerts": "What is wrong, and who is told",
     "events": "What happens, as it happens",
