@@ -139,8 +139,10 @@ def test(channel_id: str, wait: float, box: Box, as_json: bool) -> int:
         time.sleep(_ASK_EVERY_S)
     if as_json:
         print_json({"sent": sent, "error": error})
+    elif not sent:
+        raise ApplianceError(f"The message was not sent: {error}", code="not_sent")
     else:
-        click.echo("Sent. Look whether it has arrived." if sent else f"Not sent: {error}")
+        click.echo("Sent. Look whether it has arrived.")
     return 0 if sent else 1
 
 

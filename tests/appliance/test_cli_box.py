@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from tests import media
 from tests.end_to_end.box import ROOT, Box, running_box, wait_for
+from tests.tasks.alerting.receivers import http_receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,6 +154,35 @@ def test_doctor_of_a_running_box(box: Box) -> None:
     assert report["healthy"] is True
     assert found["Processes"]["verdict"] == "good"
     assert found["Address"]["found"] == box.url
+
+
+def test_alerts_by_command(box: Box, tmp_path: Path) -> None:
+    with http_receiver() as got:
+        address = f"json://127.0.0.1:{got.port}/hidden-word"
+        channel = box.run("alerts", "add", "Hook", "--address", address).strip()
+        assert json.loads(box.run("alerts", "test", channel, "--json"))["sent"] is True
+        assert len(got.requests) == 1
+        got.status = 500
+        done = fails(box, "alerts", "test", channel)
+        assert "was not sent" in done.stderr
+    listed = box.run("alerts", "list")
+    assert "Hook" in listed and "hidden-word" not in listed
+    assert box.run("alerts", "remove", channel)
+    assert json.loads(box.run("alerts", "list", "--json"))["channels"] == []
+    assert json.loads(box.run("alerts", "watch", "--json"))["delivery"] is True
+    assert json.loads(box.run("alerts", "quiet", "--minutes", "5", "--json"))["until"]
+    assert "told again" in box.run("alerts", "quiet", "--minutes", "0")
+
+
+def test_diagnostics_are_written_for_nobody_else(box: Box, tmp_path: Path) -> None:
+    path = tmp_path / "bundle.zip"
+    told = json.loads(box.run("diagnostics", "-o", str(path), "--json"))
+    assert told["size_bytes"] == path.stat().st_size
+    assert path.stat().st_mode & 0o077 == 0
+    with zipfile.ZipFile(path) as bundle:
+        findings = json.loads(bundle.read("doctor.json"))["findings"]
+    assert "Processes" in {finding["check"] for finding in findings}
+    assert fails(box, "diagnostics", "-o", str(path))  # never over another file
 
 
 def test_demo_goes_all_the_way(box: Box) -> None:
