@@ -1,0 +1,48 @@
+"""Which backups stay, and keys as people type them: without a box."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from appliance.errors import InvalidInput
+from storage.backups import recovery_key
+from storage.backups.keeping import Keep, superfluous
+
+START = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
+
+
+def nightly(nights: int) -> dict[str, datetime]:
+    return {f"{n:03d}": START + timedelta(days=n) for n in range(nights)}
+
+
+def test_days_weeks_and_months_stay() -> None:
+    made = nightly(200)
+
+    kept = sorted(set(made) - set(superfluous(made, Keep(7, 4, 6), UTC)))
+
+    assert kept[-7:] == [f"{n:03d}" for n in range(193, 200)]
+    assert 12 <= len(kept) <= 17
+    assert len({made[name].strftime("%Y-%m") for name in kept}) == 6
+
+
+def test_a_box_that_was_off_keeps_what_it_has() -> None:
+    made = nightly(5)
+    assert superfluous(made, Keep(7, 0, 0), UTC) == []
+    assert superfluous({"a": START}, Keep(1, 0, 0), UTC) == []
+
+
+def test_of_one_day_the_newest_stays() -> None:
+    made = {"a": START, "b": START + timedelta(hours=1)}
+    assert superfluous(made, Keep(1, 1, 1), UTC) == ["a"]
+
+
+def test_a_key_with_a_wrong_letter_is_told_as_such() -> None:
+    key, verifier = recovery_key.make()
+    assert recovery_key.fits(key.lower().replace("-", ""), verifier)
+    wrong = ("2" if key[0] != "2" else "3") + key[1:]
+    with pytest.raises(InvalidInput, match="letter"):
+        recovery_key.fits(wrong, verifier)
+    with pytest.raises(InvalidInput, match="seven groups"):
+        recovery_key.fits("abc", verifier)
