@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from appliance.access import Scope
 from appliance.cli import cli
 from appliance.cli.reference import reference_page
 from appliance.settings import Settings
@@ -90,7 +91,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     if missing:
         pytest.skip(f"The examples want {' and '.join(missing)}.")
     with running_box(tmp_path_factory.mktemp("examples")) as box:
-        yield {**box.env, "URL": box.url, "TOKEN": box.token}
+        scopes = [option for scope in Scope for option in ("--scope", scope.value)]
+        token = box.run("token", "create", "owner@example.org", "--name", "examples", *scopes)
+        yield {**box.env, "URL": box.url, "TOKEN": token}
 
 
 def test_the_examples_of_the_api_run_as_they_stand(

@@ -55,6 +55,8 @@ def run(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     group.list_commands(click.Context(group))  # which loads them
     for name, command in sorted(group.commands.items()):
+        if command.hidden:
+            continue  # the parts of `release`, which speaks to them in its own way
         if isinstance(command, click.Group):
             yield from commands(command, (*path, name))
         else:

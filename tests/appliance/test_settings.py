@@ -16,6 +16,7 @@ BAD = {
     "data": None,  # any text is a path
     "listen": "8000",
     "public_url": "video.example.org",
+    "media_url": "media.example.org/path",
     "development": "perhaps",
     "metrics_token": "hunter2",
     "alert_urls": "mailto",
@@ -35,6 +36,10 @@ BAD = {
     "disk_reserve": "some",
     "disk_budget": "some",
     "keep_originals": "sometimes",
+    "backup_folder": None,
+    "backup_keep_daily": "0",
+    "backup_keep_weekly": "-1",
+    "backup_keep_monthly": "241",
     "trash_days": "0",
     "default_visibility": "public",
     "auto_renditions": "later",
