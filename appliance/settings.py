@@ -54,6 +54,11 @@ class Settings(BaseModel):
         description="The address that people and platforms reach the box at. "
         "Default: http:// and the address listened on.",
     )
+    media_url: Maybe[PublicUrl] = Field(
+        None,
+        description="What links to files for platforms and the public begin with, such as the "
+        "address of a content network in front of the box. Default: `public_url`.",
+    )
     development: bool = Field(
         False, description="Shows the components page `/_ui`, and reads changed templates anew."
     )
@@ -316,6 +321,11 @@ class Settings(BaseModel):
             return "http://localhost"
         host, _, port = self.listen.rpartition(":")
         return f"http://{'localhost' if host in _ALL_ADDRESSES else host}:{port}"
+
+    @property
+    def links_url(self) -> str:
+        """What public links begin with, without a slash at the end."""
+        return self.media_url or self.base_url
 
     @property
     def https(self) -> bool:

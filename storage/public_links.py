@@ -60,7 +60,7 @@ class PublicLinks:
     """Wants an open database connection."""
 
     def __init__(self, settings: Settings, vault: Vault) -> None:
-        self.base_url = settings.base_url
+        self.base_url = settings.links_url
         self.layout = Layout(settings.data)
         self._key = vault.derive("public link")
 

@@ -122,13 +122,11 @@ class Installed(Box):
             base_url=self.url, transport=_ToGuest(self), headers=headers, timeout=60
         )
 
-    def command(self, words: str, *, given: str = "", more: str = "") -> str:
-        """A command of docs/operate.md, typed as it stands there, by root on the box.
-
-        ``more``: what the document has a placeholder for, put behind it.
-        """
-        assert words in OPERATE.read_text(), f"docs/operate.md doesn't say `{words}`"
-        return self.guest.run(f"{words} {more}".strip(), given=given)
+    def command(self, words: str, *, given: str = "") -> str:
+        """A command that docs/operate.md names, typed by root on the box."""
+        named = words.removesuffix(" --json")
+        assert named in OPERATE.read_text(), f"docs/operate.md doesn't say `{named}`"
+        return self.guest.run(words, given=given)
 
     def begin_upload(self, body: bytes, name: str) -> str:
         with self.client() as client:
@@ -179,6 +177,12 @@ class _ToGuest(httpx.HTTPTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         assert request.url.host == DOMAIN, f"{request.url} leads away from the box"
-        request.extensions["sni_hostname"] = DOMAIN
-        request.url = request.url.copy_with(host="127.0.0.1", port=self.port)
-        return super().handle_request(request)
+        # A request of its own: cookies belong to the name, not to where it leads.
+        sent = httpx.Request(
+            request.method,
+            request.url.copy_with(host="127.0.0.1", port=self.port),
+            headers=request.headers,
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": DOMAIN},
+        )
+        return super().handle_request(sent)

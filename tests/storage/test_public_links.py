@@ -62,6 +62,17 @@ def test_an_issued_link_leads_to_the_rendition(
     assert PublicLink.get_by_id(link.id).last_used_at is not None
 
 
+def test_links_begin_with_the_address_of_the_content_network(
+    links: PublicLinks, rendition: Rendition, settings: Settings
+) -> None:
+    settings = settings.model_copy(update={"media_url": "https://media.example.org"})
+    elsewhere = PublicLinks(settings, open_vault(settings))
+    _, url = elsewhere.issue(rendition.video, rendition, purpose="post", by=None, lifetime_s=60)
+    assert url.startswith("https://media.example.org/public/")
+    assert links.resolve(token_of(url)) is not None
+    assert settings.base_url != settings.media_url
+
+
 def test_the_token_is_stored_hashed(links: PublicLinks, rendition: Rendition) -> None:
     link, token = issue(links, rendition)
     assert token not in str(PublicLink.get_by_id(link.id).__data__)

@@ -159,7 +159,7 @@ class Fetcher:
         """Fetch and check the file; its size. Raises Refusal or InterruptedError."""
         if self._store.take_fault("fail_fetch") is not None:
             raise Refusal("The video could not be fetched (told to fail).", UNFETCHABLE)
-        base = self._settings.base_url
+        base = self._settings.links_url
         if not media.video_url.isascii() or not media.video_url.startswith(f"{base}/"):
             raise Refusal("The practice platform only fetches from this box.", UNFETCHABLE)
         path = media.video_url.removeprefix(base)

@@ -33,7 +33,7 @@ class InstagramFetcher(Fetcher):
 
     def fetch_cover(self, container_id: str, url: str) -> None:
         """Raises Refusal."""
-        base = self._settings.base_url
+        base = self._settings.links_url
         if not url.isascii() or not url.startswith(f"{base}/"):
             raise Refusal("The stand-in only fetches from this box.", UNFETCHABLE)
         with own_socket_client(
