@@ -65,6 +65,7 @@ class Activation:
         self.say = say
         self.deadline_s = deadline_s
         self.journal = releases.read_journal(prefix)
+        self._holding = False
 
     def look(self, name: str, *, rehearse: bool = True) -> Facts:
         """What a release says of this box. Raises ReleaseFailed."""
@@ -119,7 +120,7 @@ class Activation:
         under = self._under()
         release = self.prefix.release(under.to)
         self._enter(Phase.STOPPING)
-        self.box.hold()
+        self._hold()
         self.box.stop(*ALL)
         self._enter(Phase.BACKING_UP)
         # Only now: a backup of a running box would lack what comes after it.
@@ -143,7 +144,7 @@ class Activation:
         self.box.start(*inside)
         self._await_pulse(release, inside, began_s)
         self._enter(Phase.OPENING)
-        self.box.let_go()
+        self._let_go()
         self.box.start(*ALL)
         self._enter(Phase.CHECKING)
         check_web(facts.listen, self.deadline_s)
@@ -180,7 +181,7 @@ class Activation:
         if releases.is_accepted(under):
             self.say(f"{under.to} was in use already when its activation was cut short.")
             self.box.end_trial()
-            self.box.let_go()
+            self._let_go()
             self._write(self.journal.ended("active", _time(), "The last check was cut short."))
             self.box.start(*ALL)
             return True
@@ -204,7 +205,7 @@ class Activation:
         self.say(f"Taking it back: {reason}")
         self._write(self.journal.moved(undoing=reason))
         self.box.end_trial()
-        self.box.hold()
+        self._hold()
         self.box.stop(*ALL)
         if undo.restore and under.backup and under.aside:
             self.asking.ask(None, "restore", under.backup, under.aside)
@@ -218,7 +219,7 @@ class Activation:
                 "platforms before you resume.",
             )
         self._write(self.journal.ended("rolled_back", _time(), reason))
-        self.box.let_go()
+        self._let_go()
         if under.previous is not None:
             self.box.start(*ALL)
 
@@ -231,6 +232,14 @@ class Activation:
         return f"{name} was not taken. {back}{kept}. The reason: {reason}"
 
     # What both need
+
+    def _hold(self) -> None:
+        self._holding = True
+        self.box.hold()
+
+    def _let_go(self) -> None:
+        self.box.let_go()
+        self._holding = False
 
     def _under(self) -> Under:
         if self.journal.under is None:
@@ -274,8 +283,9 @@ class Activation:
                 yield
             finally:
                 self.asking.held = None
-                with suppress(ApplianceError):
-                    self.box.let_go()
+                if self._holding:
+                    with suppress(ApplianceError):
+                        self._let_go()
 
 
 def _time() -> str:

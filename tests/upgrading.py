@@ -231,7 +231,7 @@ class Installed:
         """An `appliance release` command of a release, under way."""
         options = ["--prefix", str(self.prefix)]
         if acting:
-            options += ["--services", str(self.keeper.program), "--deadline", "20"]
+            options += ["--services", str(self.keeper.program), "--deadline", "60"]
         return subprocess.Popen(
             [str(release / "bin/appliance"), "release", *words, *options],
             env=self.env,
