@@ -21,7 +21,7 @@ import threading
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
@@ -62,7 +62,8 @@ if TYPE_CHECKING:
 
 LONG = bool(os.environ.get("APPLIANCE_TEST_LONG"))
 ENDED = (TargetState.PUBLISHED, TargetState.FAILED, TargetState.NEEDS_PERSON)
-MOST_ROUNDS = 200
+# YouTube's patience with a slow video alone is 150 looks, each a round of work and one of winding.
+MOST_ROUNDS = 1000
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class Walk:
         return video
 
     def run(self, case: Case, set_faults: Callable[[Sequence[Fault]], None]) -> PostTarget:
-        """The target where it comes to rest."""
+        """The target where it comes to rest. Raises AssertionError when it never does."""
         set_faults(case.faults)
         Account.update(
             state=AccountState.CONNECTED, stage_ahead=case.stage_ahead, failures=0,
@@ -229,17 +230,26 @@ class Walk:
         kills = list(case.kills)
         self._points.begin(whole=case.whole)
         for _ in range(MOST_ROUNDS):
-            state = PostTarget.get_by_id(target.id).state
-            if state in ENDED and self._has_no_job(post.id):
+            if self._is_over(target.id):
                 break
             if not self._one_job(kills):
                 self._wind(post.id)
         set_faults(())
+        if not self._is_over(target.id):
+            self._give_up(case, target.id)
         return PostTarget.get_by_id(target.id)  # type: ignore[no-any-return]  # peewee
 
-    def _has_no_job(self, post_id: int) -> bool:
-        live = Job.select().where(Job.post == post_id, Job.state.not_in(list(JOB_ENDED)))
-        return not live.exists()
+    def _is_over(self, target_id: int) -> bool:
+        target = PostTarget.get_by_id(target_id)
+        return target.state in ENDED and not _live_jobs(target).exists()
+
+    def _give_up(self, case: Case, target_id: int) -> NoReturn:
+        """Without its jobs, which would upload it once more in the middle of the next case."""
+        target = PostTarget.get_by_id(target_id)
+        left = list(_live_jobs(target))
+        for job in left:
+            jobs.cancel(job)
+        raise AssertionError(f"{case}: no end, {target.state}, {target.stage}, jobs left: {left}")
 
     def _one_job(self, kills: list[int]) -> bool:
         """Claim and do what is due, until it ends or the worker dies; False: nothing is due."""
@@ -296,6 +306,10 @@ class Walk:
     def _connect_again(self, account: Account) -> None:
         accounts.mark_connected(account)
         dispatch.account_settled(account)
+
+
+def _live_jobs(target: PostTarget) -> Any:
+    return Job.select().where(Job.post == target.post, Job.state.not_in(list(JOB_ENDED)))
 
 
 class LinkWalk(Walk):

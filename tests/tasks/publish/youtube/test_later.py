@@ -16,17 +16,21 @@ import pytest
 from appliance.clock import now
 from appliance.models import QuotaUse
 from appliance.states import TargetState
+from tasks.publish.publisher import Staged, Step, WaitUntil
+from tests.tasks.publish import matrix
 from tests.tasks.publish.matrix import (
     ENDED,
     LONG,
+    MOST_ROUNDS,
     Case,
     Walk,
     kill_points,
     ledger,
     make_cases,
 )
+from tests.tasks.publish.paper import WoundClock
 from tests.tasks.publish.standin import standing
-from tests.tasks.publish.youtube.channel import CHANNEL, CLIENT, STEP, digest, film
+from tests.tasks.publish.youtube.channel import CHANNEL, CLIENT, STEP, Channel, digest, film
 from web.practice.google import grants
 from web.practice.google.resources import as_of_now
 from web.practice.ground import Fault
@@ -117,6 +121,37 @@ def test_it_goes_out_once_wherever_the_worker_dies(walk: tuple[Walk, Stand]) -> 
             case = replace(untouched, number=1000 * number + at, kills=(at,))
             assert check(walking, stand, case) is TargetState.PUBLISHED
             empty(stand)
+
+
+def test_a_walk_lasts_longer_than_the_patience_with_youtube(
+    walk: tuple[Walk, Stand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look of a walk is two rounds: the clock is wound, then it looks."""
+    monkeypatch.setattr(grants, "ACCESS_S", 86_400)  # without a ledger nobody renews it
+    channel = Channel(walk[1])
+    channel.fault("processing", "slow", "20000")
+    looks, target = 0, channel.target()
+    step: Step = channel.publisher.stage(target, channel.save)
+    while isinstance(step, WaitUntil):
+        WoundClock.ahead += step.when - now()
+        step, looks = channel.publisher.poll(channel.go_on(target)), looks + 1
+    assert step == Staged()
+    assert 100 < looks < MOST_ROUNDS / 4
+
+
+def test_a_walk_without_an_end_says_so_and_leaves_the_next_alone(
+    walk: tuple[Walk, Stand], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walking, stand = walk
+    endless = Case(1, faults=(Fault("processing", "slow", "20000"),))
+    with monkeypatch.context() as impatient:
+        impatient.setattr(matrix, "MOST_ROUNDS", 5)
+        with pytest.raises(AssertionError, match="no end, staging, YouTube processes the video"):
+            check(walking, stand, endless)
+    empty(stand)
+    assert check(walking, stand, Case(2)) is TargetState.PUBLISHED
+    WoundClock.ahead += timedelta(days=1)
+    assert not walking._one_job([])
 
 
 def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
