@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,23 +133,21 @@ class Installed(Box):
         with self.client() as client:
             return self.create_upload(client, name, len(body))
 
-    def send_half(self, location: str, body: bytes, half_sent: Event) -> None:
-        """Send the first half, then nothing more, until the line breaks; in a thread."""
+    def send_half(self, location: str, body: bytes, half_sent: Event, enough: Event) -> None:
+        """Send the first half, then next to nothing, until the line breaks or it is enough."""
 
         def pieces() -> Iterator[bytes]:
             yield body[: len(body) // 2]
             half_sent.set()
             # What comes from time to time keeps the request from counting as silent.
             for at in range(len(body) // 2, len(body) - 1):
-                time.sleep(0.2)
+                if enough.wait(0.2):
+                    raise httpx.WriteError("enough")
                 yield body[at : at + 1]
 
         headers = {**TUS, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-        try:
-            with self.client() as client:
-                client.patch(location, headers=headers, content=pieces())
-        except httpx.TransportError:
-            return
+        with self.client() as client, suppress(httpx.TransportError):
+            client.patch(location, headers=headers, content=pieces())
 
     def finish_upload(self, location: str, body: bytes) -> str:
         """Go on where it stopped; the id of the video."""
