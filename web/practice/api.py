@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, Response, delete, get, post, put
 from litestar.datastructures import State
 from litestar.params import FromPath, FromQuery, JSONBody
-from litestar.response import Stream
 
 from appliance import access, tokens
 from appliance.access import Scope
@@ -16,6 +15,7 @@ from appliance.db import database
 from appliance.models import Role
 from tasks.publish.publishers.practice import ALREADY_PUBLISHED, NOT_READY
 from web.auth import PUBLIC
+from web.practice.cut_off import CutOff
 from web.practice.faults import FAULTS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def create_container(request: AnyRequest, data: JSONBody[dict[str, Any]]) -> Res
     media_id = practice.store.create(video_url=url, title=title, caption=caption, slow_s=slow_s)
     practice.fetcher.fetch_soon(media_id)
     if practice.store.take_fault("lose_create") is not None:
-        return _cut_off()
+        return CutOff()
     return Response({"id": media_id})
 
 
@@ -72,7 +72,7 @@ def publish(request: AnyRequest, data: JSONBody[dict[str, Any]]) -> Response[Any
     if store.take_fault("break_after_publish") is not None:
         return _error(500, "An unknown error has occurred.", 1)
     if store.take_fault("lose_publish") is not None:
-        return _cut_off()
+        return CutOff()
     return Response({"id": post_id, "permalink": practice.permalink(post_id)})
 
 
@@ -175,16 +175,6 @@ def _unknown_token() -> Response[Any]:
 def _error(status: int, message: str, code: int, subcode: int | None = None) -> Response[Any]:
     error = {"message": message, "type": "OAuthException", "code": code, "error_subcode": subcode}
     return Response({"error": error}, status_code=status)
-
-
-def _cut_off() -> Response[Any]:
-    """An answer that ends in the middle: the server closes the connection for it."""
-    return Stream(
-        iter([b'{"id": "']),
-        status_code=200,
-        headers={"content-length": "64"},
-        media_type="application/json",
-    )
 
 
 def _shape(media: Media, practice: Practice) -> dict[str, Any]:

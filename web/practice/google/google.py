@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from litestar import Request, Response
 from litestar.datastructures import State
-from litestar.response import Stream
 
 from appliance.clock import now
 from web.auth import PUBLIC
+from web.practice.cut_off import CutOff
 from web.practice.google import grants
 from web.practice.ground import UNFINISHED_LIFETIME, Ground
 
@@ -253,17 +253,7 @@ def misbehave(fault: Fault) -> Response[Any]:
             return refuse("authError", "Invalid Credentials")
         case "break_before" | "break_after" | "blind":
             return refuse("backendError", "Backend Error")
-    return cut_off()
-
-
-def cut_off() -> Response[Any]:
-    """An answer that ends in the middle: the server closes the connection for it."""
-    return Stream(
-        iter([b"{"]),
-        status_code=200,
-        headers={"content-length": "64"},
-        media_type="application/json",
-    )
+    return CutOff()
 
 
 def body_of(raw: bytes, request: AnyRequest) -> dict[str, Any]:

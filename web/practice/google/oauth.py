@@ -13,7 +13,7 @@ from appliance.models import Role
 from appliance.oauth_clients import PRACTICE_ID
 from web.auth import needs
 from web.practice.google import grants
-from web.practice.google.google import AFTER, BEFORE, OPT, cut_off, google_of, misbehave
+from web.practice.google.google import AFTER, BEFORE, OPT, google_of, misbehave
 
 if TYPE_CHECKING:
     from web.practice.google.google import AnyRequest, Google
@@ -100,7 +100,7 @@ async def give_token(request: Request[Any, Any, State]) -> Response[Any]:
     else:
         return _error(400, "unsupported_grant_type", "Invalid grant_type")
     if fault is not None:
-        return cut_off() if fault.kind == "lose" else misbehave(fault)
+        return misbehave(fault)
     if tokens is None:
         return _error(400, "invalid_grant", "Token has been expired or revoked.")
     return Response(tokens, headers={"Cache-Control": "no-store"})

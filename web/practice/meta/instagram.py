@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from web.practice.cut_off import CutOff
 from web.practice.ground import new_number
 from web.practice.meta.instagram_fetch import InstagramFetcher
 from web.practice.meta.instagram_store import (
@@ -24,7 +25,7 @@ from web.practice.meta.instagram_store import (
     graph_time,
 )
 from web.practice.meta.meta import Edge, Edges, missing, pick
-from web.practice.meta.refusal import Refusal, cut_off
+from web.practice.meta.refusal import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +103,7 @@ def _publish(meta: Meta, call: Call, account: dict[str, Any]) -> dict[str, Any] 
     found = containers.find(call.need("creation_id"))
     if (late := meta.ground.take_fault("ig.publish", "late")) is not None and found is not None:
         containers.publish_late(found["id"], float(late.value or 5))
-        return cut_off()
+        return CutOff()
     if found is not None and found["media"] and meta.ground.take_fault("ig.publish", "twice"):
         again = containers.publish_again(found["id"])
         return {"id": again["media"] if again else ""}

@@ -7,7 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from litestar import Response
-from litestar.response import Stream
+
+from web.practice.cut_off import CutOff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,7 +72,7 @@ def misbehave(fault: Fault) -> Response[Any]:
         case "break_before" | "break_after" | "blind":
             message = "An unexpected error has occurred. Please retry your request later."
             return refuse(Refusal(2, None, message, status=500))
-    return cut_off()
+    return CutOff()
 
 
 def _throttle(seconds: float) -> Response[Any]:
@@ -89,16 +90,6 @@ def _throttle(seconds: float) -> Response[Any]:
     if seconds < 60:
         answer.headers["Retry-After"] = str(max(0, round(seconds)))
     return answer
-
-
-def cut_off() -> Response[Any]:
-    """An answer that ends in the middle: the server closes the connection for it."""
-    return Stream(
-        iter([b'{"id": "']),
-        status_code=200,
-        headers={"content-length": "64"},
-        media_type="application/json",
-    )
 
 
 def as_number(text: str, default: float) -> float:

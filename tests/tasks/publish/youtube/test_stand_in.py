@@ -342,3 +342,14 @@ def test_the_box_itself_runs_it(settings: Settings) -> None:
             assert "youtube.readonly" in page.text
             short = person.get(f"{base}/shorts/abc")
             assert short.headers["location"] == "/practice/of/youtube/abc"
+
+
+def test_a_lost_answer_breaks_off_without_a_traceback(
+    google: httpx.Client, channel: Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    signed_in = {"authorization": f"Bearer {channel.token}"}
+    channel.fault("channels.list", "lose")
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+        google.get("/youtube/v3/channels", headers=signed_in)
+    assert google.get("/youtube/v3/channels", headers=signed_in).status_code == 200
+    assert [record for record in caplog.records if record.exc_info] == []
