@@ -299,7 +299,7 @@ def test_an_admin_goes_back_by_one_command(story: Story) -> None:
 def test_the_units_hold_inside(story: Story) -> None:
     """Restarts, kills, watchdogs and the sandbox, looked at from inside: tests/systemd."""
     site_packages = Path(pytest.__file__).parents[1]
-    names = ["pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"]
+    names = ["pytest", "_pytest", "py.py", "pluggy", "iniconfig", "packaging", "pygments"]
     sent = subprocess.run(
         ["tar", "-c", "-C", site_packages, "--exclude=__pycache__", *names]
         + ["-C", ROOT / "tests", "systemd"],
