@@ -1,7 +1,8 @@
 """A few megabytes that are given up when the disk has not a byte left.
 
 Deleting must work then, of all things, and the database needs a little room to write down that
-something was deleted.
+something was deleted. Whoever deletes has to come in first, and that is written down, too: for that
+there is a piece of its own, so that sign-ins, however many, leave the other to those who delete.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from storage.media import free_bytes, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from appliance.settings import Settings
     from storage.layout import Layout
@@ -27,22 +29,27 @@ T = TypeVar("T")
 
 # A transaction that deletes a video with all its rows writes less than one.
 BALLAST_BYTES = 4 * 1024**2
+DOOR_BYTES = 1024**2  # some twenty sign-ins
 
 
 def take_on(settings: Settings, layout: Layout) -> bool:
-    """Lay the ballast in, when it is missing and there is room again; whether it is there."""
-    if layout.ballast.exists():
-        return True
-    if free_bytes(layout.data) - settings.reserve_bytes() < 2 * BALLAST_BYTES:
+    """Lay in what is missing, when there is room again; whether all of it is there."""
+    wanted = {layout.door: DOOR_BYTES, layout.ballast: BALLAST_BYTES}
+    missing = {path: size for path, size in wanted.items() if not path.exists()}
+    if missing and free_bytes(layout.data) - settings.reserve_bytes() < 2 * sum(wanted.values()):
         return False
-    aside = layout.ballast.with_suffix(".new")
+    return all(_lay_in(path, size) for path, size in missing.items())
+
+
+def _lay_in(path: Path, size_bytes: int) -> bool:
+    aside = path.with_name(f"{path.name}.new")
     try:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.posix_fallocate(handle, 0, BALLAST_BYTES)
+            os.posix_fallocate(handle, 0, size_bytes)
         finally:
             os.close(handle)
-        aside.replace(layout.ballast)
+        aside.replace(path)
     except OSError as exc:
         aside.unlink(missing_ok=True)
         log.warning("The ballast could not be laid in: %s.", exc)
@@ -50,13 +57,13 @@ def take_on(settings: Settings, layout: Layout) -> bool:
     return True
 
 
-def drop(layout: Layout) -> bool:
+def drop(piece: Path) -> bool:
     """Give it up; False: it was given up before."""
     try:
-        layout.ballast.unlink()
+        piece.unlink()
     except FileNotFoundError:
         return False
-    log.warning("The disk is full: the ballast was given up, so that things can be deleted.")
+    log.warning("The disk is full: %s was given up, so that things can be deleted.", piece.name)
     return True
 
 
@@ -70,9 +77,19 @@ def although_full(layout: Layout, work: Callable[[], T]) -> T:
 
     For what frees room; ``work`` must be repeatable.
     """
-    try:
-        return work()
-    except (OSError, peewee.OperationalError) as exc:
-        if not is_full_for(exc) or not drop(layout):
-            raise
-    return work()
+    return _without(work, layout.ballast, layout.door)
+
+
+def come_in_although_full(layout: Layout, work: Callable[[], T]) -> T:
+    """The same for a sign-in: what deleting needs stays."""
+    return _without(work, layout.door)
+
+
+def _without(work: Callable[[], T], *pieces: Path) -> T:
+    while True:
+        try:
+            return work()
+        except (OSError, peewee.OperationalError) as exc:
+            # The next that is still there, or no way is left.
+            if not is_full_for(exc) or not any(map(drop, pieces)):
+                raise

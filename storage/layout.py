@@ -26,7 +26,9 @@ class Layout:
         self.tmp = data / "tmp"
         self.orphans = self.trash / "orphans"  # files of nobody, until their day comes
         self.proof = data / "proof"  # where encoders are tried; made when that is done
-        self.ballast = data / "ballast"  # given up when not a byte is left (storage/ballast.py)
+        # Given up when not a byte is left: to delete something, to sign in (storage/ballast.py).
+        self.ballast = data / "ballast"
+        self.door = data / "ballast-door"
 
     def make_folders(self) -> None:
         """Make what is missing; only our own user may look inside."""

@@ -37,8 +37,8 @@ MOVED_FROM = ".moved-from"
 _SPARE_BYTES = 64 * 1024**2
 _CHUNK = 1 << 20
 # Made anew where they are missing; sockets and locks of processes mean nothing elsewhere.
-_LEFT_BEHIND = {"ballast", "ballast.new", "rehearsal", "tmp", NOTES, MOVED_FROM}
-_LEFT_ENDINGS = (".lock", "-shm", ".sock", ".restoring")
+_LEFT_BEHIND = {"ballast", "ballast-door", "rehearsal", "tmp", NOTES, MOVED_FROM}
+_LEFT_ENDINGS = (".new", ".lock", "-shm", ".sock", ".restoring")
 _DATABASES = ("appliance.db", "queue.db")
 _RENAME_EXCHANGE = 2
 

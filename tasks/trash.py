@@ -107,7 +107,7 @@ def start_emptying(settings: Settings, layout: Layout) -> None:
     if not _long_enough(settings).exists():
         return
     if free_bytes(layout.data) < _LEAST_BYTES:
-        ballast.drop(layout)  # the worker writes, too, before it removes anything
+        ballast.drop(layout.ballast)  # the worker writes, too, before it removes anything
     although_full(layout, partial(jobs.create, "empty_bin", "empty_bin"))
 
 

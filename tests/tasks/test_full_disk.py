@@ -170,5 +170,8 @@ def test_ballast_is_laid_in_only_where_there_is_room(
     assert not ballast.take_on(full, layout)
     assert ballast.take_on(settings, layout)
     assert layout.ballast.stat().st_size == ballast.BALLAST_BYTES
-    assert ballast.drop(layout)
-    assert not ballast.drop(layout)
+    for piece in (layout.ballast, layout.door):
+        assert ballast.drop(piece)
+        assert not ballast.drop(piece)
+        assert not ballast.take_on(full, layout)
+        assert ballast.take_on(settings, layout)

@@ -29,35 +29,46 @@ if TYPE_CHECKING:
 @pytest.mark.needs_root
 @needs_root
 def test_people_come_in_look_around_and_delete_without_a_byte_left(settings: Settings) -> None:
-    with small_disk(settings.data, "24m"):
+    with small_disk(settings.data, "48m"):
         roomy = settings.model_copy(update={"disk_reserve": 0})
         with served(roomy) as web:
             layout = Layout(settings.data)
             owner = add_user("owner@example.org", Role.OWNER)
             client, visitor = script(web.url, owner), browser(web.url, owner)
+            with client, visitor:
+                # And again, once there was room to lay the ballast in.
+                for time in ("first", "second"):
+                    with database.connection_context():
+                        video = add_ready_video(layout, original=bytes(500_000))
+                        assert ballast.take_on(roomy, layout)
+                        # So this visit would be written down.
+                        Session.update(last_seen_at=now() - timedelta(hours=1)).execute()
+                        database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                    fill(settings.data / "filler")
+                    assert free_bytes(settings.data) == 0
+                    with browser(web.url) as guest:
+                        assert guest.get("/health/live").status_code == 200
+                        assert visitor.get("/").status_code == 200
+                        listed = client.get("/api/v1/videos").json()["items"]
+                        assert [each["video_id"] for each in listed] == [video.public_id], time
+                        assert client.get("/api/v1/storage").json()["free_bytes"] == 0
+                        assert layout.door.exists()  # looking takes none of it
+                        form = {"email": "owner@example.org", "password": PASSWORD}
+                        came_in = send_form(guest, "/sign-in", **form)
+                        assert came_in.status_code == 303, came_in.text
+                        assert guest.get("/").status_code == 200
+                        # Whatever else writes takes what the sign-in has left over.
+                        fill(settings.data / "more")
+                        assert free_bytes(settings.data) == 0
+                        assert not layout.door.exists()
+                        assert layout.ballast.exists()
+                        gone = client.delete(f"/api/v1/videos/{video.public_id}")
+                        assert gone.status_code in (200, 204), gone.text
+                        assert not layout.ballast.exists()
+                    for name in ("filler", "more") if time == "first" else ():
+                        (settings.data / name).unlink()
             with database.connection_context():
-                video = add_ready_video(layout, original=bytes(500_000))
-                assert ballast.take_on(roomy, layout)
-                # So this visit would be written down.
-                Session.update(last_seen_at=now() - timedelta(hours=1)).execute()
-                database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-            fill(settings.data / "filler")
-            assert free_bytes(settings.data) == 0
-
-            with client, visitor, browser(web.url) as guest:
-                assert guest.get("/health/live").status_code == 200
-                assert visitor.get("/").status_code == 200
-                listed = client.get("/api/v1/videos").json()["items"]
-                assert [each["video_id"] for each in listed] == [video.public_id]
-                assert client.get("/api/v1/storage").json()["free_bytes"] == 0
-                assert layout.ballast.exists()  # looking takes none of it
-                came_in = send_form(guest, "/sign-in", email="owner@example.org", password=PASSWORD)
-                assert came_in.status_code == 303, came_in.text
-                assert guest.get("/").status_code == 200
-                gone = client.delete(f"/api/v1/videos/{video.public_id}")
-                assert gone.status_code in (200, 204), gone.text
-            with database.connection_context():
-                assert Video.select().count() == 1  # in the bin
+                assert Video.select().count() == 2  # in the bin
 
             # The doctor looks from the shell.
             done = subprocess.run(

@@ -16,7 +16,7 @@ from appliance import invites, sessions, throttle, users
 from appliance.db import database
 from appliance.errors import ApplianceError
 from appliance.models import Invite, InviteKind, Role
-from storage.ballast import although_full
+from storage.ballast import come_in_although_full
 from web.auth import PUBLIC, client_address, needs, principal_or_none
 from web.forms import Form, FormData, refused, shown_again, text
 from web.session_cookie import end_current, enter, leave, safe_return
@@ -52,7 +52,7 @@ def sign_in(request: Request[Any, Any, State], data: FormData) -> Response[Any]:
     try:
         with database.connection_context():
             # Who comes to delete something has to come in first.
-            return although_full(request.app.state.layout, try_it)
+            return come_in_although_full(request.app.state.layout, try_it)
     except ApplianceError as exc:
         context = {"form": refused(data, exc, "email", "password"), "is_set_up": True}
         return shown_again("sign_in/page.html", exc, context)
