@@ -35,7 +35,10 @@ def other(state: TargetState, *, texts: tuple[str, str] = TEXTS, ago_h: float | 
 @pytest.mark.parametrize(
     ("found", "same"),
     [
-        *[pytest.param(other(state), True, id=state.value) for state in same_post.UNDER_WAY],
+        *[
+            pytest.param(other(state), True, id=state.value)
+            for state in sorted(same_post.UNDER_WAY)
+        ],
         pytest.param(other(T.WAITING, texts=("X", "Y")), True, id="other text, under way"),
         pytest.param(other(T.WAITING, is_draft=True), False, id="draft"),
         pytest.param(other(T.PUBLISHED, ago_h=0), True, id="just published"),
