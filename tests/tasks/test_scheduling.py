@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance import accounts, jobs, night, scheduling
+from appliance import accounts, bell, jobs, night, scheduling
 from appliance.capacity import MOST_MADE_WAY, MOST_OVERTAKEN, Machine
 from appliance.clock import now
 from appliance.errors import Forbidden, InvalidInput, NotFound
@@ -117,7 +117,7 @@ def test_work_in_the_background_waits_until_new_files_are_checked(
     background, wanted = queue(1, Priority.LOW), queue(1)
     probes = [jobs.create("probe", f"probe:{number}") for number in range(2)]
     later = jobs.create("probe", "probe:later", run_after=now() + timedelta(hours=1))
-    monkeypatch.setattr(jobs, "ring", lambda name, _: bells.append(name))
+    monkeypatch.setattr(bell, "ring", lambda name, _: bells.append(name))
     assert claim() == wanted.id
     assert claim() is None
     assert jobs.claim("quick", "me", lease_s=60) == probes[0]
@@ -149,7 +149,7 @@ def test_a_claim_rings_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     rung: list[str] = []
     queue(1)
     queue(1)
-    monkeypatch.setattr(jobs, "ring", lambda name, priority: rung.append(name))
+    monkeypatch.setattr(bell, "ring", lambda name, priority: rung.append(name))
     assert claim() is not None
     assert rung == ["media"]
     assert claim() is not None
@@ -277,7 +277,7 @@ def test_by_day_what_waits_for_the_night_is_neither_claimed_nor_rung_for(
 ) -> None:
     later = queue(1, only_at_night=True)
     rung: list[str] = []
-    monkeypatch.setattr(jobs, "ring", lambda name, priority: rung.append(name))
+    monkeypatch.setattr(bell, "ring", lambda name, priority: rung.append(name))
     assert claim(by_night=False) is None
     assert jobs.ring_due(night=False) == []
     assert rung == []
