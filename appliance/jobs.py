@@ -402,9 +402,9 @@ def ring_due(*, night: bool = True) -> list[str]:
     """
     rung = []
     for queue in QUEUES:
-        best = scheduling.due_jobs(queue, night=night).select(Job.priority).limit(1).scalar()
+        best = scheduling.best_priority(queue, night=night)
         if best is not None:
-            bell.ring(queue, int(best))
+            bell.ring(queue, best)
             rung.append(queue)
     return rung
 

@@ -63,12 +63,20 @@ class Ticker:
 
     def _run(self) -> None:
         while not self.stop.is_set():
-            self._turned_s = time.monotonic()
             try:
-                tick(self.settings)
+                self._turn()
             except Exception:
                 log.exception("The ticker stumbled; it goes on with the next second.")
-            self.stop.wait(TICK_S)
+                self.stop.wait(TICK_S)
+
+    def _turn(self) -> None:
+        """Until something fails, on one connection: a new one each second costs more than a tick,
+        and where it was the only one SQLite tidies its log each time."""
+        with database.connection_context():
+            while not self.stop.is_set():
+                self._turned_s = time.monotonic()
+                tick(self.settings)
+                self.stop.wait(TICK_S)
 
 
 def tick(settings: Settings) -> None:
@@ -136,6 +144,7 @@ def sweep(settings: Settings) -> None:
         lambda: media.settle_trash(layout),
         lambda: trash.start_emptying(settings, layout),
         lambda: ballast.take_on(settings, layout),
+        lambda: database_copies.forget_old(settings),
         lambda: tidy.start_due(settings),
         lambda: tidy.note_how_full(settings, layout),
         lambda: sweep_alerts(settings),
