@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from appliance import allowances, connections, jobs, night
+from appliance import allowances, connections, database_copies, jobs, night
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed

@@ -283,10 +283,19 @@ def list_all(prefix: Path, as_json: bool) -> None:
     show_default=True,
     help="How many to keep besides the one in use; the one before it stays first.",
 )
+@click.option(
+    "--only-releases",
+    is_flag=True,
+    help="Leave the copies of the database alone: where its user can't be become.",
+)
+@_user
 @_prefix
 @json_option
-def prune(keep: int, prefix: Path, as_json: bool) -> None:
-    """Remove releases that are not needed any more."""
+def prune(keep: int, only_releases: bool, user: str | None, prefix: Path, as_json: bool) -> None:
+    """Remove releases, and copies of the database from before upgrades, that are not needed.
+
+    Of the copies the newest three stay, and what a roll-back would take.
+    """
     place = Prefix(prefix)
     journal = releases.read_journal(place)
     if journal.under is not None:
@@ -296,7 +305,12 @@ def prune(keep: int, prefix: Path, as_json: bool) -> None:
         # The program first: what is half removed is no release any more.
         releases.program_of(place.release(name)).unlink(missing_ok=True)
         shutil.rmtree(place.release(name))
+    copies: list[str] = []
+    if not only_releases:
+        said = Asking(user_of_box(user)).ask(None, "forget-copies", str(place.path.absolute()))
+        copies = said["removed"]
     if as_json:
-        print_json({"removed": gone})
+        print_json({"removed": gone, "removed_copies": copies})
     else:
-        click.echo("\n".join(f"removed {name}" for name in gone) or "Nothing to do.")
+        lines = [f"removed {name}" for name in [*gone, *copies]]
+        click.echo("\n".join(lines) or "Nothing to do.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import peewee
 
-from appliance import __version__, heartbeats, posting_switch
+from appliance import __version__, database_copies, heartbeats, posting_switch
 from appliance.cli.frame import print_json
 from appliance.clock import boottime_s
 from appliance.db import database, is_full, open_database
@@ -26,7 +26,7 @@ from appliance.errors import ApplianceError, StorageFull
 from appliance.migrate import back_up, schema_of
 from appliance.migrate import migrate as migrate_database
 from appliance.models import Heartbeat, Job, Upload
-from appliance.releases import Facts, needed_bytes
+from appliance.releases import Facts, Prefix, needed_bytes
 from appliance.settings import load_settings
 from appliance.states import JobState, UploadState
 from appliance.swapping import swap_database
@@ -159,6 +159,14 @@ def restore(backup: Path, aside: Path) -> None:
     """Put BACKUP in the place of the database, and keep that at ASIDE. Nothing else may run."""
     swap_database(load_settings().database_path, backup, aside)
     print_json({"restored": str(backup)})
+
+
+@step.command(name="forget-copies")
+@click.argument("prefix", type=click.Path(path_type=Path))
+def forget_copies(prefix: Path) -> None:
+    """Remove copies of the database that nobody goes back to; prints {"removed": names}."""
+    gone = database_copies.forget_old(load_settings(), Prefix(prefix))
+    print_json({"removed": [path.name for path in gone]})
 
 
 @step.command()

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
-from appliance import releases
+from appliance import database_copies, releases
+from appliance.cli.release import release as release_command
 from appliance.doctor import Verdict
 from appliance.errors import NotFound, SettingsError
 from appliance.releases import Facts, Journal, Past, Phase, Prefix, Under, Undo
 from appliance.trial_unit import trial_unit
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
 
 UNDER = Under(to="2", previous="1", began_at="", changes_schema=True, backup="/b.db", aside="/a.db")
 FACTS = Facts(
@@ -219,3 +226,63 @@ def test_a_trial_has_the_walls_of_the_real_unit_and_nothing_of_its_public() -> N
         "Restart=no",
         "TimeoutStartSec=60",
     ]
+
+
+def copies(*times: int, ending: str = ".db") -> list[str]:
+    return [f"before-0.2.0-aaaa-2026010{time}T000000Z{ending}" for time in times]
+
+
+def test_copies_of_upgrades_long_ago_go_and_those_of_the_way_back_stay() -> None:
+    all_of_them = [
+        *copies(5, 1, 3, 2, 4),
+        *copies(1, 4, ending="-undone.db"),
+        *copies(1, ending="-undone.db-wal"),
+        *copies(2, ending="-undone-replaced.db"),
+        "sets",
+        "before-lunch.db",
+    ]
+    old = [*copies(1, ending="-undone.db"), *copies(1, ending="-undone.db-wal"), *copies(1)]
+    of_second = [*copies(2, ending="-undone-replaced.db"), *copies(2)]
+    assert database_copies.pick_old(all_of_them, frozenset()) == sorted([*old, *of_second])
+    assert database_copies.pick_old(all_of_them, frozenset(copies(2))) == sorted(old)
+    assert database_copies.pick_old(copies(7, 8, 9), frozenset()) == []
+
+
+def test_the_way_back_is_the_copy_from_before_what_is_in_use() -> None:
+    past = (
+        Past("2", "1", "", "active", backup="/b/to-2.db"),
+        Past("3", "2", "", "rolled_back", backup="/b/to-3.db"),
+    )
+    assert database_copies.find_way_back(Journal(None, past), "2") == {"to-2.db"}
+    assert database_copies.find_way_back(Journal(UNDER, past), "2") == {"to-2.db", "b.db"}
+    assert database_copies.find_way_back(Journal(), None) == frozenset()
+
+
+def test_old_copies_are_removed_unless_nobody_knows_the_way_back(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.data / "backups"
+    folder.mkdir(parents=True)
+    prefix = Prefix(tmp_path / "opt")
+    release = prefix.release("2")
+    (release / "bin").mkdir(parents=True)
+    (release / "bin/appliance").touch()
+    prefix.switch("2")
+    needed = str(folder / copies(1)[0])
+    releases.write_journal(prefix, Journal(None, (Past("2", "1", "", "active", backup=needed),)))
+    for name in copies(*range(1, 7)):
+        (folder / name).touch()
+    monkeypatch.setenv("APPLIANCE_DATA", str(settings.data))
+    words = ["prune", "--user", getpass.getuser(), "--prefix", str(prefix.path), "--json"]
+    done = CliRunner().invoke(release_command, [*words, "--only-releases"], catch_exceptions=False)
+    assert json.loads(done.stdout) == {"removed": [], "removed_copies": []}
+    done = CliRunner().invoke(release_command, words, catch_exceptions=False)
+    assert json.loads(done.stdout) == {"removed": [], "removed_copies": copies(2, 3)}
+    # A journal that can't be read: who knows which of them is the way back.
+    (folder / copies(7)[0]).touch()
+    prefix.journal.write_text("half of")
+    assert database_copies.forget_old(settings, prefix) == []
+    prefix.journal.unlink()
+    gone = database_copies.forget_old(settings, prefix)
+    assert [path.name for path in gone] == copies(1, 4)
+    assert sorted(path.name for path in folder.iterdir()) == copies(5, 6, 7)
