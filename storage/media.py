@@ -6,6 +6,7 @@ folder. Source: robustness R3.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -41,6 +42,20 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_disk(folder: Path) -> None:
+    """Force all that lies on the disk of ``folder`` there: names, where there are very many.
+
+    Raises OSError, where the kernel says what sync() keeps to itself. Source: syncfs(2).
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(handle)
 

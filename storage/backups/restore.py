@@ -24,7 +24,7 @@ from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.verify import say
-from storage.media import free_bytes, is_full, sync_folder
+from storage.media import free_bytes, is_full, sync_disk, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +85,7 @@ def prepare(
                 **_keys(settings, manifest, secrets),
             ),
         )
-        os.sync()  # the names, of which there may be very many; files were synced one by one
+        sync_disk(aside)  # the names, of which there may be very many; files were synced before
         return Prepared(manifest, opened, secrets)
 
 
