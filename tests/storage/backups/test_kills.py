@@ -14,18 +14,19 @@ import signal
 import sqlite3
 import subprocess
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.db import database, open_database, transaction
 from appliance.errors import StorageFull
+from appliance.migrate import migrate
 from appliance.models import Video
 from appliance.settings import Settings
 from storage import inspection
 from storage.backups import in_use, restore, switching
-from storage.backups.create import create
+from storage.backups.create import create, no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.keeping import Keep
 from storage.backups.prune import prune
@@ -36,6 +37,8 @@ from tests.storage.backups.boxes import add_video, files_of
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from storage.backups.create import Progress
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -281,6 +284,15 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", str(where)], check=True)
 
 
+def fill_up(disk: Path) -> None:
+    """Others' bytes, to the last one."""
+    with (disk / "other").open("wb", buffering=0) as other:
+        for size in (1024**2, 4096):
+            with suppress(OSError):
+                while other.write(bytes(size)) == size:
+                    pass
+
+
 @pytest.mark.needs_root
 def test_a_full_disk_is_said_and_the_backups_before_stay(
     settings: Settings, layout: Layout, small_disk: Path
@@ -298,14 +310,7 @@ def test_a_full_disk_is_said_and_the_backups_before_stay(
 
     def fill(stage: str, fraction: float) -> None:
         if stage == "Copying files":
-            with (small_disk / "other").open("ab") as other:
-                other.truncate(0)
-                try:
-                    while True:
-                        other.write(b"x" * 4096)
-                        other.flush()
-                except OSError:
-                    pass
+            fill_up(small_disk)
 
     with pytest.raises(StorageFull, match="those before are untouched"):
         create(box, None, fill)
@@ -315,3 +320,51 @@ def test_a_full_disk_is_said_and_the_backups_before_stay(
     (small_disk / "other").unlink()
     made = create(box, None)
     assert verify(folder, made.name).is_good
+
+
+@pytest.mark.needs_root
+def test_a_restore_onto_a_full_disk_leaves_the_old_data_serving(
+    settings: Settings, layout: Layout, small_disk: Path
+) -> None:
+    for _ in range(3):
+        add_video(layout, size=200_000)
+    made = create(settings, None)
+    database.close()
+    box = settings.model_copy(
+        update={"data": small_disk / "box", "backup_folder": settings.backups}
+    )
+    small = Layout(box.data)
+    small.make_folders()
+    open_database(box.database_path)
+    migrate(box)
+    with database.connection_context():
+        kept = add_video(small)
+    old = files_of(box.data)
+
+    def bring_back(progress: Progress) -> None:
+        with in_use.alone(box.data):
+            restore.prepare(box, made.name, without_sign_ins=True, progress=progress)
+
+    def fill(stage: str, fraction: float) -> None:
+        if fraction > 0.3:
+            fill_up(small_disk)
+
+    # Known before, and found out on the way.
+    fill_up(small_disk)
+    with pytest.raises(StorageFull, match="are free. Make room there first; nothing was changed"):
+        bring_back(no_progress)
+    (small_disk / "other").unlink()
+    with pytest.raises(StorageFull, match="full, so the backup was not restored; nothing in .* ha"):
+        bring_back(fill)
+
+    assert files_of(box.data) == old and not (box.data / switching.ASIDE).exists()
+    assert not switching.is_due(box.data)
+    in_use.enter(box.data)  # the box starts with it, also while the disk is full
+    in_use.leave()
+    with database.connection_context():
+        assert [row.id for row in Video.select()] == [kept.id]
+    (small_disk / "other").unlink()
+    bring_back(no_progress)
+    with in_use.alone(box.data):
+        restore.switch(box)
+    assert count_videos(box) == 3
