@@ -302,8 +302,12 @@ def make_like(model: Path | None, target: Path) -> int | None:
         return None
     inside = model / f".{target.name}.new"
     shutil.rmtree(inside, ignore_errors=True)
-    inside.mkdir()
-    inside.chmod(stat.S_IMODE(about.st_mode))
+    # Made with its mode: a change of mode by who isn't in the group takes the passing-on away.
+    before = os.umask(0)
+    try:
+        inside.mkdir(stat.S_IMODE(about.st_mode) & 0o777)
+    finally:
+        os.umask(before)
     inside.rename(target)
     return about.st_gid
 
