@@ -7,6 +7,7 @@ asks for through a small program (appliance/services.py, ``Program``).
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import shutil
@@ -205,8 +206,9 @@ class Installed:
         library.mkdir(parents=True)
         for package in ("storage", "tasks", "web"):
             (library / package).symlink_to(ROOT / package)
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "appliance", library / "appliance", ignore=ignored)
+        # With what is compiled of it: a release has that, and each of its many starts is quick.
+        compileall.compile_dir(ROOT / "appliance", quiet=2)
+        shutil.copytree(ROOT / "appliance", library / "appliance")
         if migration:
             (library / "appliance/migrations/0098_notes.py").write_text(migration)
         program = release / "bin/appliance"

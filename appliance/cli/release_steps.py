@@ -34,6 +34,8 @@ from appliance.swapping import swap_database
 if TYPE_CHECKING:
     from appliance.settings import Settings
 
+_BETWEEN_S = 0.2
+
 
 @click.group(hidden=True)
 def step() -> None:
@@ -170,19 +172,31 @@ def forget_copies(prefix: Path) -> None:
 
 
 @step.command()
+@click.argument("names", nargs=-1)
 @click.option("--since", "since_s", type=float, required=True, help="On the clock of the machine.")
-def pulse(since_s: float) -> None:
-    """Print the workers that were heard since then."""
+@click.option("--within", "within_s", type=float, default=0.0, help="How long to wait for them.")
+def pulse(names: tuple[str, ...], since_s: float, within_s: float) -> None:
+    """Print the workers that were heard since then, as soon as NAMES are, or the time is over."""
     settings = load_settings()
     open_database(settings.database_path)
-    heard = []
-    # Busy for a moment, say: then nobody was heard, and we are asked again.
+    ends = time.monotonic() + within_s
+    while True:
+        heard = _heard(since_s)
+        if set(names) <= set(heard) or time.monotonic() >= ends:
+            break
+        time.sleep(_BETWEEN_S)
+    print_json({"heard": heard})
+
+
+def _heard(since_s: float) -> list[str]:
+    # Busy for a moment, say: then nobody was heard, and we look again.
     with suppress(peewee.OperationalError), database.connection_context():
         # Not by the machine's boot id: in a container the units, which have a /proc of their own,
         # may see another one than a shell. Beats of an earlier start are hardly in this window.
         rows = Heartbeat.select().where(Heartbeat.beat_boottime_s.between(since_s, boottime_s()))
-        heard = [row.process.removeprefix("worker-") for row in rows]
-    print_json({"heard": [name for name in heartbeats.WORKERS if name in heard]})
+        heard = {row.process.removeprefix("worker-") for row in rows}
+        return [name for name in heartbeats.WORKERS if name in heard]
+    return []
 
 
 @step.command(name="pause-posting")
