@@ -39,6 +39,7 @@ _CHUNK = 1 << 20
 # Made anew where they are missing; sockets and locks of processes mean nothing elsewhere.
 _LEFT_BEHIND = {"ballast", "ballast-door", "rehearsal", "tmp", NOTES, MOVED_FROM}
 _LEFT_ENDINGS = (".new", ".lock", "-shm", ".sock", ".restoring")
+_SHOWN = ("media", "trash", "uploads")
 _DATABASES = ("appliance.db", "queue.db")
 _RENAME_EXCHANGE = 2
 
@@ -68,7 +69,7 @@ def refuse_place(data: Path, target: Path) -> None:
         raise InvalidInput(f"{target} is on the same disk as {whole}: nothing would be won.")
 
 
-def refuse(data: Path, target: Path, total_bytes: int) -> None:
+def refuse(data: Path, target: Path, wanted_bytes: int) -> None:
     """Say why ``data`` can't be moved to ``target``. Run it as the user of the box.
 
     Raises InvalidInput, Conflict, StorageFull.
@@ -86,8 +87,7 @@ def refuse(data: Path, target: Path, total_bytes: int) -> None:
         raise Conflict(f"{target} is not empty. Take a folder of its own, such as {target}/media.")
     if begun is not None and begun != str(whole):
         raise Conflict(f"{target} is where {begun} is being moved to.")
-    here = sum(each.stat().st_size for each in place.rglob("*") if each.is_file())
-    needed = total_bytes + _SPARE_BYTES - here
+    needed = wanted_bytes + _SPARE_BYTES - total_bytes(place)
     if needed > free_bytes(place):
         raise StorageFull(
             f"{target} has {describe_size(free_bytes(place))} free, and "
@@ -154,7 +154,7 @@ class Mover:
         self.known = known
         self.tell = tell
         self.tally = Tally()
-        self.names: dict[tuple[int, int], Path] = {}
+        self.first: dict[tuple[int, int], str] = {}  # of the names of one file, in this run
         self.compared: dict[str, list[object]] = {}
 
     def copy(self, *, final: bool) -> Tally:
@@ -219,26 +219,49 @@ class Mover:
         found, place = path.lstat(), self.target / path.relative_to(self.data)
         name = str(path.relative_to(self.data))
         self.tally.files += 1
-        twin = self.names.setdefault((found.st_dev, found.st_ino), place)
-        if twin != place and found.st_nlink > 1:
-            place.unlink(missing_ok=True)
-            os.link(twin, place)
-            return
-        self.tally.bytes += found.st_size
         seen = [found.st_size, found.st_mtime_ns]
-        was = self.compared.get(name)
-        if was is None or was[:2] != seen or not _is_like(place, found):
-            digest = self._copy(path, place, found)
-            if path.lstat().st_mtime_ns != found.st_mtime_ns:
-                return  # written to meanwhile; the last run takes it
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
-            was = [*seen, digest]
-            note(json.dumps([name, *was]) + "\n")
-            self.tally.copied += 1
-        if name in self.known and self.known[name] != was[2]:
+        first = self.first.setdefault((found.st_dev, found.st_ino), name)
+        was, twin = self.compared.get(name), self._twin(name, first, found)
+        if twin is not None:
+            self._link(first, place)
+            digest = twin[2]
+        else:
+            self.tally.bytes += found.st_size
+            if was is not None and was[:2] == seen and _is_like(place, found):
+                digest = was[2]
+            else:
+                digest = self._copy(path, place, found)
+                if path.lstat().st_mtime_ns != found.st_mtime_ns:
+                    return  # written to meanwhile; the last run takes it
+                os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
+                self.tally.copied += 1
+        if was != [*seen, digest]:
+            # Each name for itself: when the first is removed, the others aren't copied again.
+            self.compared[name] = [*seen, digest]
+            note(json.dumps([name, *seen, digest]) + "\n")
+        if name in self.known and self.known[name] != digest:
             self.tally.wrong.append(name)
         self.tell(self.tally.bytes)
+
+    def _twin(self, name: str, first: str, found: os.stat_result) -> list[object] | None:
+        """What is noted of the file's first name, when this is a further one and that is over."""
+        noted = self.compared.get(first)
+        if name == first or found.st_nlink == 1 or noted is None:
+            return None
+        # The first was written to meanwhile, or its number is another file's by now.
+        if noted[:2] != [found.st_size, found.st_mtime_ns]:
+            return None
+        return noted if _is_like(self.target / first, found) else None
+
+    def _link(self, first: str, place: Path) -> None:
+        """A second name of a file that is over there already."""
+        twin = self.target / first
+        if place.exists() and place.samefile(twin):
+            return
+        if not place.parent.is_dir():
+            self._folders()
+        place.unlink(missing_ok=True)
+        os.link(twin, place)
 
     def _copy(self, path: Path, place: Path, found: os.stat_result) -> str:
         """The SHA-256 of both. Raises Conflict when the new disk gives back other bytes."""
@@ -387,7 +410,9 @@ def _files(data: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(data):
         top = Path(folder) == data
         if top:
-            folders[:] = [name for name in folders if name not in _LEFT_BEHIND | {"lost+found"}]
+            wanted = set(folders) - _LEFT_BEHIND - {"lost+found"}
+            # A file with several names gets its group where it is made: where the proxy reads it.
+            folders[:] = sorted(wanted, key=lambda name: (name not in _SHOWN, name))
         for name in sorted(names):
             path = Path(folder, name)
             if top and (name in _LEFT_BEHIND or name.endswith(_LEFT_ENDINGS)):

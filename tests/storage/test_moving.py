@@ -24,7 +24,9 @@ from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound, S
 from appliance.migrate import migrate
 from appliance.models import Video
 from storage import moving
+from storage.backups.create import create
 from storage.layout import Layout
+from storage.media import free_bytes
 from tests.end_to_end.box import wait_for
 from tests.storing import add_ready_video
 from tests.tasks.test_full_disk import needs_root
@@ -167,6 +169,69 @@ def test_what_was_compared_is_not_copied_again_and_changes_are(box: Settings, di
     (box.data / "uploads/fresh").write_bytes(b"new")
     assert copy().copied == 2
     assert copy(final=True).copied >= 1  # the database
+    assert contents(disk) == contents(box.data)
+
+
+def test_what_a_backup_shares_with_the_media_is_one_file_afterwards(
+    box: Settings, disk: Path
+) -> None:
+    media, group = box.data / "media", 54321
+    # As installed: what the proxy reads belongs to its group, backups don't.
+    for folder in (media, *media.iterdir()):
+        os.chown(folder, -1, group)
+        folder.chmod(0o2750)
+    for path in media.rglob("*/*"):
+        os.chown(path, -1, group)
+    with database.connection_context():
+        create(box, None)
+        changed = Layout(box.data).original(Video.select().first().public_id)
+        known = moving.known_digests(box.data)
+    database.close()
+    with changed.open("r+b") as file:
+        file.write(b"flipped")  # in the backup, too
+    before = shared(box.data)
+    assert sum(len(names) > 1 for names in before) >= 4
+    apart = sum(path.stat().st_size for path in box.data.rglob("*") if path.is_file())
+    assert moving.total_bytes(box.data) < apart - 6_000_000
+
+    target = disk / "appliance"
+    moving.lay_out(box.data, target)
+    tally = moving.Mover(box.data, target, known, lambda done: None).copy(final=False)
+    assert tally.wrong == [str(changed.relative_to(box.data))]
+    # Removed while the box ran: the backup has it still, and it isn't copied once more.
+    gone = next(path for path in media.glob("*/original") if path != changed)
+    gone.unlink()
+    again = moving.Mover(box.data, target, known, lambda done: None)
+    last = again.copy(final=True)
+    assert {path.name for path in box.data.glob("*.db")} >= {"appliance.db"}
+    assert last.copied <= len(list(box.data.glob("*.db*")))
+    assert last.bytes == moving.total_bytes(box.data)
+    assert shared(target) == shared(box.data)
+    assert {path.stat().st_gid for path in (target / "media").rglob("*")} == {group}
+    assert moving.total_bytes(target) == moving.total_bytes(box.data)
+    needed = moving.total_bytes(box.data) + free_bytes(disk)
+    moving.refuse(box.data, target, needed - 64 * 1024**2)  # what is there is there once
+
+
+def shared(data: Path) -> list[list[str]]:
+    """The names of each file that is moved, where it has several: those together."""
+    names: dict[int, list[str]] = {}
+    for path in sorted(data.rglob("*")):
+        if path.is_file() and path.relative_to(data).parts[0] in ("media", "uploads", "backups"):
+            names.setdefault(path.stat().st_ino, []).append(str(path.relative_to(data)))
+    return sorted(names.values())
+
+
+def test_a_number_that_was_given_to_another_file_makes_no_link(box: Settings, disk: Path) -> None:
+    first, second = sorted(Layout(box.data).media.glob("*/original"))
+    os.link(second, second.with_name("twin-of-second.mp4"))
+    mover = moving.Mover(box.data, disk, {}, lambda done: None)
+    mover.copy(final=False)
+    # As if `first` had been removed and its number were that of `second`.
+    found = second.stat()
+    mover.first = {(found.st_dev, found.st_ino): str(first.relative_to(box.data))}
+    (disk / second.relative_to(box.data)).unlink()
+    mover.copy(final=False)
     assert contents(disk) == contents(box.data)
 
 
