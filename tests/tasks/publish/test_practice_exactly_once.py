@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SEED = 20261122
 CASES = 400
 # In each run every so manyth.
-EVERY = 1 if LONG else 37
+EVERY = 1 if LONG else 53
 # Its faults go by name alone; "cannot_tell" lasts.
 BLIND = Fault("practice", "cannot_tell", "1")
 FAULTS = [

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SEED = 20261121
 CASES = 330
 # In each run every so manyth.
-EVERY = 1 if LONG else 16
+EVERY = 1 if LONG else 24
 
 _CALLS = (
     "reels.start", "reels.bytes", "reels.finish", "videos.start", "videos.transfer",

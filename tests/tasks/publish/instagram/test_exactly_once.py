@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SEED = 20261121
 CASES = 200  # for each of both ways
 # In each run every so manyth.
-EVERY = 1 if LONG else 16
+EVERY = 1 if LONG else 25
 
 CALLS = ("ig.limit", "ig.create", "ig.container", "ig.publish", "ig.media", "ig.list")
 KINDS = ("lose", "lose_before", "break_before", "break_after", "throttle", "expire")

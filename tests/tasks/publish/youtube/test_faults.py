@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 SEED = 20261121
 LONG = os.environ.get("APPLIANCE_TEST_LONG") == "1"
-CASES = 400 if LONG else 24
+CASES = 400 if LONG else 12
 LAST_POINT = 90  # a plain post has some 60; one with faults has more
 PLAYLIST = f"PL{CHANNEL[2:]}"
 
@@ -211,7 +211,7 @@ def test_a_post_goes_out_once_wherever_the_worker_dies(box: Box, mortal: Mortal)
     assert untouched.state is TargetState.PUBLISHED
     points = mortal.seen
     assert 30 < points < LAST_POINT
-    chosen = range(1, points + 1) if LONG else random.Random(SEED).sample(range(1, points + 1), 12)
+    chosen = range(1, points + 1) if LONG else random.Random(SEED).sample(range(1, points + 1), 5)
     for kill_at in chosen:
         run(box, mortal, Case(1000 + kill_at, (), (kill_at,), playlist=True))
         assert len(box.there(f"case {1000 + kill_at}")) == 1
