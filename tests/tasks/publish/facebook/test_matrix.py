@@ -142,7 +142,9 @@ def check(walk: Walk, stand: Stand, case: Case) -> TargetState:
     if target.state is TargetState.PUBLISHED:
         assert [video["id"] for video in public] == [target.remote_id], said
     if target.state is TargetState.FAILED:
-        assert public == [], said
+        assert public == [] and target.error, said
+    if target.state is TargetState.NEEDS_PERSON:
+        assert any(fault.kind == "blind" for fault in case.faults), said
     planned = target.post.publish_at
     if public and planned is not None:
         early = [video for video in public if video["published_at"] < planned.isoformat()]
