@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from appliance import events, kept
-from appliance.alerts import KINDS
+from appliance.alerts import KINDS, service_of
 from appliance.db import transaction
 from appliance.errors import Conflict, InvalidInput, NotFound
 from appliance.ids import new_id
@@ -62,11 +62,6 @@ def addresses_of(settings: Settings) -> list[str]:
     """Those of the setting."""
     kept = settings.alert_urls
     return kept.get_secret_value().split() if kept is not None else []
-
-
-def service_of(address: str) -> str:
-    """The word before "://": that much of an address may be shown."""
-    return address.partition("://")[0].lower()
 
 
 def channels(settings: Settings) -> list[Channel]:

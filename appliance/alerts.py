@@ -240,6 +240,11 @@ def _elapsed(at: datetime, since: datetime) -> timedelta:
     return at - since if since <= at else timedelta.max
 
 
+def service_of(address: str) -> str:
+    """Of a channel's address the word before "://": that much of it may be shown."""
+    return address.partition("://")[0].lower()
+
+
 def words_of(what: What, key: str, title: str, text: str, *, link: str) -> tuple[str, str]:
     """Subject and body of a message, plain text. ``link``: the page where it is seen to."""
     kind = kind_of(key)

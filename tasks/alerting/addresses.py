@@ -7,20 +7,18 @@ clouds hand out the machine's own credentials, and nothing that writes into this
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from appliance.alert_channels import service_of
+from appliance.alerts import service_of
 from appliance.errors import InvalidInput
+from tasks.alerting import apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-APP = "Media Appliance"
 MAX_CHARS = 2000
-CONNECT_S, READ_S = 8.0, 20.0
 # They tell this system something, not a person; or run what stands on it.
 _LOCAL = frozenset({"syslog", "dbus", "qt", "kde", "gnome", "macosx", "windows", "glib", "file"})
 # Where clouds answer with credentials to whoever asks. Link-local ones are refused as a whole.
@@ -36,53 +34,25 @@ def check(address: str) -> str:
 
     Raises InvalidInput (field "address"). Asks no network: names are looked up before sending.
     """
+    address = look_over(address)
+    if refused := apart.ask({"do": "check", "address": address}, apart.CHECK_WITHIN_S):
+        raise InvalidInput(refused, field="address")
+    return address
+
+
+def look_over(address: str) -> str:
+    """What can be said without Apprise. Raises InvalidInput."""
     address = address.strip()
     if not address:
         raise InvalidInput("Enter the address of the channel.", field="address")
     if len(address) > MAX_CHARS or any(not ch.isprintable() or ch == " " for ch in address):
         raise InvalidInput("An address is one line without blanks.", field="address")
-    opened = open_address(address)
-    refuse_metadata(opened, look_up=False)
-    return address
-
-
-def open_address(address: str) -> Any:
-    """Apprise's own object for it. Raises InvalidInput; its sentence has no secret of it."""
-    from apprise import Apprise, AppriseAsset
-
-    service = service_of(address)
-    if service in _LOCAL:
+    if service_of(address) in _LOCAL:
         raise InvalidInput(
             "This would tell the machine, not a person. Choose a way that reaches you.",
             field="address",
         )
-    _hush()
-    asset = AppriseAsset(
-        app_id=APP, app_desc=APP, app_url="", image_url_mask="", image_url_logo="",
-        allow_templates=False, storage_mode="memory",
-    )  # fmt: skip
-    try:
-        opened = Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
-    except Exception:  # of some services the parts are looked at by code that stumbles
-        opened = None
-    if opened is None:
-        raise InvalidInput(
-            f"Apprise can't use this address. How one of “{service[:40] or 'this service'}” is "
-            "written stands at appriseit.com/services.",
-            field="address",
-        )
-    opened.socket_connect_timeout, opened.socket_read_timeout = CONNECT_S, READ_S
-    opened.redirects = False  # where a redirect leads nobody has looked at
-    return opened
-
-
-def _hush() -> None:
-    """Its own log quotes whole addresses, and the headers that it sends."""
-    log = logging.getLogger("apprise")
-    log.setLevel(logging.WARNING)
-    log.propagate = False
-    if not log.handlers:
-        log.addHandler(logging.NullHandler())
+    return address
 
 
 def refuse_metadata(opened: Any, *, look_up: bool) -> None:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance import __version__, alert_channels
 from appliance.clock import now
 from appliance.db import database
-from appliance.errors import InvalidInput, JobFailed, NotFound
-from appliance.text import clean_line, clean_text
-from tasks.alerting import addresses
+from appliance.errors import JobFailed, NotFound
+from tasks.alerting import apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from appliance.models import Job
     from appliance.settings import Settings
     from tasks.context import Context, Outcome
-
-_UNKNOWN = "The service did not take the message, and gave no reason."
 
 
 class NotSent(Exception):
@@ -31,47 +23,9 @@ class NotSent(Exception):
 
 def send(address: str, title: str, body: str) -> None:
     """Plain text. Takes half a minute at most for most services. Raises NotSent."""
-    from apprise import NotifyFormat
-
-    try:
-        opened = addresses.open_address(address)
-        addresses.refuse_metadata(opened, look_up=True)
-    except InvalidInput as exc:
-        raise NotSent(exc.message) from None
-    with _listening() as said:
-        try:
-            sent = opened.notify(
-                title=clean_line(title, max_bytes=200),
-                body=clean_text(body, max_bytes=4000),
-                body_format=NotifyFormat.TEXT,
-            )
-        except Exception as exc:
-            # Whatever a service's code stumbles over: the reason is told, the worker goes on.
-            said.append(f"{type(exc).__name__}: {exc}")
-            sent = False
-    if not sent:
-        reason = clean_line(" ".join(said[:3]), max_bytes=600) or _UNKNOWN
-        raise NotSent(clean_line(addresses.without_secrets(reason, address), max_bytes=300))
-
-
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What Apprise says about failures in this thread."""
-    said: list[str] = []
-    mine = threading.get_ident()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == mine:
-                said.append(record.getMessage())
-
-    log = logging.getLogger("apprise")
-    listener = Listener(level=logging.WARNING)
-    log.addHandler(listener)
-    try:
-        yield said
-    finally:
-        log.removeHandler(listener)
+    wish = {"do": "send", "address": address, "title": title, "body": body}
+    if said := apart.ask(wish, apart.SEND_WITHIN_S):
+        raise NotSent(said)
 
 
 def subject(settings: Settings, title: str) -> str:
@@ -103,6 +57,5 @@ def send_alert(job: Job, context: Context) -> Outcome:
 def words_of_test() -> tuple[str, str]:
     return (
         "This is a test",
-        f"Alerts of {addresses.APP} {__version__} arrive here: somebody pressed “Send a test "
-        "message”.",
+        f"Alerts of {apart.APP} {__version__} arrive here: somebody pressed “Send a test message”.",
     )

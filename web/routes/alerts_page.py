@@ -50,20 +50,23 @@ def _page(request: AnyRequest, **more: Any) -> dict[str, Any]:
 def add_channel(request: AnyRequest, data: FormData) -> Response[Any]:
     """A test message follows at once: whether it works is what everybody wants to know next."""
     chosen = several(data, "kinds")
-    with database.connection_context():
-        try:
+    try:
+        address = addresses.check(text(data, "address"))
+        with database.connection_context():
             row = alert_channels.add(
                 request.app.state.vault,
                 name=text(data, "name"),
-                address=addresses.check(text(data, "address")),
+                address=address,
                 kinds=[] if set(chosen) == set(KINDS) else _some(chosen),
                 actor=principal(request).user,
             )
             sweep.ask_for_test(row.public_id)
-        except (InvalidInput, Conflict) as exc:
-            kept = {name: value for name, value in data.items() if name != "address"}
-            form = refused(kept, exc, "name", "address", "kinds")
-            return shown_again("alerts/page.html", exc, _page(request, form=form, chosen=chosen))
+    except (InvalidInput, Conflict) as exc:
+        kept = {name: value for name, value in data.items() if name != "address"}
+        form = refused(kept, exc, "name", "address", "kinds")
+        with database.connection_context():
+            page = _page(request, form=form, chosen=chosen)
+        return shown_again("alerts/page.html", exc, page)
     return Redirect(f"{PAGE}?saved=added", status_code=303)
 
 
