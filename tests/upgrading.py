@@ -220,12 +220,15 @@ class Installed:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
         return release
 
-    def start(self, name: str) -> None:
+    def install(self, name: str) -> None:
         """Have a release in use, as if it had been activated long ago."""
         program = self.prefix / "releases" / name / "bin/appliance"
         subprocess.run([program, "release", "step", "migrate"], env=self.env, check=True, cwd="/",
                        stdout=subprocess.DEVNULL)  # fmt: skip
         (self.prefix / "current").symlink_to(f"releases/{name}")
+
+    def start(self) -> None:
+        """Start its processes."""
         for process in ("media", "quick", "web", "delivery"):
             self.keeper.start(process)
 
