@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sqlite3
 import threading
@@ -267,5 +268,6 @@ def up(migrator, db):
         asked = len(box.keeper.asked)
         modest = box.add("0.2.1-cccccccc", migration=NOTES)
         said = box.run(modest, "activate", str(modest), code=1)
-        assert "Space: 20.0 MB free" in said
+        # The box goes on writing, so some of what was left is taken.
+        assert re.search(r"Space: [\d.]+ MB free, \d+\.\d MB needed", said), said
         assert box.keeper.asked[asked:] == []
