@@ -5,8 +5,10 @@ Only what no row knows (posters, files of nobody) is what the last look through 
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 LOOKED = "storage_looked"
 # The row that says how full the box is, for pages that can't sum up all videos each time.
 WARNED = "storage_warned"
+# The row that says what the files take that only backups have.
+BACKUPS = "storage_backups"
 NEWEST_DAMAGES = 100
 
 
@@ -157,7 +161,11 @@ def damaged_files(visible: ModelSelect[Video]) -> list[Damaged]:
 
 def looked_before() -> dict[str, Any]:
     """What the last look through all files found; {} before the first."""
-    row = Setting.get_or_none(Setting.name == LOOKED)
+    return _kept_of(LOOKED)
+
+
+def _kept_of(name: str) -> dict[str, Any]:
+    row = Setting.get_or_none(Setting.name == name)
     return row.value if row is not None else {}
 
 
@@ -245,13 +253,43 @@ def _database(settings: Settings) -> Part:
 
 
 def _backups(settings: Settings) -> Amount:
-    """The copies of the database, of backups and before migrations. The files of videos in them
-    are second names of what the box has, as a rule, and as many as all those."""
-    found = measure(settings.backups / "sets")
+    """Copies of the database, of backups and before migrations, and files that backups alone have.
+
+    What is on another disk takes no room here. Files of videos are second names of what the box
+    has, as a rule; those that are not were counted when they last changed (`count_objects`).
+    """
+    found = Amount()
+    if _is_on_disk_of_data(settings):
+        known = _kept_of(BACKUPS)
+        found = measure(settings.backups / "sets") + measure(settings.backups / "tmp")
+        found += Amount(known.get("files", 0), known.get("size_bytes", 0))
     if (settings.data / "backups").is_dir():
         for path in (settings.data / "backups").glob("before-*.db"):
             found += measure(path)
     return found
+
+
+def count_objects(settings: Settings) -> Amount:
+    """Files of videos that take room for the sake of backups: no other name of theirs is left.
+
+    It looks at each file of the backups, so it is for jobs; they write it down as ``BACKUPS``.
+    """
+    files = size_bytes = 0
+    if _is_on_disk_of_data(settings):
+        for root, _, names in os.walk(settings.backups / "objects"):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    about = os.lstat(os.path.join(root, name))
+                    if about.st_nlink == 1:
+                        files, size_bytes = files + 1, size_bytes + about.st_size
+    return Amount(files, size_bytes)
+
+
+def _is_on_disk_of_data(settings: Settings) -> bool:
+    try:
+        return settings.backups.stat().st_dev == settings.data.stat().st_dev
+    except FileNotFoundError:
+        return False
 
 
 def biggest(query: Any, how_many: int, *, by: str = "all") -> list[tuple[Video, int, int]]:

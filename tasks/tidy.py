@@ -17,6 +17,7 @@ from appliance.clock import now
 from appliance.db import database, learn_sizes, transaction
 from appliance.models import Job, Priority, Rendition, Video
 from storage import inspection, orphans, usage
+from storage.backups import running
 from storage.budget import used_bytes
 from storage.inspection import CONTENT, MISSING, Wrong
 from storage.orphans import Amount
@@ -110,6 +111,7 @@ def tidy(job: Job, context: Context) -> Outcome:
         orphans.remove_aside(context.layout, days=context.settings.trash_days)
         aside = orphans.measure(context.layout.orphans)
         learn_sizes()
+    running.note_room(context.settings)  # what was deleted since the last backup is there alone
     found = {
         "at": now().isoformat(),
         "other_files": other_files,

@@ -28,7 +28,7 @@ PART_NAMES = {
     "uploads": "Uploads under way",
     "work": "Work in progress",
     "database": "Database",
-    "backups": "Databases in backups",
+    "backups": "Backups",
 }
 PROBLEMS = {
     "missing": "is missing from the disk",

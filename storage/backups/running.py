@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import peewee
 
-from appliance import backup_runs
+from appliance import backup_runs, kept
 from appliance.db import database
 from appliance.errors import ApplianceError
+from storage import usage
 from storage.backups import keys
 from storage.backups.create import create, no_progress
 from storage.backups.drill import drill
@@ -87,6 +88,7 @@ def run_create(
         made = create(settings, key.verifier if key is not None else None, run.progress)
         info: dict[str, Any] = {**asdict(made), "problems": made.problems[:_PROBLEMS_KEPT]}
         run.end(lambda: backup_runs.complete(run.row, info.pop("name"), **info))
+    note_room(settings)
     return made
 
 
@@ -133,4 +135,12 @@ def run_prune(
     with _Run("prune", ", ".join(names or ()), progress) as run:
         done = prune(settings, keep, names=names, progress=run.progress)
         run.end(lambda: backup_runs.complete(run.row, **asdict(done)))
+    note_room(settings)
     return done
+
+
+def note_room(settings: Settings) -> None:
+    """For the Storage page: what the files take that only backups have."""
+    found = usage.count_objects(settings)
+    with suppress(peewee.OperationalError), database.connection_context():
+        kept.write(usage.BACKUPS, asdict(found))

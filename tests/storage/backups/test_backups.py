@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,7 @@ from appliance.models import Account, BackupRun, Post, PostTarget, Session, Uplo
 from appliance.settings import Settings
 from appliance.states import AccountState, RunState, UploadState, VideoState
 from appliance.vault import open_vault
-from storage.backups import format, in_use, recovery_key, restore, switching
+from storage.backups import format, in_use, recovery_key, restore, running, switching
 from storage.backups.create import create
 from storage.backups.drill import drill
 from storage.backups.folder import BackupFolder
@@ -29,12 +31,12 @@ from storage.backups.keeping import Keep
 from storage.backups.prune import prune
 from storage.backups.verify import verify
 from storage.layout import Layout
+from storage.usage import take_stock
 from tests.factories import make_user
 from tests.storage.backups.boxes import add_upload, add_video, files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("db")
 
@@ -95,6 +97,30 @@ def test_the_next_backup_reads_and_keeps_only_what_is_new(
     sha256 = format.object_path(str(video.sha256))
     assert (folder.root / sha256).samefile(layout.original(video.public_id))
     assert not list(settings.data.rglob(".pins")) and not list(folder.tmp.iterdir())
+
+
+def test_what_backups_take_counts_second_names_once(
+    settings: Settings, layout: Layout, tmp_path: Path
+) -> None:
+    def taken(box: Settings) -> tuple[int, int]:
+        with database.connection_context():
+            (part,) = [one for one in take_stock(box, layout).parts if one.name == "backups"]
+        return part.count, part.size_bytes
+
+    video = add_video(layout, size=4_000_000)
+    database.close()
+    assert taken(settings) == (0, 0)
+    made = running.run_create(settings)
+    files = list((settings.backups / "sets" / made.name).iterdir())
+    only_sets = len(files), sum(path.stat().st_size for path in files)
+    assert taken(settings) == only_sets
+
+    sizes = [path.stat().st_size for path in layout.video(video.public_id).iterdir()]
+    shutil.rmtree(layout.video(video.public_id))
+    running.note_room(settings)  # as the daily look does: now the backup alone has them
+    assert taken(settings) == (only_sets[0] + len(sizes), only_sets[1] + sum(sizes))
+    elsewhere = settings.model_copy(update={"backup_folder": Path("/proc")})
+    assert taken(elsewhere) == (0, 0)  # another disk
 
 
 def test_the_same_bytes_are_kept_once(
