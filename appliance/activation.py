@@ -101,18 +101,24 @@ class Activation:
                 )
             )
             try:
+                self._quieten("begin")
                 self._go(facts)
             except (Exception, KeyboardInterrupt) as exc:
                 reason = str(exc) or "It was interrupted."
                 self._take_back_or_tell(reason)
                 raise ActivationFailed(self._told(name, active, reason)) from exc
+            finally:
+                self._quieten("end")
             self._write(self.journal.ended("active", _time()))
             return True
 
     def recover(self) -> bool:
         """Take back or accept what a kill or a power cut has left; False: there was nothing."""
         with self._alone():
-            return self._settle()
+            found = self._settle()
+            if found:
+                self._quieten("end")
+            return found
 
     # Forward
 
@@ -229,6 +235,11 @@ class Activation:
         return f"{name} was not taken. {back}{kept}. The reason: {reason}"
 
     # What both need
+
+    def _quieten(self, when: str) -> None:
+        """Alerts of a stop that is meant to be help nobody. That may fail, the upgrade goes on."""
+        with suppress(ApplianceError):
+            self.asking.ask(None, "quiet", when)
 
     def _hold(self) -> None:
         self._holding = True

@@ -199,6 +199,27 @@ def _heard(since_s: float) -> list[str]:
     return []
 
 
+@step.command()
+@click.argument("when", type=click.Choice(["begin", "end"]))
+def quiet(when: str) -> None:
+    """Raise no alerts while the box is stopped on purpose; prints {"until": time}, null for none.
+
+    A quiet that somebody asked for stays as it is.
+    """
+    from tasks.alerting import sweep
+
+    settings = load_settings()
+    until = None
+    if settings.database_path.exists():
+        open_database(settings.database_path)
+        with database.connection_context():
+            if when == "begin":
+                until = sweep.begin_upgrade()
+            else:
+                sweep.end_upgrade()
+    print_json({"until": None if until is None else until.isoformat()})
+
+
 @step.command(name="pause-posting")
 @click.argument("reason")
 def pause_posting(reason: str) -> None:

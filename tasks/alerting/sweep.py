@@ -29,6 +29,9 @@ QUIET = "alerts_quiet"
 # What was over so long ago is no history any more.
 KEEP = timedelta(days=90)
 MAX_QUIET = timedelta(hours=2)
+_UPGRADE = "upgrade"
+# One that was cut short for good must be heard of.
+MAX_UPGRADE = timedelta(minutes=30)
 _OPEN = Alert.state == AlertState.OPEN
 
 
@@ -141,6 +144,17 @@ def be_quiet(reason: str, lasts: timedelta) -> datetime:
 def end_quiet() -> None:
     """Wants a connection."""
     kept.write(QUIET, {})
+
+
+def begin_upgrade() -> datetime | None:
+    """Quiet as long as an upgrade may take; None: it is by somebody's wish. Wants a connection."""
+    return None if is_quiet(now()) else be_quiet(_UPGRADE, MAX_UPGRADE)
+
+
+def end_upgrade() -> None:
+    """Wants a connection."""
+    if kept.read(QUIET).get("reason") == _UPGRADE:
+        end_quiet()
 
 
 def is_quiet(at: datetime) -> bool:

@@ -230,6 +230,19 @@ def test_during_a_planned_stop_nothing_is_told(settings: Settings) -> None:
     assert not sweep.is_quiet(now() - timedelta(days=2))
 
 
+def test_an_upgrade_is_quiet_and_ends_no_quiet_of_somebody_else(settings: Settings) -> None:
+    until = sweep.begin_upgrade()
+    assert until is not None and sweep.is_quiet(now())
+    assert sweep.begin_upgrade() is None  # cut short before
+    sweep.end_upgrade()
+    assert not sweep.is_quiet(now())
+
+    sweep.be_quiet("work on the disks", timedelta(hours=1))
+    assert sweep.begin_upgrade() is None
+    sweep.end_upgrade()
+    assert sweep.is_quiet(now())
+
+
 def test_a_sweep_with_nothing_wrong_writes_nothing(settings: Settings) -> None:
     sweep.look(settings)  # the room on the disk, once a day
     before = database.execute_sql("SELECT total_changes()").fetchone()
