@@ -204,9 +204,19 @@ def booted(suite: str, name: str) -> Iterator[Guest]:
         (folder / "partial").mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=systems.cache()))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        stack.callback(_remove, folder)
         guest = Guest(folder, name)
         subprocess.run(["cp", "-a", "--reflink=auto", whole, guest.root], check=True)
         namespace = stack.enter_context(guest._network())
         stack.enter_context(guest._running(namespace, shared))
         yield guest
+
+
+def _remove(folder: Path) -> None:
+    """Processes of a machine that was just killed may write for an instant yet."""
+
+    def is_gone() -> bool:
+        shutil.rmtree(folder, ignore_errors=True)
+        return not folder.exists()
+
+    wait_for("the guest's disk is removed", is_gone, seconds=30)
