@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -152,9 +153,10 @@ class Guest:
         environ = {**os.environ, "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE": "1"}
         with (self.folder / "console.log").open("ab") as log:
             while not self._ended.is_set():
-                # It must not outlive us: this thread lives as long as the guest does.
+                # It must not outlive us (this thread lives as long as the guest does): told so, it
+                # shuts the machine down. Killed, it would leave the machine running.
                 self._machine = subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *command],
+                    ["setpriv", "--pdeathsig", "TERM", *command],
                     env=environ,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -163,6 +165,14 @@ class Guest:
                 self.boots += 1
                 if self._machine.wait() != _WANTS_REBOOT:
                     return
+
+    def _kill(self) -> None:
+        """All processes of the machine at once, by its first one; who keeps it then ends, too."""
+        assert self._machine is not None
+        children = Path(f"/proc/{self._machine.pid}/task/{self._machine.pid}/children")
+        with suppress(OSError):
+            for first in children.read_text().split():
+                os.kill(int(first), signal.SIGKILL)
 
     @contextmanager
     def _running(self, namespace: str, binds: dict[Path, str]) -> Iterator[None]:
@@ -185,9 +195,7 @@ class Guest:
             yield
         finally:
             self._ended.set()
-            if self._machine is not None:
-                with suppress(ProcessLookupError):
-                    self._machine.kill()
+            self._kill()
             keeper.join()
 
 
