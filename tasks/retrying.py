@@ -55,7 +55,9 @@ ABOUT_THE_ENCODE = frozenset(
     {"bad_picture", "encode_failed", "no_storyboard", "no_waveform", "result_refused"}
 )
 # Until somebody mends the machine. After that Retry helps.
-ABOUT_THE_BOX = frozenset({"bad_setting", "sandbox_missing", "crashed"})
+ABOUT_THE_BOX = frozenset(
+    {"bad_setting", "sandbox_missing", "crashed", "backup_damaged", "not_sent"}
+)
 # A person's wish.
 CANCELLED = "cancelled"
 ONCE = frozenset({"encoder_crashed", "stalled", "internal_error", "disk_error"})

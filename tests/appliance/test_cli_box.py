@@ -103,7 +103,9 @@ def test_a_post_to_practice_waits_and_prints_its_link(box: Box, ready: Any) -> N
 
 
 def test_a_post_for_later_is_scheduled(box: Box, ready: Any) -> None:
-    words = box.run("post", ready["video_id"], "--to", "practice", "--at", "2999-01-01 12:00")
+    words = box.run(
+        "post", ready["video_id"], "--to", "practice", "--at", "2999-01-01 12:00", "--again"
+    )
     assert words.endswith("scheduled")
 
 
