@@ -39,6 +39,17 @@ PRAGMAS = {
 }
 
 
+class _Sqlite(SqliteDatabase):
+    """SQLite ends a transaction by itself when the disk is full (sqlite.org/lang_transaction.html,
+    "Response To Errors Within A Transaction"). peewee's ROLLBACK then failed in turn, and "no
+    transaction is active" was all that anybody read.
+    """
+
+    def rollback(self) -> None:
+        if self.connection().in_transaction:
+            super().rollback()
+
+
 def open_database(path: Path) -> SqliteDatabase:
     """Bind the proxy to the SQLite file at ``path``; connections are opened by whoever needs one.
 
@@ -48,7 +59,7 @@ def open_database(path: Path) -> SqliteDatabase:
     bound = database.obj
     if isinstance(bound, SqliteDatabase) and bound.database == str(path):
         return bound
-    db = SqliteDatabase(str(path), pragmas=PRAGMAS, autoconnect=False, timeout=10)
+    db = _Sqlite(str(path), pragmas=PRAGMAS, autoconnect=False, timeout=10)
     database.initialize(db)
     return db
 
@@ -179,8 +190,7 @@ def learn_sizes() -> None:
 def is_full(error: peewee.OperationalError) -> bool:
     """Whether SQLite failed because the disk is full.
 
-    When COMMIT fails for that, peewee tries a ROLLBACK, which fails in turn ("no transaction is
-    active") and is all that the caller sees: so the errors before it are looked at, too.
+    The error of an outer savepoint, which went with its transaction, may hide the one that counts.
     """
     seen: BaseException | None = error
     while seen is not None:

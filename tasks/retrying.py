@@ -56,14 +56,21 @@ ABOUT_THE_ENCODE = frozenset(
 )
 # Until somebody mends the machine. After that Retry helps.
 ABOUT_THE_BOX = frozenset(
-    {"bad_setting", "sandbox_missing", "crashed", "backup_damaged", "not_sent"}
+    {"bad_setting", "sandbox_missing", "crashed", "backup_damaged", "test_not_sent"}
 )
 # A person's wish.
 CANCELLED = "cancelled"
 ONCE = frozenset({"encoder_crashed", "stalled", "internal_error", "disk_error"})
 # Known to pass.
 TRANSIENT = frozenset(
-    {"going_out", "sandbox_failed", "work_removed", "database_busy", StorageFull.code}
+    {
+        "going_out",
+        "sandbox_failed",
+        "work_removed",
+        "database_busy",
+        "not_sent",
+        StorageFull.code,
+    }
 )
 
 PERMANENT = ABOUT_THE_FILE | ABOUT_THE_ENCODE | ABOUT_THE_BOX | {CANCELLED}

@@ -6,13 +6,13 @@ import datetime
 import os
 import re
 import shutil
+import socket
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -133,7 +133,7 @@ def nginx(site: str, folder: Path, port: int, *, https: bool = False) -> Iterato
     with _running(command, folder, {}):
         scheme, host = ("https", "localhost") if https else ("http", "127.0.0.1")
         url = f"{scheme}://{host}:{port}"
-        _wait(url)
+        _wait(port)
         yield url
 
 
@@ -168,19 +168,18 @@ def caddy(
         environment |= {"BOX_SENDFILE": "X-Accel-Redirect", "BOX_MEDIA": str(media)}
     command = [program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"]
     with _running(command, folder, environment):
-        _wait(url)
+        _wait(port)
         yield url
 
 
-def _wait(url: str) -> None:
-    def answers() -> bool:
-        try:
-            httpx.get(f"{url}/health/live", timeout=5, verify=False)
-        except httpx.TransportError:
-            return False
-        return True
+def _wait(port: int) -> None:
+    """Until it takes connections; what it answers without a box behind it is not waited for."""
 
-    wait_until(f"the proxy answers at {url}", answers)
+    def listens() -> bool:
+        with socket.socket() as line:
+            return line.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(f"the proxy listens at port {port}", listens)
 
 
 @contextmanager

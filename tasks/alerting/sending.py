@@ -49,8 +49,9 @@ def send_alert(job: Job, context: Context) -> Outcome:
         with database.connection_context():
             alert_channels.note_sent(channel_id, error=str(exc), at=now())
         # Who waits for the result of a test presses again; an alert is tried again by itself.
-        is_test = bool(job.payload.get("test"))
-        raise JobFailed(str(exc), permanent=is_test, code="not_sent") from None
+        if job.payload.get("test"):
+            raise JobFailed(str(exc), permanent=True, code="test_not_sent") from None
+        raise JobFailed(str(exc), code="not_sent") from None
     return partial(alert_channels.note_sent, channel_id, error=None, at=now())
 
 

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pytest
+from peewee import OperationalError
 
-from appliance.db import database, find, transaction, update_where
+from appliance.db import database, find, is_full, transaction, update_where
 from appliance.models import Account, Setting, User, Video
 from appliance.states import VideoState
 from appliance.vault import Vault
@@ -56,6 +57,19 @@ def test_an_error_inside_takes_all_of_a_transaction_back() -> None:
             make_user("two@example.org")
         raise ZeroDivisionError
     assert User.select().count() == 0
+
+
+def test_a_full_disk_in_a_transaction_is_what_the_caller_hears_of(db: None) -> None:
+    pages = database.execute_sql("PRAGMA page_count").fetchone()[0]
+    database.execute_sql(f"PRAGMA max_page_count={pages + 10}")
+    with pytest.raises(OperationalError, match="disk is full") as full, transaction():
+        Setting.create(name="a", value="x")
+        Setting.create(name="b", value="x" * 1_000_000)
+    assert is_full(full.value)
+    assert Setting.select().count() == 0
+    with transaction():
+        Setting.create(name="c", value="x")
+    assert Setting.select().count() == 1
 
 
 def test_a_commit_is_on_disk_when_it_returns_even_if_the_process_dies(settings: Settings) -> None:

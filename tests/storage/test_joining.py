@@ -163,8 +163,9 @@ def test_what_cannot_be_a_part_is_refused(store: Store, user: User) -> None:
     whole = part(store, user, b"abc")
     ordinary = store.create(user, NewUpload(length=3, filename="a", source=Source.API))
     stranger = make_user("stranger@example.org")
+    unknown = whole[0][:-1] + ("1" if whole[0].endswith("0") else "0")
     cases: list[tuple[type[Exception], str, tuple[tuple[str, str], ...]]] = [
-        (NotFound, "Part 2 is no upload of yours", (whole, (whole[0][:-1] + "0", whole[1]))),
+        (NotFound, "Part 2 is no upload of yours", (whole, (unknown, whole[1]))),
         (NotFound, "Part 1 is no upload of yours", ((whole[0], whole[1][::-1]),)),
         (NotFound, "Part 2 is no upload of yours", (whole, part(store, stranger, b"x"))),
         (InvalidInput, "Part 3 is named twice", (whole, part(store, user, b"x"), whole)),
