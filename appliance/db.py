@@ -46,7 +46,7 @@ class _Sqlite(SqliteDatabase):
     """
 
     def rollback(self) -> None:
-        if self.connection().in_transaction:
+        if self.connection().in_transaction:  # type: ignore[no-untyped-call]
             super().rollback()
 
 

@@ -21,6 +21,7 @@ import peewee
 
 from appliance.clock import now
 from appliance.db import PRAGMAS, database, open_database
+from appliance.durable import sync_folder
 from appliance.errors import SettingsError
 from appliance.migrate import require_current
 from appliance.models import Account, Damage, Event
@@ -82,7 +83,7 @@ def check_data_folder(settings: Settings) -> Finding:
     check, why = "Data folder", "Everything is kept there, and must survive a power cut."
     try:
         settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_durably(settings.data)
+        try_writing(settings.data)
     except OSError as exc:
         mend = (
             f"Make {settings.data} a folder that this user may write to, on a disk with room, "
@@ -101,7 +102,7 @@ def check_data_folder(settings: Settings) -> Finding:
     return finding(check, why, f"{settings.data}, written and synced")
 
 
-def write_durably(folder: Path) -> None:
+def try_writing(folder: Path) -> None:
     """Write, sync, rename, sync the folder, as every upload does. Raises OSError."""
     handle, name = tempfile.mkstemp(prefix=".doctor-", dir=folder)
     try:
@@ -112,11 +113,7 @@ def write_durably(folder: Path) -> None:
     try:
         os.rename(name, f"{name}-renamed")
         name = f"{name}-renamed"
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+        sync_folder(folder)
     finally:
         os.unlink(name)
 

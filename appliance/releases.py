@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from appliance.doctor import Finding, Verdict, finding
+from appliance.durable import sync_folder, write_durably
 from appliance.errors import Conflict, NotFound, SettingsError
 from appliance.text import describe_size
 
@@ -291,7 +292,7 @@ class Prefix:
             aside.unlink(missing_ok=True)
             aside.symlink_to(f"releases/{name}")
             aside.replace(self.current)
-        _sync_folder(self.path)
+        sync_folder(self.path)
 
 
 def program_of(release: Path) -> Path:
@@ -369,18 +370,5 @@ def _made(kind: type[_T], said: dict[str, Any]) -> _T:
 
 def write_journal(prefix: Prefix, journal: Journal) -> None:
     """Durable when this returns."""
-    aside = prefix.journal.with_suffix(".new")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(asdict(journal), file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(prefix.journal)
-    _sync_folder(prefix.path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    content = json.dumps(asdict(journal), indent=2)
+    write_durably(prefix.journal, content.encode(), mode=0o666)

@@ -12,6 +12,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from appliance.durable import sync_file, sync_folder
 from appliance.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def swap_database(path: Path, backup: Path, aside: Path) -> None:
     fresh.unlink(missing_ok=True)
     try:
         shutil.copyfile(backup, fresh)
-        _sync(fresh)
+        sync_file(fresh)
     except OSError:
         fresh.unlink(missing_ok=True)
         if backup.stat().st_dev != path.parent.stat().st_dev:
@@ -46,7 +47,7 @@ def swap_database(path: Path, backup: Path, aside: Path) -> None:
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
     _move_away(path, aside)
     fresh.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _move_away(path: Path, aside: Path) -> None:
@@ -72,11 +73,3 @@ def _require_whole(backup: Path) -> None:
         verdict = str(exc)
     if verdict != "ok":
         raise SettingsError(f"The backup {backup} is damaged ({verdict}); it was not used.")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from appliance.clock import boot_id, boottime_s
+from appliance.durable import sync_folder
 from appliance.ids import is_id
 from appliance.models import Job, Video
 from appliance.states import JobState, VideoState
@@ -35,15 +36,6 @@ def is_full(error: OSError) -> bool:
 def free_bytes(folder: Path) -> int:
     """What an ordinary user may still write on the disk of ``folder``."""
     return shutil.disk_usage(folder).free
-
-
-def sync_folder(folder: Path) -> None:
-    """Force the names in a folder to disk: a rename is only durable after this."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def sync_disk(folder: Path) -> None:

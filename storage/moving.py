@@ -21,12 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.durable import sync_folder
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
 from appliance.text import describe_size
 from storage.layout import Layout
-from storage.media import free_bytes, is_full, sync_folder
+from storage.media import free_bytes, is_full
 from storage.media_types import RENDITION_FILES
 
 if TYPE_CHECKING:

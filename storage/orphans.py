@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.clock import now
+from appliance.durable import sync_folder
 from appliance.ids import is_id
 from appliance.models import Upload, Video
-from storage.media import sync_folder
 from storage.uploads.rows import OPEN
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from appliance import events, jobs
 from appliance.db import transaction
+from appliance.durable import sync_folder
 from appliance.errors import Conflict, NotFound
 from appliance.models import Account, Job, Post, PostTarget, Priority, Rendition, Video
 from appliance.states import TARGET_ENDED, JobState, PostState, RenditionState, TargetState
-from storage.media import sync_folder
 from tasks import profiles, renditions
 from tasks.probe.facts import Probe
 from tasks.profiles import Profile

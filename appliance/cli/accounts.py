@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ from appliance.cli.frame import (
 from appliance.cli.posts import accounts as accounts  # the group, which gets more here
 from appliance.cli.posts import choose
 from appliance.cli.remote import remote
+from appliance.cli.waiting import until
 from appliance.errors import ApplianceError, InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from appliance.cli.remote import Box
 
-_ASK_EVERY_S = 0.3
 _MAX_BYTES = 64 * 1024
 
 
@@ -115,18 +114,20 @@ def _has_sign_in(item: Any) -> bool:
 
 def _wait(box: Box, ids: Sequence[str], before: dict[str, Any], timeout_s: float) -> list[Any]:
     """The accounts once all were looked at. Raises ApplianceError when that takes too long."""
-    deadline = time.monotonic() + timeout_s
-    while True:
+    found: list[Any] = []
+
+    def look() -> bool:
+        nonlocal found
         items = {item["id"]: item for item in box.get("/api/v1/accounts")["items"]}
         found = [items[id] for id in ids if id in items]
-        if all(item["checked_at"] != before[item["id"]] for item in found):
-            return found
-        if time.monotonic() > deadline:
-            raise ApplianceError(
-                f"No answer within {timeout_s:.0f} s. Look at `appliance jobs list`: either the "
-                "delivery worker doesn't run, or the platform can't be reached."
-            )
-        time.sleep(_ASK_EVERY_S)
+        return all(item["checked_at"] != before[item["id"]] for item in found)
+
+    if not until(look, within_s=timeout_s):
+        raise ApplianceError(
+            f"No answer within {timeout_s:.0f} s. Look at `appliance jobs list`: either the "
+            "delivery worker doesn't run, or the platform can't be reached."
+        )
+    return found
 
 
 @accounts.command()

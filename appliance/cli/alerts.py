@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from appliance.cli.frame import (
     ready_settings,
 )
 from appliance.cli.remote import remote
+from appliance.cli.waiting import wait_for_job
 from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from appliance.cli.remote import Box
 
-_ASK_EVERY_S = 0.3
 _MAX_CHARS = 4096
 CHANNELS = "/api/v1/alerts/channels"
 
@@ -127,16 +126,10 @@ def remove(channel_id: str, box: Box, as_json: bool) -> None:
 def test(channel_id: str, wait: float, box: Box, as_json: bool) -> int:
     """Send a test message, and say what came of it. Ends with 1 when it did not go out."""
     job = box.post(f"{CHANNELS}/{channel_id}/test")
-    deadline = time.monotonic() + wait
-    while True:
-        found = box.get(f"/api/v1/jobs/{job['job_id']}")
-        sent, error = found["state"] == "completed", found["error"]
-        if sent or error or found["state"] not in ("queued", "running"):
-            break
-        if time.monotonic() > deadline:
-            error = "Nobody has sent it yet: does the delivery worker run?"
-            break
-        time.sleep(_ASK_EVERY_S)
+    found = wait_for_job(box, job["job_id"], "Sending", within_s=wait)
+    sent, error = found["state"] == "completed", found["error"]
+    if not sent:
+        error = error or "Nobody has sent it yet: does the delivery worker run?"
     if as_json:
         print_json({"sent": sent, "error": error})
     elif not sent:

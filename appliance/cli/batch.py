@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from appliance.cli.remote import Answered, Unreachable
 from appliance.cli.sending import PATIENCE_S, NoKeeper, Stopped, send_file, send_stream
 from appliance.cli.transfer import Said
+from appliance.cli.waiting import FIRST_LOOK_S, LONGEST_LOOK_S, MISSED_LOOKS
 from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from appliance.cli.journal import Journal, Sent
     from appliance.cli.remote import Box
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.3, 3.0
-MISSED_LOOKS = 10
 # How long a command that is to end waits for what it has under way.
 _END_S = 3.0
 _ENDED = ("ready", "failed")

@@ -15,7 +15,7 @@ import click
 from appliance.cli.frame import print_json, print_table
 from appliance.cli.posts import choose, print_results, send, wait_for_post
 from appliance.cli.remote import remote
-from appliance.cli.upload import wait_for_video
+from appliance.cli.waiting import wait_for_video
 from appliance.errors import ApplianceError
 from appliance.settings import load_settings
 

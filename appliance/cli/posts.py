@@ -11,7 +11,7 @@ import click
 from appliance import local_time
 from appliance.cli.frame import print_json, print_table
 from appliance.cli.remote import Unreachable, remote
-from appliance.cli.upload import until, work_bar
+from appliance.cli.waiting import until, work_bar
 from appliance.errors import InvalidInput
 from appliance.ids import new_id
 from appliance.text import clean_line

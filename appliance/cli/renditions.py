@@ -9,7 +9,7 @@ import click
 
 from appliance.cli.frame import print_json, print_table
 from appliance.cli.remote import remote
-from appliance.cli.upload import until
+from appliance.cli.waiting import until
 from appliance.text import describe_size
 
 if TYPE_CHECKING:

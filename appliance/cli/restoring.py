@@ -105,8 +105,9 @@ def restore(
     progress: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """Only in ``box_stopped``. Raises as ``storage.backups.restore.prepare``."""
+    from appliance.durable import write_durably
     from storage.backups import contents, restore
-    from storage.backups.folder import BackupFolder, write_durably
+    from storage.backups.folder import BackupFolder
 
     name = name or BackupFolder(settings.backups).newest()
     prepared = restore.prepare(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,13 +9,12 @@ import click
 from appliance.cli.frame import OneByDefault, print_facts, print_json, print_table
 from appliance.cli.moving import move
 from appliance.cli.remote import remote
+from appliance.cli.waiting import wait_for_job
 from appliance.errors import ApplianceError
 from appliance.text import describe_size
 
 if TYPE_CHECKING:
     from appliance.cli.remote import Box
-
-_LOOK_AGAIN_S = 1.0
 
 
 @click.group(cls=OneByDefault, default="usage")
@@ -167,13 +164,7 @@ def verify(wait: bool, box: Box, as_json: bool) -> int:
         else:
             click.echo(f"Begun: {job_id}.")
         return 0
-    while True:
-        job = box.get(f"/api/v1/jobs/{job_id}")
-        if not as_json and sys.stderr.isatty():
-            click.echo(f"\r{job['progress']:.0%} read", nl=False, err=True)
-        if job["finished_at"] is not None:
-            break
-        time.sleep(_LOOK_AGAIN_S)
+    job = wait_for_job(box, job_id, "Reading")
     if job["state"] != "completed":
         raise ApplianceError(f"The reading ended early: {job['error'] or job['state']}.")
     found = box.get("/api/v1/storage")

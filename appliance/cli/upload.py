@@ -5,28 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.cli.remote import Unreachable, remote
+from appliance.cli.remote import remote
+from appliance.cli.waiting import transfer_bar
 from appliance.models import Visibility
 from appliance.text import clean_line, describe_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rich.progress import Progress, TaskID
+    from rich.progress import TaskID
 
     from appliance.cli.batch import Outcome
     from appliance.cli.choosing import Choice, Skipped
     from appliance.cli.journal import Journal
     from appliance.cli.remote import Box
 
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.3, 3.0
-MISSED_LOOKS = 10
 _PIPE = "-"
 
 
@@ -280,67 +278,3 @@ class _Bars:
             labels = {job["label"] for status in videos.values() for job in status["jobs"]}
             words = f"{len(videos)} at work: {', '.join(sorted(labels)) or 'waiting'}"
             self._bars.update(self._work, description=words, visible=bool(videos))
-
-
-def wait_for_video(box: Box, video_id: str) -> Any:
-    """The video when it is ready or has failed; shows how far it is on a terminal."""
-    with work_bar() as bar:
-        task = bar.add_task("Processing", total=1.0)
-
-        def look() -> bool:
-            status = box.get(f"/api/v1/videos/{video_id}/status")
-            words = ", ".join(job["label"] for job in status["jobs"]) or "Processing"
-            bar.update(task, completed=status["social_ready_progress"], description=words)
-            return status["state"] in ("ready", "failed")
-
-        until(look)
-    return box.get(f"/api/v1/videos/{video_id}")
-
-
-def until(look: Callable[[], bool]) -> None:
-    """Look again and again, ever less often, until it says yes.
-
-    A box that is being started again is waited for; one that stays away raises Unreachable.
-    """
-    pause_s, missed = FIRST_LOOK_S, 0
-    while True:
-        try:
-            if look():
-                return
-            missed = 0
-        except Unreachable:
-            missed += 1
-            if missed > MISSED_LOOKS:
-                raise
-        time.sleep(pause_s)
-        pause_s = min(LONGEST_LOOK_S, pause_s * 1.2)
-
-
-def transfer_bar() -> Progress:
-    """Bytes of a transfer, on stderr; nothing where that is no terminal."""
-    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    return _progress(DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-
-
-def work_bar() -> Progress:
-    from rich.progress import TaskProgressColumn
-
-    return _progress(TaskProgressColumn())
-
-
-def _progress(*columns: Any) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    # Without markup: a file may be called "[red].mp4".
-    name = TextColumn("{task.description}", markup=False)
-    return Progress(
-        name,
-        BarColumn(),
-        *columns,
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )

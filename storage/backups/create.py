@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING
 
 from appliance import __version__
 from appliance.clock import now
+from appliance.durable import sync_folder, write_durably
 from appliance.errors import StorageFull
 from appliance.text import describe_size
 from storage.backups import contents, format, recovery_key, snapshot
-from storage.backups.folder import BackupFolder, write_durably
+from storage.backups.folder import BackupFolder
 from storage.backups.format import Entry, Manifest, Part
 from storage.backups.objects import Objects
 from storage.backups.pinning import Pinned, Pins
 from storage.layout import Layout
-from storage.media import free_bytes, is_full, sync_folder
+from storage.media import free_bytes, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.durable import write_durably
 from appliance.errors import Conflict, NotFound
 from storage.backups import format
 from storage.backups.format import BackupDamaged, Manifest
-from storage.media import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -135,22 +135,3 @@ class BackupFolder:
         """Remove what runs that died have left. Only under the lock, ``alone``."""
         for path in list(self.tmp.iterdir()):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Aside, synced, renamed. Raises OSError, and then ``path`` is as it was."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(aside, "wb", opener=_private) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -7,8 +7,8 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from appliance.durable import sync_folder
 from storage.inspection import digest
-from storage.media import sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

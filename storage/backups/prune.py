@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from appliance.durable import sync_folder
 from appliance.errors import NotFound
 from storage.backups import format
 from storage.backups.create import no_progress, remove_folder
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.keeping import Keep, superfluous
-from storage.media import sync_folder
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.durable import sync_folder
 from appliance.errors import Conflict, InvalidInput, StorageFull
 from appliance.migrate import FOLDER as MIGRATIONS
 from appliance.text import describe_size
@@ -24,7 +25,7 @@ from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.verify import say
-from storage.media import free_bytes, is_full, sync_disk, sync_folder
+from storage.media import free_bytes, is_full, sync_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

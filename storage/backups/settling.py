@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from appliance import events, posting_switch, resealing
 from appliance.clock import now
 from appliance.db import database, open_database, transaction
+from appliance.durable import sync_file
 from appliance.errors import SettingsError
 from appliance.migrate import migrate
 from appliance.models import (
@@ -63,8 +64,7 @@ def settle(data: Path, wish: Wish) -> Opened:
             videos=Video.select().count(), accounts=Account.select().count(), migrated=migrated
         )
         database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    with settings.database_path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(settings.database_path)
     return found
 
 

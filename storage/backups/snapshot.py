@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from appliance.durable import sync_file
 from appliance.errors import ApplianceError
 from storage.media_types import RENDITION_FILES
 
@@ -50,7 +50,7 @@ def take(
         except BaseException:
             copy.close()
             raise
-    _sync(target)
+    sync_file(target)
     return copy
 
 
@@ -73,14 +73,6 @@ def _connect(database: Path) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA synchronous=FULL")
     return connection
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def finishing_uploads(connection: sqlite3.Connection) -> list[str]:

@@ -16,9 +16,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from appliance.clock import now
+from appliance.durable import sync_folder, write_durably
 from appliance.errors import SettingsError
-from storage.backups.folder import write_durably
-from storage.media import sync_folder
 from storage.orphans import Amount, measure
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from appliance import jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
+from appliance.durable import sync_folder
 from appliance.errors import StorageFull
 from appliance.models import Upload, Video
 from appliance.states import UploadState, VideoState, move
@@ -37,8 +38,8 @@ def put_in_place(layout: Layout, upload_id: str, video_id: str) -> Path:
             raise StorageFull(FULL_SENTENCE) from exc
         raise
     # Also when the rename was done before: a crash may have come between it and this.
-    media.sync_folder(original.parent)
-    media.sync_folder(source.parent)
+    sync_folder(original.parent)
+    sync_folder(source.parent)
     return original
 
 

@@ -10,9 +10,9 @@ from peewee import OperationalError
 
 from appliance import guest_links, videos
 from appliance.db import is_full, transaction
+from appliance.durable import sync_folder
 from appliance.models import Post, Upload, User, Video
 from appliance.states import UploadState, VideoState, move
-from storage import media
 
 if TYPE_CHECKING:
     from storage.layout import Layout
@@ -77,4 +77,4 @@ def _has_posts(video: Video) -> bool:
 def remove_file(layout: Layout, upload_id: str) -> None:
     """After its row has ended. Raises OSError."""
     layout.upload(upload_id).unlink(missing_ok=True)
-    media.sync_folder(layout.uploads)
+    sync_folder(layout.uploads)

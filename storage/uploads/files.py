@@ -12,8 +12,8 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
+from appliance.durable import sync_folder
 from appliance.errors import ApplianceError
-from storage.media import sync_folder
 from storage.uploads.slots import UploadBusy
 
 if TYPE_CHECKING:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from cryptography.fernet import Fernet
 
 from appliance.db import transaction
+from appliance.durable import sync_folder
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.ids import new_id
 from appliance.models import Upload, Video
@@ -220,7 +221,7 @@ def _gather(store: Store, held: Held, enough: Callable[[], bool]) -> bool:
     if first.exists():
         first.rename(layout.upload(held.row.public_id))
     # Also when that was done before: a crash may have come between it and this.
-    media.sync_folder(layout.uploads)
+    sync_folder(layout.uploads)
     assert held.handle is not None
     position = parts[ids[0]].length or 0
     for upload_id in ids[1:]:
@@ -231,7 +232,7 @@ def _gather(store: Store, held: Held, enough: Callable[[], bool]) -> bool:
             move(Upload, part.id, UploadState.FINISHING, UploadState.COMPLETE)
         path.unlink(missing_ok=True)
         position += part.length or 0
-    media.sync_folder(layout.uploads)
+    sync_folder(layout.uploads)
     return True
 
 

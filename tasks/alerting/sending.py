@@ -51,7 +51,7 @@ def send_alert(job: Job, context: Context) -> Outcome:
         # Who waits for the result of a test presses again; an alert is tried again by itself.
         if job.payload.get("test"):
             raise JobFailed(str(exc), permanent=True, code="test_not_sent") from None
-        raise JobFailed(str(exc), code="not_sent") from None
+        raise JobFailed(str(exc), permanent=False, code="not_sent") from None
     return partial(alert_channels.note_sent, channel_id, error=None, at=now())
 
 

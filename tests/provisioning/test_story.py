@@ -257,6 +257,13 @@ class Visitor(threading.Thread):
                 self.longest_s = max(self.longest_s, time.monotonic() - began_s)
 
 
+def why_failed(guest: Guest) -> str:
+    """What the proxy and the box have noted about it."""
+    return guest.run(
+        "journalctl -o short-precise -u caddy -u appliance-web | grep -v INFO | tail -60"
+    )
+
+
 def test_an_upgrade_with_an_upload_in_flight(story: Story, tmp_path: Path) -> None:
     box = story.box
     wheel = build_wheel(tmp_path, "99.0.1")
@@ -265,7 +272,7 @@ def test_an_upgrade_with_an_upload_in_flight(story: Story, tmp_path: Path) -> No
         played = story.play(appliance_wheel=str(wheel))
         assert played.code == 0, played.said[-4000:]
     print(f"{visitor.answered} answered, the longest took {visitor.longest_s:.1f} s")
-    assert visitor.failed == []
+    assert visitor.failed == [], why_failed(story.guest)
     sent = box.finish_upload(location, body)
     story.videos[sent] = sha256(body)
     box.wait_video(sent, "ready", seconds=240)
@@ -281,7 +288,7 @@ def test_a_bad_release_is_taken_back(story: Story, tmp_path: Path) -> None:
         played = story.play(appliance_wheel=str(bad))
     assert played.code == 2
     assert "spoiled for a test" in played.said and "is in use again" in played.said
-    assert visitor.failed == []
+    assert visitor.failed == [], why_failed(story.guest)
     assert json.loads(box.command("appliance release list --json"))["active"].startswith("99.0.1-")
     assert box.get(f"/api/v1/videos/{next(iter(story.videos))}")["state"] == "ready"
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from appliance.durable import sync_folder
 from appliance.text import clean_line
 from tasks.publish.publisher import (
     Capabilities,
@@ -132,7 +133,7 @@ class FolderPublisher:
         with contextlib.suppress(FileNotFoundError):  # renamed before a crash
             os.replace(self._staged(target), self._video(target, name))
         self._write(f"{name}.txt", f"{target.draft.title}\n\n{target.draft.description}\n")
-        _sync(self._folder)
+        sync_folder(self._folder)
         return Done(self._video(target, name).name)
 
     def _own_name(self, target: Target) -> str | None:
@@ -246,12 +247,4 @@ def _copy(source: Path, place: Path) -> None:
         copy.flush()
         os.fsync(copy.fileno())
     os.replace(aside, place)
-    _sync(place.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(place.parent)
