@@ -73,13 +73,14 @@ class RenditionList:
 
 def load_renditions(video: Video, *, links: PublicLinks, base_url: str) -> RenditionList:
     """All profiles in their order, whether there is a file or not."""
-    rows = {row.profile: row for row in Rendition.select().where(Rendition.video == video)}
+    # The jobs first: whoever sees that one has ended sees in the row what came of it, too.
     live = {
         job.rendition_id: job
         for job in Job.select()
         .where(Job.video == video, Job.rendition.is_null(False), Job.state.not_in(list(JOB_ENDED)))
         .order_by(Job.progress)
     }
+    rows = {row.profile: row for row in Rendition.select().where(Rendition.video == video)}
     items = [
         _shape(name, video, row, live.get(row.id) if row else None, links, base_url)
         for name in profiles.PROFILES
@@ -143,6 +144,9 @@ def load_poster(video: Video, base_url: str) -> PosterShape:
         Job.select().where(Job.video == video, Job.kind == "poster").order_by(Job.id.desc()).first()
     )
     live = last is not None and last.state not in JOB_ENDED
+    if last is not None and not live:
+        # It may have ended since the caller read the video: its result belongs to its end.
+        video = Video.get_by_id(video.id)
     shown = video.poster_version and video.state is not VideoState.TRASHED
     return PosterShape(
         url=(

@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from appliance.clock import now
-from appliance.models import Job, Rendition, Role, User, Video
+from appliance.models import Job, PosterChoice, Rendition, Role, User, Video
 from appliance.states import JobState, RenditionState, VideoState
 from tasks import profiles
 from tests.factories import make_video
 from tests.tasks.test_plan import FITS
 from tests.web.serving import add_user, browser, form_token, script, send_form
+from web.rendition_shapes import load_poster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,6 +230,14 @@ def test_choices_that_make_no_sense(
     answer = client.put(f"/api/v1/videos/{video.public_id}/poster", json=body)
     assert answer.status_code == status, answer.text
     assert poster_jobs() == []
+
+
+def test_who_hears_that_the_job_has_ended_sees_what_it_made(video: Video) -> None:
+    read_before = Video.get_by_id(video.id)
+    Job.create(kind="poster", queue="quick", key="p", video=video, state=JobState.COMPLETED)
+    Video.update(poster_choice=PosterChoice.MOMENT, poster_at_s=1.0, poster_version=2).execute()
+    shape = load_poster(read_before, "")
+    assert (shape.job_id, shape.choice, shape.version) == (None, "moment", 2)
 
 
 def test_a_picture_waits_beside_the_video(
