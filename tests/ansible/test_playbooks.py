@@ -98,6 +98,12 @@ def test_who_gives_something_that_can_t_be_is_told_in_a_sentence(tmp_path: Path)
             name: (Case("preflight", "main", {**GOOD, "domain": domain}), sentence)
             for name, (domain, sentence) in ADDRESSES.items()
         },
+        "reach": (
+            Case(
+                "preflight", "main", {"domain": "a.lan", "appliance_reach": ["10.0.0.7", "a.lan"]}
+            ),
+            "appliance_reach can not be used: a.lan is no address or network, such as 192.168.1.25",
+        ),
         "other-wheel": (
             Case("release", "wheel", {"appliance_wheel": str(other)}),
             "is no wheel named media_appliance-VERSION-py3-none-any.whl. Leave appliance_wheel out",

@@ -76,6 +76,7 @@ def texts(folder: Path, certificate: Certificate) -> dict[str, str]:
     cases = {
         "settings": Case("settings", toml, {**domain, "settings_given": ALL_SETTINGS}),
         "secret": Case("settings", toml, {**domain, "settings_given": secret}),
+        "reach": Case("services", "reach.conf.j2", {"appliance_reach": ["10.0.0.7", "fd12::/64"]}),
         "firewall": Case("firewall", "firewall.nft.j2", firewall),
     }
     for name, chosen in SITES.items():
@@ -105,6 +106,11 @@ def test_no_secret_gets_into_the_file(texts: dict[str, str]) -> None:
         "backup_folder": "/var/backups/appliance",
         "team_name": "Films",
     }
+
+
+def test_what_may_be_reached_is_what_systemd_allows(texts: dict[str, str]) -> None:
+    said = [line for line in texts["reach"].splitlines() if not line.startswith("#")]
+    assert said == ["[Service]", "IPAddressAllow=10.0.0.7 fd12::/64"]
 
 
 @pytest.mark.parametrize("name", list(SITES))

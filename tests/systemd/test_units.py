@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import stat
@@ -90,6 +91,20 @@ def test_each_may_do_as_little_as_promised(folder: Path, unit: str) -> None:
     assert done.returncode == 0, done.stdout[-200:] + done.stderr
 
 
+@needs_analyze
+@pytest.mark.parametrize("unit", ["appliance-watch.service", "appliance-worker@delivery.service"])
+def test_what_may_be_reached_near_costs_little(folder: Path, tmp_path: Path, unit: str) -> None:
+    """The file that the playbook writes for ``appliance_reach``."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    place = tmp_path / f"{unit}.d"
+    place.mkdir(exist_ok=True)
+    (place / "50-reach.conf").write_text("[Service]\nIPAddressAllow=192.168.1.25 fd12::/64\n")
+    threshold = f"--threshold={EXPOSURES[unit]}"
+    done = analyze(tmp_path, "security", "--offline=true", "--no-pager", threshold, unit)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
+    assert analyze(tmp_path, "verify", "--man=no", unit).stderr.count(str(tmp_path)) == 0
+
+
 def directives(*names: str) -> list[tuple[str, str]]:
     """Of a unit and its drop-ins, in their order."""
     found = []
@@ -119,6 +134,19 @@ def test_only_deliveries_have_a_network(files: tuple[str, ...]) -> None:
     assert last["PrivateNetwork"] == "yes" and last["IPAddressDeny"] == "any"
     assert last["RestrictAddressFamilies"] == "AF_UNIX"
     assert effective(*WORKERS["delivery"])["PrivateNetwork"] == "no"
+
+
+def test_the_playbook_knows_what_deliveries_are_kept_from() -> None:
+    """``appliance_reach`` takes addresses of these alone."""
+    spelled = {
+        "localhost": "127.0.0.0/8 ::1/128",
+        "link-local": "169.254.0.0/16 fe80::/10",
+        "multicast": "224.0.0.0/4 ff00::/8",
+    }
+    near = runpy.run_path(str(ROOT / "ansible/roles/preflight/filter_plugins/near.py"))["NEAR"]
+    for files in (WORKERS["delivery"][1:], ("appliance-watch.service",)):
+        said = " ".join(v for k, v in directives(*files) if k == "IPAddressDeny").split()
+        assert " ".join(spelled.get(each, each) for each in said).split() == near.split()
 
 
 @pytest.mark.parametrize("files", [WEB, *WORKERS.values()], ids="/".join)
