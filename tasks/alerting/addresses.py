@@ -7,6 +7,7 @@ clouds hand out the machine's own credentials, and nothing that writes into this
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -14,11 +15,13 @@ from urllib.parse import unquote, urlsplit
 from appliance.alerts import service_of
 from appliance.errors import InvalidInput
 from tasks.alerting import apart
+from tasks.alerting.reach import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_CHARS = 2000
+_IS_HOST = re.compile(r"localhost|[\w-]+(?:\.[\w-]+)+", re.IGNORECASE)
 # They tell this system something, not a person; or run what stands on it.
 _LOCAL = frozenset({"syslog", "dbus", "qt", "kde", "gnome", "macosx", "windows", "glib", "file"})
 # Where clouds answer with credentials to whoever asks. Link-local ones are refused as a whole.
@@ -61,15 +64,19 @@ def refuse_metadata(opened: Any, *, look_up: bool) -> None:
     ``look_up``: resolve names, too. The unit that sends can't reach link-local addresses anyhow
     (IPAddressDeny=), whatever a name resolves to a moment later.
     """
-    hosts = {str(h) for h in (opened.host, getattr(opened, "smtp_host", None)) if h}
-    for host in hosts:
-        plain = host.strip("[]").rstrip(".").lower()
-        found = [plain] if _as_ip(plain) else (_resolve(plain) if look_up else [])
+    for plain in hosts_of(opened):
+        found = [plain] if _as_ip(plain) else (resolve(plain) if look_up else [])
         if plain in _METADATA_NAMES or any(map(_is_metadata, found)):
             raise InvalidInput(
                 "This address belongs to the machine's own provider, not to a person.",
                 field="address",
             )
+
+
+def hosts_of(opened: Any) -> set[str]:
+    """Names and addresses that Apprise's object connects to, as far as they are of the address."""
+    hosts = {str(h) for h in (opened.host, getattr(opened, "smtp_host", None)) if h}
+    return {host.strip("[]").rstrip(".").lower() for host in hosts}
 
 
 def _as_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -92,15 +99,11 @@ def _is_metadata(text: str) -> bool:
     return found.is_link_local or found.is_multicast or found in _METADATA
 
 
-def _resolve(host: str) -> list[str]:
-    try:
-        return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
-    except OSError:
-        return []  # sending says so in its own words
-
-
 def without_secrets(text: str, address: str) -> str:
-    """``text`` (of a library that failed) with every part of ``address`` but its host left out."""
+    """``text`` (of a library that failed) with every part of ``address`` but its host left out.
+
+    Of many services the place of the host holds a token, too: it stays only if it looks like one.
+    """
     for secret in sorted(_secrets_of(address), key=len, reverse=True):
         text = text.replace(secret, "…")
     return text
@@ -109,8 +112,10 @@ def without_secrets(text: str, address: str) -> str:
 def _secrets_of(address: str) -> set[str]:
     rest = address.partition("://")[2]
     host = urlsplit(f"//{rest}").netloc.rpartition("@")[2]
+    name, _, port = host.partition(":")
+    if not (_IS_HOST.fullmatch(name) or port.isdecimal() or host.startswith("[")):
+        return {word for word in _words(rest) if len(word) >= 4}
     words = _words(rest.removeprefix(host) if rest.startswith(host) else rest)
-    name = host.rpartition(":")[0] or host
     return {word for word in words if len(word) >= 4 and word not in (host, name)}
 
 

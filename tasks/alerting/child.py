@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from appliance.alerts import service_of
 from appliance.errors import InvalidInput
 from appliance.text import clean_line, clean_text
-from tasks.alerting import addresses
+from tasks.alerting import addresses, reach
 from tasks.alerting.apart import APP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONNECT_S, READ_S = 8.0, 20.0
+# Names of files that Apprise's services hold as plain text.
+_FILES = ("keyfile", "subfile", "pgp_key", "pgp_privkey")
 _UNKNOWN = "The service did not take the message, and gave no reason."
 
 
@@ -46,7 +48,7 @@ def open_address(address: str) -> Any:
     _hush()
     asset = AppriseAsset(
         app_id=APP, app_desc=APP, app_url="", image_url_mask="", image_url_logo="",
-        allow_templates=False, storage_mode="memory",
+        allow_templates=False, storage_mode="memory", http_redirects=False,
     )  # fmt: skip
     try:
         opened = Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
@@ -58,9 +60,26 @@ def open_address(address: str) -> Any:
             "written stands at appriseit.com/services.",
             field="address",
         )
+    if _takes_in_more(opened):
+        raise InvalidInput(
+            "An address may not name a file of the box, or a second address to read from. Leave "
+            "out template=, keyfile=, subfile=, pgppub= or pgpprv=.",
+            field="address",
+        )
     opened.socket_connect_timeout, opened.socket_read_timeout = CONNECT_S, READ_S
-    opened.redirects = False  # where a redirect leads nobody has looked at
+    opened.redirects = False  # where a redirect leads nobody has looked at, ?redirect=yes or not
     return opened
+
+
+def _takes_in_more(opened: Any) -> bool:
+    """Whether something would be read here, from disk or from another address, and sent there:
+    the box's own keys, or what a cloud tells its machines."""
+    from apprise import AppriseAttachment
+
+    attached = (part for part in vars(opened).values() if isinstance(part, AppriseAttachment))
+    return any(len(part) > 0 for part in attached) or any(
+        getattr(opened, name, None) for name in _FILES
+    )
 
 
 def _hush() -> None:
@@ -88,7 +107,8 @@ def _send(opened: Any, wish: dict[str, str]) -> str:
     if sent:
         return ""
     reason = clean_line(" ".join(said[:3]), max_bytes=600) or _UNKNOWN
-    return clean_line(addresses.without_secrets(reason, wish["address"]), max_bytes=300)
+    reason = clean_line(addresses.without_secrets(reason, wish["address"]), max_bytes=300)
+    return f"{reason} {reach.why_not(sorted(addresses.hosts_of(opened)))}".strip()
 
 
 @contextmanager

@@ -110,6 +110,42 @@ def test_what_is_no_address_is_refused_when_it_is_saved(address: str) -> None:
     assert refused.value.field == "address"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "workflows://example.org:443/643b0f09c4f8412b/MjU2?template=/var/lib/appliance/secret.key",
+        "discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3d?template=http://169.254.169.254/role",
+        "tgram://123456789:abcdefg_hijklmnop/12315544/?templ%61te=/etc/passwd",
+        "fcm://project/DEVICE?mode=oauth2&keyfile=/etc/passwd",
+        "vapid://ada@example.org/ada@example.org?subfile=/etc/passwd",
+        "mailto://a:b@example.org?pgppub=/etc/passwd",
+    ],
+    ids=lambda address: address.partition(":")[0],
+)
+def test_no_address_has_the_box_read_something_else_for_it(address: str) -> None:
+    for do in ("check", "send"):
+        said = child.answer_to({"do": do, "address": address, "title": "", "body": "x"})
+        assert "may not name a file" in said
+
+
+@pytest.mark.parametrize(
+    ("address", "said", "left"),
+    [
+        (f"tgram://123456789:{TOKEN}/1", f"at /bot123456789:{TOKEN}/send", "at /bot…:…/send"),
+        (f"slack://{TOKEN}/A1BRTD4JD/x", f"{TOKEN} was refused", "… was refused"),
+        ("ntfys://nobody-guesses", "no topic nobody-guesses", "no topic …"),
+        (f"json://me:{TOKEN}@near:80/hook", f"{TOKEN} near:80 /hook", "… near:80 /…"),
+        (f"json://{TOKEN}@mail.example.org/", f"{TOKEN} mail.example.org", "… mail.example.org"),
+        (f"json://[::1]:80/{TOKEN}", f"[::1]:80 {TOKEN}", "[::1]:80 …"),
+    ],
+    ids=lambda text: text[:10],
+)
+def test_a_reason_keeps_the_host_and_no_token_in_its_place(
+    address: str, said: str, left: str
+) -> None:
+    assert addresses.without_secrets(said, address) == left
+
+
 def test_a_name_that_leads_there_is_refused_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 0))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: [entry])
