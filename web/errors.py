@@ -91,6 +91,10 @@ HEADINGS: dict[int, str] = {
     507: "The disk is full",
 }
 
+# Nobody opens these in a browser. A monitor whose token has ended would follow the way to the
+# sign-in page, find it there, and call the box well.
+_FOR_SCRIPTS = ("/api", "/files", "/practice/api", "/metrics", "/health")
+
 # Of a guest's page: where it is, and what its script asks.
 _GUESTS = re.compile(r"(/send/[^/]+)(/uploads\b)?")
 _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
@@ -221,7 +225,7 @@ def below(path: str, prefix: str) -> bool:
 def wants_problem(request: Request[Any, Any, Any]) -> bool:
     """Scripts get problem documents, people pages."""
     path = request.scope["path"]
-    if any(below(path, prefix) for prefix in ("/api", "/files", "/practice/api", "/metrics")):
+    if any(below(path, prefix) for prefix in _FOR_SCRIPTS):
         return True
     guests = _GUESTS.match(path)
     if guests is not None and guests[2]:

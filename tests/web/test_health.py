@@ -41,6 +41,17 @@ def test_ready_when_all_workers_report(settings: Settings) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "reasons": []})
 
 
+def test_a_token_that_is_unknown_is_refused_and_not_sent_to_the_sign_in_page(
+    settings: Settings,
+) -> None:
+    prepare(settings)
+    with serving(settings) as url, browser(url) as client:
+        for word in ("ma_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "x", "\u00e9"):
+            headers = {"Authorization": f"Bearer {word}".encode()}
+            answer = client.get("/health/ready", headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
 def test_unready_names_the_silent_worker_to_admins_only(settings: Settings) -> None:
     prepare(settings)
     owner, viewer = add_user(), add_user("viewer@example.org", Role.VIEWER)
