@@ -15,6 +15,7 @@ from appliance import certificates
 from appliance.certificates import Certificate
 from appliance.clock import now
 from appliance.text import clean_line
+from tasks.alerting import reach
 
 if TYPE_CHECKING:
     from appliance.models import Job
@@ -41,7 +42,7 @@ def read(host: str, port: int) -> Certificate:
         shown = _ask(host, port)
         found = x509.load_der_x509_certificate(shown)
     except (OSError, ValueError) as exc:
-        return Certificate(at, host, error=_words(exc))
+        return Certificate(at, host, error=f"{_words(exc)}. {reach.why_not([host])}".strip(". "))
     return Certificate(
         at,
         host,

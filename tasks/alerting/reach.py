@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+CGROUPS = Path("/proc/self/cgroup")
 _UNIT = re.compile(r"/([^/\n]+\.service)$", re.M)
 
 
@@ -70,7 +71,7 @@ def networks(answer: str, name: str) -> list[Network]:
 def _rules() -> tuple[list[Network], list[Network]]:
     """What this very unit is allowed and denied; nothing where systemd can't be asked."""
     with suppress(OSError, CannotAsk, ValueError):
-        if unit := unit_of(Path("/proc/self/cgroup").read_text()):
+        if unit := unit_of(CGROUPS.read_text()):
             names = ("IPAddressAllow", "IPAddressDeny")
             answer = ask("systemctl", "show", f"--property={','.join(names)}", "--", unit)
             return networks(answer, names[0]), networks(answer, names[1])

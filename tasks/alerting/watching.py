@@ -119,7 +119,7 @@ def _send_what_was_left(settings: Settings, vault: Vault, done: Watched) -> None
 
 
 def _read_certificate(settings: Settings) -> None:
-    """The delivery worker may be kept from asking its own machine; this unit is not."""
+    """In place of a delivery worker that can't: it may be silent, or have been kept from it."""
     with database.connection_context():
         before = certificates.latest()
     if before is not None and not before.error and now() - before.read_at < CERTIFICATE_EVERY:

@@ -119,7 +119,7 @@ def check_alerts(settings: Settings) -> Finding:
         return finding(check, why, "nobody is told: there is no channel", note=mend)
     broken = [channel for channel in channels if channel.error]
     if broken:
-        mend = f"Run `appliance alerts test {broken[0].id}` after mending its address."
+        mend = f"Mend that, then run `appliance alerts test {broken[0].id}`."
         words = f"“{broken[0].name}” could not be reached: {broken[0].error}"
         return finding(check, why, words, bad=mend)
     said = "1 channel" if len(channels) == 1 else f"{len(channels)} channels"
