@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,15 +21,21 @@ def become_owner(data: Path) -> None:
     found = data.stat()
     if found.st_uid == 0:
         return
-    os.setgroups(_journal_group())
-    os.setgid(found.st_gid)
+    os.setgroups(_group_of_journal())
+    # Not the folder's group: that one is the proxy's, which reads media and nothing else.
+    os.setgid(_group_of(found.st_uid, found.st_gid))
     os.setuid(found.st_uid)
 
 
-def _journal_group() -> list[int]:
-    """So that the logs can still be read (the diagnostics bundle)."""
-    import grp
+def _group_of(user: int, otherwise: int) -> int:
+    try:
+        return pwd.getpwuid(user).pw_gid
+    except KeyError:
+        return otherwise
 
+
+def _group_of_journal() -> list[int]:
+    """So that the logs can still be read (the diagnostics bundle)."""
     try:
         return [grp.getgrnam("systemd-journal").gr_gid]
     except KeyError:

@@ -40,6 +40,13 @@ Diagnostics of a Media Appliance.
 Passwords, tokens, keys, addresses that let somebody in, mail addresses, and what people typed are
 taken out, rather too much than too little. Look into the files before you send them all the same.
 """
+# The services that make bundles may not read what all programs of the machine have logged.
+_NO_LOGS = """\
+There are no logs in this bundle, because the journal can't be read from here ({}).
+
+On the box, `sudo appliance diagnostics` writes a bundle that has them.
+"""
+_NOT_CHECKED = "Press Check now on the System page, or run `sudo appliance doctor` on the box."
 
 
 def file_name() -> str:
@@ -124,7 +131,8 @@ def _findings(findings: Iterable[Finding] | None) -> dict[str, Any]:
     if findings is not None:
         return {"at": now().isoformat(), "findings": [asdict(each) for each in findings]}
     at, kept = checkup.last()
-    return {"at": at or "never", "findings": [asdict(each) for each in kept]}
+    found = {"at": at or "never", "findings": [asdict(each) for each in kept]}
+    return found if at else {**found, "mend": _NOT_CHECKED}
 
 
 def _processes() -> list[dict[str, Any]]:
@@ -204,6 +212,6 @@ def _alerts() -> list[dict[str, Any]]:
 def _logs() -> str:
     lines = ("--lines", str(LOG_LINES), "--no-pager", "--output", "short-iso")
     try:
-        return system.ask("journalctl", "--unit", "appliance*", *lines)
+        return system.ask("journalctl", "--quiet", "--unit", "appliance*", *lines)
     except system.CannotAsk as exc:
-        return f"The journal can't be read from here ({exc}). Run `appliance diagnostics` as root."
+        return _NO_LOGS.format(exc)

@@ -116,7 +116,9 @@ def test_what_helps_is_in_it(planted: Settings) -> None:
     assert json.loads(files["backups.json"])[0]["state"] == "failed"
     assert json.loads(files["versions.json"])["packages"]["apprise"]
     assert json.loads(files["units.json"]) == []
-    assert json.loads(files["doctor.json"]) == {"at": "never", "findings": []}
+    checked = json.loads(files["doctor.json"])
+    assert (checked["at"], checked["findings"]) == ("never", [])
+    assert "Press Check now" in checked["mend"]
 
 
 def test_what_cannot_be_asked_says_so_and_the_rest_is_there(
@@ -125,6 +127,7 @@ def test_what_cannot_be_asked_says_so_and_the_rest_is_there(
     monkeypatch.setenv("PATH", "/nowhere")
     files = unpack(planted)
     assert "can't be read from here" in files["logs.txt"]
+    assert "`sudo appliance diagnostics`" in files["logs.txt"]
     assert "missing" in json.loads(files["units.json"])
     database.execute_sql('ALTER TABLE "alert" RENAME TO "gone"')
     files = unpack(planted)
