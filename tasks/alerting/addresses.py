@@ -74,9 +74,16 @@ def refuse_metadata(opened: Any, *, look_up: bool) -> None:
 
 
 def hosts_of(opened: Any) -> set[str]:
-    """Names and addresses that Apprise's object connects to, as far as they are of the address."""
-    hosts = {str(h) for h in (opened.host, getattr(opened, "smtp_host", None)) if h}
-    return {host.strip("[]").rstrip(".").lower() for host in hosts}
+    """Names and addresses that Apprise's object connects to, as far as they are of the address.
+
+    Many services have a token or a topic in the place of the host: who looked that up as a name
+    would tell it to the network.
+    """
+    hosts = [getattr(opened, "smtp_host", None)]
+    is_cloud = getattr(opened, "mode", None) == "cloud"  # ntfys://topic
+    if not is_cloud and any("{host}" in template for template in opened.templates):
+        hosts.append(opened.host)
+    return {str(host).strip("[]").rstrip(".").lower() for host in hosts if host}
 
 
 def _as_ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

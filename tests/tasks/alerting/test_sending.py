@@ -154,6 +154,21 @@ def test_a_name_that_leads_there_is_refused_before_sending(monkeypatch: pytest.M
     assert "provider" in child.answer_to({"do": "send", **wish})
 
 
+@pytest.mark.parametrize(
+    ("address", "hosts"),
+    [
+        ("tgram://123456789:abcdefg_hijklmnop/12315544/", set()),
+        ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/", set()),
+        ("ntfys://a-topic-nobody-guesses", set()),
+        ("ntfys://NTFY.sh./a-topic", {"ntfy.sh"}),
+        ("mailto://a:b@example.org?smtp=mail.near", {"example.org", "mail.near"}),
+    ],
+    ids=lambda value: value[:8] if isinstance(value, str) else "",
+)
+def test_a_token_in_the_place_of_the_host_is_never_looked_up(address: str, hosts: set[str]) -> None:
+    assert addresses.hosts_of(child.open_address(address)) == hosts
+
+
 _QUIET = """
 import sys
 from tasks.alerting import addresses, sending
