@@ -40,7 +40,14 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         ),
         rf"\1{GONE}",
     ),
-    (re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"), GONE),
+    # Of a unit of ours the name has the form of an address.
+    (
+        re.compile(
+            r"(?<![\w.+%-])(?!appliance-(?:worker|sandbox)@[\w-]+\.service\b)"
+            r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"
+        ),
+        GONE,
+    ),
     # What people called things stands in these quotes, in all sentences of ours.
     (re.compile(r"“[^”\n]{1,500}”"), f"“{GONE}”"),
     (re.compile(r"(?<![\w/.-])ma_[A-Za-z0-9_-]{8,}"), GONE),
@@ -51,9 +58,12 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def scrub(text: str, words: Iterable[str] = ()) -> str:
-    """``words``: secrets and names of this box, wherever they stand."""
-    for word in sorted({word for word in words if len(word) >= 4}, key=len, reverse=True):
-        text = text.replace(word, GONE)
+    """``words``: secrets and names of this box, wherever they stand; short ones as whole words."""
+    for word in sorted({word for word in words if len(word) >= 2}, key=len, reverse=True):
+        if len(word) >= 4:
+            text = text.replace(word, GONE)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", GONE, text)
     for pattern, instead in _PATTERNS:
         text = pattern.sub(instead, text)
     return text

@@ -47,6 +47,7 @@ LOGS = f"""\
 2026-05-01T12:00:06 box appliance[7]: opened: post_failed: “{MARK} wedding” could not be posted
 2026-05-01T12:00:07 box appliance[7]: json://user:{MARK}@hooks.example.org/x
 2026-05-01T12:00:08 box appliance[7]: cookie=session={MARK} /invite/{MARK} /send/{MARK}/files
+2026-05-01T12:00:08 box appliance[7]: mail of {MARK}@appliance-worker.service.example was taken
 2026-05-01T12:00:09 box appliance[7]: worker media: 3 jobs of encode took 12.5 s
 """
 
@@ -142,6 +143,8 @@ def test_what_cannot_be_asked_says_so_and_the_rest_is_there(
         '"password_reset_hours": 24',
         "path=/api/v1/videos/01m7zzk4s2f9wq0c6yv8h3n5tb status=200",
         '"metrics_token": "set"',
+        "systemd[1]: appliance-worker@media.service: Main process exited, code=killed",
+        "appliance-sandbox@7-1234-998.service: Failed with result 'oom-kill'.",
     ],
 )
 def test_what_tells_nothing_stays(text: str) -> None:
