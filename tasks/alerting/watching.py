@@ -9,6 +9,7 @@ of the setting ``alert_urls``, once a day.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,8 +23,6 @@ from appliance.states import JobState
 from tasks.alerting import certificate, sending, sweep, troubles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from appliance.settings import Settings
     from appliance.vault import Vault
 
@@ -140,19 +139,16 @@ def tell_without_rows(settings: Settings, problem: Exception) -> Watched:
         f"{type(problem).__name__}: {problem}\n\nWhy it matters: nothing works without it.\n"
         "What to do: run `appliance doctor` on the box, then restore a backup if it is damaged."
     )
-    _tell_all(settings, title, body, alert_channels.addresses_of(settings), done)
-    return done
-
-
-def _tell_all(
-    settings: Settings, title: str, body: str, addresses: Iterable[str], done: Watched
-) -> None:
-    for address in addresses:
+    for address in alert_channels.addresses_of(settings):
         try:
             sending.send(address, sending.subject(settings, title), body)
             done.sent.append(title)
         except sending.NotSent as exc:
             done.failed[title] = str(exc)
+    if not done.sent:  # the next run tries again, not that of tomorrow
+        with suppress(OSError):
+            (settings.data / STAMP).unlink()
+    return done
 
 
 def _is_time(settings: Settings) -> bool:

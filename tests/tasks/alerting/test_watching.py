@@ -112,6 +112,10 @@ def test_without_a_database_the_setting_s_addresses_are_told_once_a_day(
     url = f"json://127.0.0.1:{got.port}/"
     told = settings.model_copy(update={"alert_urls": load_settings({}, alert_urls=url).alert_urls})
     problem = peewee.DatabaseError("file is not a database")
+    got.status = 503
+    assert watching.tell_without_rows(told, problem).failed
+    got.status = 200
     assert watching.tell_without_rows(told, problem).sent == ["The database can't be read"]
     assert watching.tell_without_rows(told, problem).sent == []
+    assert len(got.requests) == 2
     assert "file is not a database" in got.requests[0][1]["message"]
