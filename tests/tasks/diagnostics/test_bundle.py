@@ -149,3 +149,10 @@ def test_what_cannot_be_asked_says_so_and_the_rest_is_there(
 )
 def test_what_tells_nothing_stays(text: str) -> None:
     assert scrub(text) == text
+
+
+def test_short_names_go_as_whole_words() -> None:
+    assert scrub("to connect again: Ada, Al", ["Ada", "Al", "x"]) == (
+        f"to connect again: {GONE}, {GONE}"
+    )
+    assert scrub("Also in Adana, xx", ["Ada", "Al", "x"]) == "Also in Adana, xx"
