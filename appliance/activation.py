@@ -72,45 +72,64 @@ class Activation:
         words = ("look", "--rehearse" if rehearse else "--no-rehearse")
         return releases.facts_from(self.asking.ask(self.prefix.release(name), *words))
 
-    def activate(self, name: str, *, restores: str | None = None) -> bool:
+    def activate(self, name: str) -> bool:
         """Take a release into use; False: it is, and all runs.
 
-        ``restores``: a backup that takes the database's place, for the way back to a release that
-        does not know today's. Raises ActivationFailed when all was taken back; Conflict when
-        nothing was begun.
+        Raises ActivationFailed when all was taken back; Conflict when nothing was begun.
         """
         with self._alone():
             self._settle()
             facts = self.look(name)
-            if restores is None:
-                self._refuse_bad(facts)
-            active = self.prefix.active()
-            done = active == name and not facts.pending and restores is None
+            self._refuse_bad(facts)
+            done = self.prefix.active() == name and not facts.pending
             if done and all(map(self.box.is_running, ALL)):
                 return False
-            self._write(
-                releases.Journal(
-                    Under(
-                        to=name,
-                        previous=active,
-                        began_at=now().isoformat(timespec="seconds"),
-                        changes_schema=bool(facts.pending) or restores is not None,
-                        restores=restores,
-                    ),
-                    self.journal.past,
-                )
-            )
-            try:
-                self._quieten("begin")
-                self._go(facts)
-            except (Exception, KeyboardInterrupt) as exc:
-                reason = str(exc) or "It was interrupted."
-                self._take_back_or_tell(reason)
-                raise ActivationFailed(self._told(name, active, reason)) from exc
-            finally:
-                self._quieten("end")
-            self._write(self.journal.ended("active", _time()))
+            self._take(name, facts)
             return True
+
+    def go_back(self, wanted: str | None, *, restore_backup: bool) -> tuple[str, bool]:
+        """Take the release into use that was before, or ``wanted``; its name, and as above.
+
+        ``restore_backup``: where it can't read today's database, the one from before the upgrade
+        takes its place. Decided only when nobody else is at it and what was cut short is settled:
+        until then another release may be in use, with another database. Raises as above.
+        """
+        with self._alone():
+            self._settle()
+            active = self.prefix.active()
+            last = releases.before(list(self.journal.past), active)
+            name = releases.pick_way_back(last, wanted, self.prefix.names())
+            facts = self.look(name)
+            if not facts.newer:
+                self._refuse_bad(facts)
+                if active == name and all(map(self.box.is_running, ALL)):
+                    return name, False
+                self._take(name, facts)
+            else:
+                self._take(name, facts, releases.pick_backup(last, name, facts, restore_backup))
+            return name, True
+
+    def _take(self, name: str, facts: Facts, restores: str | None = None) -> None:
+        """``restores``: a backup that takes the database's place."""
+        active = self.prefix.active()
+        begun = Under(
+            to=name,
+            previous=active,
+            began_at=_time(),
+            changes_schema=bool(facts.pending) or restores is not None,
+            restores=restores,
+        )
+        self._write(releases.Journal(begun, self.journal.past))
+        try:
+            self._quieten("begin")
+            self._go(facts)
+        except (Exception, KeyboardInterrupt) as exc:
+            reason = str(exc) or "It was interrupted."
+            self._take_back_or_tell(reason)
+            raise ActivationFailed(self._told(name, active, reason)) from exc
+        finally:
+            self._quieten("end")
+        self._write(self.journal.ended("active", _time()))
 
     def recover(self) -> bool:
         """Take back or accept what a kill or a power cut has left; False: there was nothing."""

@@ -319,6 +319,35 @@ def before(past: list[Past], active: str | None) -> Past | None:
     return None
 
 
+def pick_way_back(last: Past | None, wanted: str | None, names: list[str]) -> str:
+    """The release to go back to. ``last``: see ``before``; ``names``: all. Raises Conflict."""
+    name = wanted or (last.previous if last is not None else None)
+    if name is None:
+        raise Conflict("No release was in use before this one. `appliance release list` has all.")
+    if name not in names:
+        raise Conflict(f"The release {name} isn't there any more: install it again.")
+    return name
+
+
+def pick_backup(last: Past | None, name: str, facts: Facts, allowed: bool) -> str:
+    """The backup for a release that can't read today's database. Raises Conflict: all it costs."""
+    backup = last.backup if last is not None and last.previous == name else None
+    if backup is not None and allowed:
+        return backup
+    text = (
+        f"{name} can't read today's database: it was brought forward since ({facts.newer[-1]}), "
+        "and that can't be taken back. "
+    )
+    if backup is None or last is None:
+        raise Conflict(text + "Restore a backup from before the upgrade: `appliance backup list`.")
+    raise Conflict(
+        f"{text}There is a backup from before the upgrade of {last.at}: {backup}. "
+        "`appliance release rollback --restore-backup` goes back to it; what was uploaded, changed "
+        "or posted since is then missing from the box, and kept aside in a file beside the backup. "
+        "What was posted since stays on the platforms, and the box no longer knows of it."
+    )
+
+
 # The journal
 
 

@@ -16,7 +16,7 @@ from appliance.cli.doctor import print_finding
 from appliance.cli.frame import json_option, print_json, print_table
 from appliance.cli.release_steps import step
 from appliance.doctor import Verdict
-from appliance.errors import ApplianceError, Conflict
+from appliance.errors import ApplianceError
 from appliance.release_run import Asking, user_of_box
 from appliance.releases import Prefix
 from appliance.services import Idle, find_services
@@ -167,38 +167,9 @@ def rollback(
     as_json: bool,
 ) -> None:
     """Go back to the release that was in use before, by the same steps."""
-    place = Prefix(prefix)
-    last = releases.before(list(releases.read_journal(place).past), place.active())
-    name = wanted or (last.previous if last is not None else None)
-    if name is None:
-        raise Conflict("No release was in use before this one. `appliance release list` has all.")
-    if name not in place.names():
-        raise Conflict(f"The release {name} isn't there any more: install it again.")
     activation = _acting_activation(prefix, user, find_services(wish), deadline_s)
-    facts = activation.look(name, rehearse=False)
-    restores = None
-    if facts.newer:
-        backup = last.backup if last is not None and last.previous == name else None
-        if backup is None or not restore_backup:
-            raise Conflict(_cannot_go_back(name, facts.newer[-1], last, backup))
-        restores = backup
-    changed = activation.activate(name, restores=restores)
+    name, changed = activation.go_back(wanted, restore_backup=restore_backup)
     _report(name, changed, activation, as_json)
-
-
-def _cannot_go_back(name: str, newest: str, last: releases.Past | None, backup: str | None) -> str:
-    text = (
-        f"{name} can't read today's database: it was brought forward since ({newest}), and that "
-        "can't be taken back. "
-    )
-    if backup is None or last is None:
-        return text + "Restore a backup from before the upgrade: `appliance backup list`."
-    return text + (
-        f"There is a backup from before the upgrade of {last.at}: {backup}. "
-        "`appliance release rollback --restore-backup` goes back to it; what was uploaded, changed "
-        "or posted since is then missing from the box, and kept aside in a file beside the backup. "
-        "What was posted since stays on the platforms, and the box no longer knows of it."
-    )
 
 
 def _report(name: str, changed: bool, activation: Activation, as_json: bool) -> None:

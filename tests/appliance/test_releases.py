@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from appliance import database_copies, releases
 from appliance.cli.release import release as release_command
 from appliance.doctor import Verdict
-from appliance.errors import NotFound, SettingsError
+from appliance.errors import Conflict, NotFound, SettingsError
 from appliance.releases import Facts, Journal, Past, Phase, Prefix, Under, Undo
 from appliance.trial_unit import trial_unit
 
@@ -174,6 +174,23 @@ def test_what_was_in_use_last_stays_longest(active: str, keep: int, gone: list[s
 def test_the_way_back_leads_to_what_was_in_use(active: str, previous: str | None) -> None:
     found = releases.before(PAST, active)
     assert (found.previous if found else None) == previous
+
+
+def test_the_way_back_says_what_it_costs_before_it_is_taken() -> None:
+    last = PAST[1]
+    assert releases.pick_way_back(last, None, ["1", "2"]) == "1"
+    assert releases.pick_way_back(last, "2", ["1", "2"]) == "2"
+    with pytest.raises(Conflict, match="isn't there any more"):
+        releases.pick_way_back(last, None, ["2"])
+    with pytest.raises(Conflict, match="No release was in use before"):
+        releases.pick_way_back(None, None, ["1", "2"])
+    facts = replace(FACTS, newer=("0003_later",))
+    assert releases.pick_backup(last, "1", facts, True) == "/b.db"
+    with pytest.raises(Conflict, match=r"\(0003_later\).*`appliance release rollback --restore-b"):
+        releases.pick_backup(last, "1", facts, False)
+    # Another than the one before: nobody knows which backup is from before it.
+    with pytest.raises(Conflict, match=r"Restore a backup .*: `appliance backup list`"):
+        releases.pick_backup(last, "0", facts, True)
 
 
 # The unit that a release is tried in
