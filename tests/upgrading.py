@@ -8,25 +8,28 @@ asks for through a small program (appliance/services.py, ``Program``).
 from __future__ import annotations
 
 import compileall
+import http.client
 import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import httpx
 
 from tests.end_to_end.box import ROOT, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+PROCESSES = ("media", "quick", "web", "delivery")
 # Adds a table with a row, and takes a moment in each of two statements.
 NOTES = """
 def up(migrator, db):
@@ -107,11 +110,9 @@ class Keeper:
             for name in names:
                 self.start(name)
         elif verb == "stop":
-            for name in names:
-                self._stop(name)
+            self._stop(*names)
         elif verb == "running":
-            process = self.running.get(names[0])
-            if process is None or process.poll() is not None:
+            if not self.runs(names[0]):
                 raise RuntimeError(f"{names[0]} does not run")
         elif verb == "begin-trial":
             self._stop("trial")
@@ -121,12 +122,15 @@ class Keeper:
             self._stop("trial")
         return ""
 
+    def runs(self, name: str) -> bool:
+        process = self.running.get(name)
+        return process is not None and process.poll() is None
+
     def start(self, name: str) -> None:
         self._start(name, self.prefix / "current")
 
     def _start(self, name: str, release: Path) -> None:
-        process = self.running.get(name)
-        if process is not None and process.poll() is None:
+        if self.runs(name):
             return
         words: Sequence[str] = ["worker", name]
         if name == "web":
@@ -163,16 +167,17 @@ class Keeper:
 
         wait_for("it is ready", look, seconds=60)
 
-    def _stop(self, name: str) -> None:
-        process = self.running.pop(name, None)
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    def _stop(self, *names: str) -> None:
+        """All at once, as systemd does."""
+        found = [self.running.pop(name) for name in names if name in self.running]
+        for process in found:
+            process.send_signal(signal.SIGTERM)
+        for process in found:
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 class Installed:
@@ -183,6 +188,10 @@ class Installed:
         self.prefix = folder / "opt"
         (self.prefix / "releases").mkdir(parents=True)
         self.data = data or folder / "data"
+        self.first = ""
+        self.token = ""  # of its owner, for whoever made one
+        self._as_installed = folder / "as-installed"
+        self._begun: list[subprocess.Popen[str]] = []
         self.log = folder / "box.log"
         self.env = {
             **{k: v for k, v in os.environ.items() if not k.startswith("APPLIANCE_")},
@@ -199,6 +208,10 @@ class Installed:
         self.env["APPLIANCE_LISTEN"] = self.keeper.listen
         self.url = f"http://{self.keeper.listen}"
 
+    def close(self) -> None:
+        self._end_commands()
+        self.keeper.close()
+
     def add(self, name: str, *, migration: str = "", broken: str = "") -> Path:
         """A release with a migration more; ``broken``: lines of its program, before it runs."""
         release = self.prefix / "releases" / name
@@ -206,9 +219,10 @@ class Installed:
         library.mkdir(parents=True)
         for package in ("storage", "tasks", "web"):
             (library / package).symlink_to(ROOT / package)
-        # With what is compiled of it: a release has that, and each of its many starts is quick.
-        compileall.compile_dir(ROOT / "appliance", quiet=2)
-        shutil.copytree(ROOT / "appliance", library / "appliance")
+        compile_all()
+        # Not the files that another process is about to rename: they go while one copies.
+        unfinished = shutil.ignore_patterns("*.pyc.*")
+        shutil.copytree(ROOT / "appliance", library / "appliance", ignore=unfinished)
         if migration:
             (library / "appliance/migrations/0098_notes.py").write_text(migration)
         program = release / "bin/appliance"
@@ -226,18 +240,60 @@ class Installed:
         subprocess.run([program, "release", "step", "migrate"], env=self.env, check=True, cwd="/",
                        stdout=subprocess.DEVNULL)  # fmt: skip
         (self.prefix / "current").symlink_to(f"releases/{name}")
+        self.first = name
 
     def start(self) -> None:
         """Start its processes."""
-        for process in ("media", "quick", "web", "delivery"):
+        for process in PROCESSES:
             self.keeper.start(process)
+
+    def keep_as_installed(self) -> None:
+        """From now on ``renew`` leads here; nothing of it has run yet."""
+        shutil.copytree(self.data, self._as_installed)
+
+    def renew(self) -> None:
+        """As it was when it was installed, and running: cheap when it is nearly so."""
+        self._end_commands()
+        (self.prefix / "activation.json").unlink(missing_ok=True)
+        if self.active != self.first or not self._has_lost_nothing():
+            self.keeper.kill_all()
+            shutil.rmtree(self.data)
+            shutil.copytree(self._as_installed, self.data)
+            aside = self.prefix / ".current.first"
+            aside.symlink_to(f"releases/{self.first}")
+            aside.replace(self.prefix / "current")
+        for release in (self.prefix / "releases").iterdir():
+            if release.name != self.first:
+                shutil.rmtree(release)
+        shutil.rmtree(self.data / "backups", ignore_errors=True)
+        self.keeper.asked.clear()
+        self.start()
+
+    def _has_lost_nothing(self) -> bool:
+        """An upgrade that was taken back leaves its traces in rows of these; the rest is as new."""
+        if not all(map(self.keeper.runs, PROCESSES)):
+            return False
+        with closing(sqlite3.connect(self.data / "appliance.db", timeout=10)) as db:
+            db.execute("DELETE FROM setting WHERE name IN ('posting', 'quiet')")
+            db.commit()
+            names = "SELECT name FROM schema_migration"
+            with closing(sqlite3.connect(self._as_installed / "appliance.db")) as first:
+                return db.execute(names).fetchall() == first.execute(names).fetchall()
+
+    def _end_commands(self) -> None:
+        """Whatever a test that failed has left under way."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        self._begun.clear()
 
     def begin(self, release: Path, *words: str, acting: bool = True) -> subprocess.Popen[str]:
         """An `appliance release` command of a release, under way."""
         options = ["--prefix", str(self.prefix)]
         if acting:
             options += ["--services", str(self.keeper.program), "--deadline", "60"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(release / "bin/appliance"), "release", *words, *options],
             env=self.env,
             cwd="/",
@@ -246,6 +302,8 @@ class Installed:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._begun.append(process)
+        return process
 
     def run(self, release: Path, *words: str, code: int = 0, acting: bool = True) -> str:
         """The same, to its end: all that it said."""
@@ -269,5 +327,17 @@ class Installed:
         except FileNotFoundError:
             return {"under": None, "past": []}
 
-    def answers(self) -> bool:
-        return httpx.get(f"{self.url}/health/live", timeout=10).status_code == 200
+    def answers(self, timeout_s: float = 10) -> bool:
+        """Asked over a connection of its own. Raises OSError, HTTPException."""
+        # Not by httpx, which reads all certificates for that: it was half of what these tests took.
+        line = http.client.HTTPConnection(self.keeper.listen, timeout=timeout_s)
+        with closing(line):
+            line.request("GET", "/health/live")
+            return line.getresponse().status == 200
+
+
+@cache
+def compile_all() -> None:
+    """What an installation does, too: each of the many starts is quick then."""
+    for package in ("appliance", "storage", "tasks", "web"):
+        compileall.compile_dir(ROOT / package, quiet=2)

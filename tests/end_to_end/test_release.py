@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import random
 import re
@@ -10,19 +11,25 @@ import sqlite3
 import threading
 import time
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from tests.end_to_end.box import wait_for
+from appliance.db import database, open_database
+from storage.layout import Layout
+from tests import media
+from tests.end_to_end.box import TUS, Box, sha256, wait_for
+from tests.tasks.doing import at_work_in
 from tests.tasks.test_full_disk import fill, needs_root
 from tests.upgrading import NOTES, Installed
+from tests.web.serving import add_token, add_user
 from tests.web.test_upload_crashes import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+    import httpx
 
 pytestmark = pytest.mark.timeout(900)  # where others take the processors, too
 
@@ -47,27 +54,36 @@ def up(migrator, db):
 """
 
 
-@pytest.fixture
-def box(tmp_path: Path) -> Iterator[Installed]:
-    with installed(tmp_path) as box:
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    with installed(tmp_path_factory.mktemp("box")) as box:
         yield box
 
 
+@pytest.fixture
+def box(standing: Installed) -> Installed:
+    """A box that runs OLD; the same for all tests, brought back to that before each."""
+    standing.renew()
+    return standing
+
+
 @contextmanager
-def installed(folder: Path, data: Path | None = None, *, runs: bool = True) -> Iterator[Installed]:
-    """A box that runs OLD, with something of its owner's in it."""
+def installed(folder: Path, data: Path | None = None) -> Iterator[Installed]:
+    """A box with OLD, and something of its owner's in it; not running yet."""
     box = Installed(folder, data)
     try:
         box.add(OLD)
         box.install(OLD)
-        if runs:
-            box.start()
         with closing(sqlite3.connect(box.data / "appliance.db")) as db:
             db.execute("INSERT INTO setting (name, value, updated_at) VALUES ('kept', '1', '2026')")
             db.commit()
+        open_database(box.data / "appliance.db")
+        box.token = add_token(add_user())
+        database.close()
+        box.keep_as_installed()
         yield box
     finally:
-        box.keeper.close()
+        box.close()
 
 
 class Requests:
@@ -93,12 +109,11 @@ class Requests:
             try:
                 # A connection each: one that is kept open ends with its process, as for any proxy.
                 # As patient as a browser: a worker alone may be waited for as long as --deadline.
-                answer = httpx.get(f"{self.box.url}/health/live", timeout=300, trust_env=False)
-                assert answer.status_code == 200
+                assert self.box.answers(timeout_s=300)
                 self.answered += 1
-            except (httpx.HTTPError, AssertionError) as exc:
+            except (OSError, http.client.HTTPException, AssertionError) as exc:
                 self.failed.append(repr(exc))
-            self._end.wait(0.02)  # a person's pace, not a measurement
+            self._end.wait(0.05)  # a person's pace, not a measurement
 
 
 def words(box: Installed) -> list[str]:
@@ -125,27 +140,32 @@ def is_untouched(box: Installed) -> bool:
 
 
 @pytest.mark.slow
-def test_an_upgrade_and_the_way_back_fail_no_request(box: Installed) -> None:
-    new = box.add(NEW, migration=NOTES)
-    old = box.prefix / "releases" / OLD
-    with Requests(box) as requests:
-        kill_in("migrating", box, new)
-        said = box.run(new, "activate", str(new))
-        assert f"{NEW} is in use." in said
-        assert (box.active, words(box)) == (NEW, ["kept"])
-        assert box.run(new, "activate", str(new)) == f"Nothing to do: {NEW} is in use.\n"
-        # The way back: not without a word about what it costs.
-        said = box.run(new, "rollback", code=1)
-        assert "can't read today's database" in said
-        assert "--restore-backup" in said
-        assert (box.active, words(box)) == (NEW, ["kept"])
-        box.run(old, "rollback", "--restore-backup")
-        assert is_as_before(box)
-    assert requests.failed == []
-    assert requests.answered > 10
-    (aside,) = (box.data / "backups").glob("*-replaced.db")
-    with closing(sqlite3.connect(aside)) as db:  # what came after the upgrade is kept
-        assert db.execute("SELECT count(*) FROM note").fetchone() != (0,)
+def test_what_would_not_work_is_refused_before_anything_stops(box: Installed) -> None:
+    half = box.add("0.2.2-dddddddd", broken='echo "no such interpreter" >&2; exit 126')
+    said = box.run(box.prefix / "releases" / OLD, "activate", str(half), code=1)
+    assert "no such interpreter" in said
+    rehearsed = box.add("0.2.1-cccccccc", migration=FAILS_AT_ONCE)
+    said = box.run(rehearsed, "activate", str(rehearsed), code=1)
+    assert "Rehearsal: no such column: absent" in said
+    box.env["APPLIANCE_COLOUR"] = "green"
+    said = box.run(rehearsed, "check", str(rehearsed), code=1, acting=False)
+    assert "APPLIANCE_COLOUR is no setting" in said
+    del box.env["APPLIANCE_COLOUR"]
+    with of_the_future(box):
+        said = box.run(rehearsed, "activate", str(rehearsed), code=1)
+        assert "it was written by a newer version (it knows 0099_later)" in said
+    assert is_as_before(box)
+    assert box.keeper.asked == []
+
+
+@contextmanager
+def of_the_future(box: Installed) -> Iterator[None]:
+    with closing(sqlite3.connect(box.data / "appliance.db", timeout=10)) as db:
+        db.execute("INSERT INTO schema_migration (name, applied) VALUES ('0099_later', '2026')")
+        db.commit()
+        yield
+        db.execute("DELETE FROM schema_migration WHERE name = '0099_later'")
+        db.commit()
 
 
 @pytest.mark.slow
@@ -177,40 +197,112 @@ def test_a_release_that_is_unwell_is_taken_back(
     assert (paused is not None) == (broken == UNWELL_IN_PUBLIC)
 
 
+class Work:
+    """What a person and the box are at while it is upgraded: half an upload, and an encode."""
+
+    def __init__(self, box: Installed) -> None:
+        self.box = box
+        self.client = Box(box.data)  # its hands alone: it starts nothing
+        self.client.url, self.client.token = box.url, box.token
+        self.encoded = self.client.upload(media.slow(4))
+        self.job = self._stop_the_encoder()
+        self.body = media.h264_aac().read_bytes()
+        self.middle = len(self.body) // 2
+        with self.client.client() as http_client:
+            self.location = self.client.create_upload(http_client, "half.mp4", len(self.body))
+            assert self._send(http_client, 0, self.middle).status_code == 204
+
+    def _send(self, http_client: httpx.Client, begin: int, end: int) -> httpx.Response:
+        return http_client.patch(
+            self.location,
+            headers={
+                **TUS,
+                "Upload-Offset": str(begin),
+                "Content-Type": "application/offset+octet-stream",
+            },
+            content=self.body[begin:end],
+        )
+
+    def _stop_the_encoder(self) -> str:
+        """The id of the job that encodes; it runs until somebody ends it, however quick we are."""
+
+        def look() -> str | None:
+            for job_id, fence in self._rows(
+                "SELECT public_id, fence FROM job WHERE kind = 'encode' AND state = 'running'"
+            ):
+                at_work = at_work_in(Layout(self.box.data).job_folder(job_id, fence))
+                for pid in at_work:
+                    os.kill(pid, signal.SIGSTOP)
+                if at_work and self._rows(
+                    f"SELECT 1 FROM job WHERE public_id = '{job_id}' AND state = 'running'"
+                ):
+                    return str(job_id)
+            return None
+
+        return str(wait_for("an encoder is at work", look))
+
+    def goes_on(self) -> None:
+        """From where it was: no byte twice, and the stop doesn't count against the encode."""
+        with self.client.client() as http_client:
+            answer = http_client.head(self.location, headers=TUS)
+            assert answer.headers["Upload-Offset"] == str(self.middle)
+            answer = self._send(http_client, self.middle, len(self.body))
+            assert answer.status_code == 204, answer.text
+            uploaded = answer.headers["Appliance-Video-Id"]
+        for video_id in (uploaded, self.encoded):
+            self.client.wait_video(video_id, "ready")
+        with self.client.client() as http_client:
+            original = http_client.get(f"/media/{uploaded}/original").content
+        assert sha256(original) == sha256(self.body)
+        (ended,) = self._rows(
+            f"SELECT state, attempts, crashes, stalls FROM job WHERE public_id = '{self.job}'"
+        )
+        assert ended == ("completed", 0, 0, 0)
+        (runs,) = self._rows(
+            "SELECT count(*) FROM job_run JOIN job ON job.id = job_run.job_id "
+            f"WHERE job.public_id = '{self.job}'"
+        )
+        assert runs == (2,)  # it was at work when it was stopped, and then again
+
+    def _rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.box.data / "appliance.db", timeout=10)) as db:
+            return db.execute(query).fetchall()
+
+
 @pytest.mark.slow
-def test_what_would_not_work_is_refused_before_anything_stops(tmp_path: Path) -> None:
-    with installed(tmp_path, runs=False) as box:
-        refuse_all(box)
-        assert box.keeper.asked == []
-
-
-def refuse_all(box: Installed) -> None:
-    rehearsed = box.add("0.2.1-cccccccc", migration=FAILS_AT_ONCE)
-    said = box.run(rehearsed, "activate", str(rehearsed), code=1)
-    assert "Rehearsal: no such column: absent" in said
-    half = box.add("0.2.2-dddddddd", broken='echo "no such interpreter" >&2; exit 126')
-    said = box.run(box.prefix / "releases" / OLD, "activate", str(half), code=1)
-    assert "no such interpreter" in said
-    box.env["APPLIANCE_COLOUR"] = "green"
-    said = box.run(rehearsed, "check", str(rehearsed), code=1, acting=False)
-    assert "APPLIANCE_COLOUR is no setting" in said
-    del box.env["APPLIANCE_COLOUR"]
-    assert is_untouched(box)
-    # A database of the future.
-    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
-        db.execute("INSERT INTO schema_migration (name, applied) VALUES ('0099_later', '2026')")
-        db.commit()
-    plain = box.add(NEW)
-    said = box.run(plain, "activate", str(plain), code=1)
-    assert "it was written by a newer version (it knows 0099_later)" in said
+def test_an_upgrade_and_the_way_back_fail_no_request(box: Installed) -> None:
+    new = box.add(NEW, migration=NOTES)
+    old = box.prefix / "releases" / OLD
+    work = Work(box)
+    with Requests(box) as requests:
+        said = box.run(new, "activate", str(new))
+        assert f"{NEW} is in use." in said
+        assert (box.active, words(box)) == (NEW, ["kept"])
+        work.goes_on()
+        assert box.run(new, "activate", str(new)) == f"Nothing to do: {NEW} is in use.\n"
+        # The way back: not without a word about what it costs.
+        said = box.run(new, "rollback", code=1)
+        assert "can't read today's database" in said
+        assert "--restore-backup" in said
+        assert (box.active, words(box)) == (NEW, ["kept"])
+        # Cut short where the old database is there already, and another would be looked at.
+        kill_in("migrating", box, new, "rollback", "--restore-backup")
+        box.run(old, "rollback", "--restore-backup")
+        assert is_as_before(box)
+    assert requests.failed == []
+    assert requests.answered > 10
+    # What came after the upgrade is kept.
+    asides = sorted((box.data / "backups").glob("*-replaced.db"))
+    with closing(sqlite3.connect(asides[-1])) as db:
+        assert db.execute("SELECT count(*) FROM note").fetchone() != (0,)
 
 
 PHASES = ("stopping", "backing_up", "migrating", "trying", "switching", "opening", "checking")
 
 
-def kill_in(phase: str, box: Installed, release: Path) -> None:
-    """Kill an activation somewhere in one of its phases."""
-    process = box.begin(release, "activate", str(release))
+def kill_in(phase: str, box: Installed, release: Path, *words: str) -> str | None:
+    """Kill an activation somewhere in one of its phases; in which, None: it had ended."""
+    process = box.begin(release, *(words or ("activate", str(release))))
 
     def has_come() -> bool:
         assert process.poll() is None, process.communicate()
@@ -221,6 +313,8 @@ def kill_in(phase: str, box: Installed, release: Path) -> None:
     time.sleep(random.Random(f"{SEED}-{phase}").uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    under = box.journal["under"]
+    return None if under is None else str(under["phase"])
 
 
 @ONLY_LONG
@@ -232,12 +326,12 @@ def test_a_kill_in_any_phase_leaves_nothing_in_between(
 ) -> None:
     """``power``: everything dies, and the machine settles it before anything else starts."""
     new = box.add(NEW, migration=NOTES)
-    kill_in(phase, box, new)
+    reached = kill_in(phase, box, new)
     if power:
         box.keeper.kill_all()
         said = box.run(new, "recover", "--at-boot")
         assert box.journal["under"] is None
-        assert box.active == (NEW if phase in ("opening", "checking") else OLD), said
+        assert box.active == (NEW if reached in ("opening", "checking", None) else OLD), said
     box.run(new, "activate", str(new))
     assert (box.active, words(box), box.answers()) == (NEW, ["kept"], True)
     assert box.journal["under"] is None
@@ -259,6 +353,7 @@ def up(migrator, db):
             db.execute_sql("INSERT INTO note (text) VALUES (zeroblob(1000000))")
 """
     with small_disk(data, "96m"), installed(tmp_path, data) as box:
+        box.start()
         new = box.add(NEW, migration=greedy)
         said = box.run(new, "activate", str(new), code=1)
         assert "full" in said
