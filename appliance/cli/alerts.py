@@ -47,6 +47,8 @@ def list_alerts(whole: bool, box: Box, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if found["quiet_until"]:
+        click.secho(f"Quiet until {found['quiet_until']}: {found['quiet_reason']}", fg="yellow")
     for alert in found["items"]:
         over = alert["state"] != "open"
         click.secho(f"{alert['title']}{' (over)' if over else ''}", bold=not over)
@@ -54,7 +56,7 @@ def list_alerts(whole: bool, box: Box, as_json: bool) -> None:
         if not over:
             click.echo(f"  Why it matters: {alert['why']}\n  → {alert['mend']}")
     if not found["items"]:
-        click.echo("Nothing is wrong.")
+        click.echo("No alert is open.")
     click.echo()
     rows = [
         (

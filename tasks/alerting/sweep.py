@@ -6,6 +6,7 @@ appliance/alerts.py decides; here stands what it decides from, and what becomes 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -134,16 +135,30 @@ def ask_for_test(channel_id: str) -> str:
 # Planned stops
 
 
+@dataclass(frozen=True)
+class Quiet:
+    """Until when nothing is told, and why."""
+
+    until: datetime
+    reason: str
+
+
 def be_quiet(reason: str, lasts: timedelta) -> datetime:
     """Until when nothing is told: an upgrade, say, stops things on purpose. Wants a connection."""
     until = now() + min(lasts, MAX_QUIET)
-    kept.write(QUIET, {"until": until.isoformat(), "since": now().isoformat(), "reason": reason})
+    with transaction():
+        kept.write(QUIET, {"until": until.isoformat(), "reason": reason})
+        events.record("alerts.quiet", "alert:quiet", admins_only=True, reason=reason)
+        events.audit(None, "alerts.quiet", until=until.isoformat(), reason=reason)
     return until
 
 
 def end_quiet() -> None:
     """Wants a connection."""
-    kept.write(QUIET, {})
+    with transaction():
+        kept.write(QUIET, {})
+        events.record("alerts.told_again", "alert:quiet", admins_only=True)
+        events.audit(None, "alerts.told_again")
 
 
 def begin_upgrade() -> datetime | None:
@@ -158,6 +173,17 @@ def end_upgrade() -> None:
 
 
 def is_quiet(at: datetime) -> bool:
-    """Wants a connection. A clock that was set back makes no quiet longer than it may be."""
+    """Wants a connection."""
+    return quiet_of(at) is not None
+
+
+def quiet_of(at: datetime) -> Quiet | None:
+    """None: alerts are told. Wants a connection.
+
+    A clock that was set back makes no quiet longer than it may be.
+    """
     value = kept.read(QUIET)
-    return bool(value) and at <= datetime.fromisoformat(value["until"]) <= at + MAX_QUIET
+    if not value:
+        return None
+    until = datetime.fromisoformat(value["until"])
+    return Quiet(until, value["reason"]) if at <= until <= at + MAX_QUIET else None

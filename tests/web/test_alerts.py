@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from appliance.alerts import KINDS
-from appliance.models import Alert, AlertChannel, Job
+from appliance.models import Alert, AlertChannel, AuditEntry, Job
 from appliance.states import AlertState
+from tasks.alerting import sweep
 from tests.tasks.alerting.receivers import http_receiver
 from tests.tasks.doing import run_all
 from tests.web.serving import browser, send_form
@@ -48,6 +50,19 @@ def test_what_is_wrong_with_what_to_do(sender: httpx.Client) -> None:
     only = sender.get("/api/v1/alerts", params={"state": "cleared"}).json()["items"]
     assert [item["key"] for item in only] == ["worker_silent:media"]
     assert sender.get("/api/v1/alerts", params={"state": "loud"}).status_code == 422
+
+
+def test_quiet_is_seen_by_whoever_looks(sender: httpx.Client, page: httpx.Client) -> None:
+    assert sender.get("/api/v1/alerts").json()["quiet_until"] is None
+    until = sweep.be_quiet("a <new> disk", timedelta(minutes=5))
+    told = sender.get("/api/v1/alerts").json()
+    assert datetime.fromisoformat(told["quiet_until"]) == until
+    assert told["quiet_reason"] == "a <new> disk"
+    assert "a &lt;new&gt; disk" in page.get("/settings/alerts").text
+    sweep.end_quiet()
+    assert "Alerts are quiet" not in page.get("/settings/alerts").text
+    actions = [entry.action for entry in AuditEntry.select() if entry.action.startswith("alerts.")]
+    assert actions == ["alerts.quiet", "alerts.told_again"]
 
 
 def test_a_channel_is_added_changed_and_removed(sender: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -11,6 +12,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from appliance import alert_channels
 from appliance.access import Scope
+from appliance.clock import now
 from appliance.db import database
 from appliance.errors import InvalidInput
 from appliance.models import Role
@@ -25,7 +27,12 @@ AnyRequest = Request[Any, Any, State]
 
 
 class Alerts(msgspec.Struct, kw_only=True):
+    """``quiet_until``: nobody is told of anything until then, because of ``quiet_reason``; null:
+    alerts are told."""
+
     items: list[AlertShape]
+    quiet_until: datetime | None
+    quiet_reason: str | None
 
 
 class Channels(msgspec.Struct, kw_only=True):
@@ -64,7 +71,12 @@ def list_alerts(
     if in_state is not None and in_state not in list(AlertState):
         raise InvalidInput("A state is open or cleared.", field="state")
     with database.connection_context():
-        return Alerts(items=load_alerts(AlertState(in_state) if in_state else None))
+        quiet = sweep.quiet_of(now())
+        return Alerts(
+            items=load_alerts(AlertState(in_state) if in_state else None),
+            quiet_until=quiet.until if quiet else None,
+            quiet_reason=quiet.reason if quiet else None,
+        )
 
 
 @get(

@@ -11,6 +11,7 @@ from litestar.response import Redirect, Template
 
 from appliance import alert_channels
 from appliance.alerts import KINDS
+from appliance.clock import now
 from appliance.db import database
 from appliance.errors import Conflict, InvalidInput
 from appliance.models import Role
@@ -35,6 +36,7 @@ def alerts_page(request: AnyRequest, saved: FromQuery[str] = "") -> Template:
 def _page(request: AnyRequest, **more: Any) -> dict[str, Any]:
     return {
         "place": "alerts",
+        "quiet": sweep.quiet_of(now()),
         "standing": load_alerts(AlertState.OPEN),
         "over": load_alerts(AlertState.CLEARED),
         "channels": load_rows(request.app.state.settings),
