@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,10 @@ from storage.layout import Layout
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Thousands of programs are started, each of which would compile all that it imports anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture

@@ -446,7 +446,11 @@ def test_ffmpeg_makes_the_same_of_a_file_that_is_still_coming(
             ):
                 output = pool.submit(process.stdout.read)
                 read_early[kind] = 0 if reader.complete else reader.settled
-                feed(reader, process.stdin)
+                try:
+                    feed(reader, process.stdin)
+                except BaseException:
+                    process.kill()  # or its reader would be waited for, for ever
+                    raise
                 return output.result().decode()
 
     with serving_process(settings) as (url, process), bad_network(url, cuts) as network:
