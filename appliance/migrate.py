@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,11 @@ def back_up(settings: Settings, *, before: str) -> Path:
     """Copy the database while it is in use and check the copy; its path."""
     folder = settings.data / "backups"
     folder.mkdir(exist_ok=True)
-    target = folder / f"before-{before}-{now():%Y%m%dT%H%M%SZ}.db"
+    at = now()
+    # Also where the clock was set back: what lies there may be somebody's way back.
+    while any(folder.glob(f"before-{before}-{at:%Y%m%dT%H%M%SZ}*")):
+        at += timedelta(seconds=1)
+    target = folder / f"before-{before}-{at:%Y%m%dT%H%M%SZ}.db"
     with (
         closing(sqlite3.connect(settings.database_path)) as source,
         closing(sqlite3.connect(target)) as copy,

@@ -1,7 +1,8 @@
 """Put another database in the place of ours while nothing runs, and keep ours aside.
 
-It works on a full disk, and may be cut short anywhere and done again: the files move by renames,
-and the log (``-wal``) goes with the database that it belongs to.
+It works on a full disk, and may be cut short anywhere and done again: the files get new names and
+are not copied, there is a database all the time, and the log (``-wal``) goes with the one that it
+belongs to.
 """
 
 from __future__ import annotations
@@ -42,22 +43,46 @@ def swap_database(path: Path, backup: Path, aside: Path) -> None:
         fresh = backup
     if path.exists():
         os.chmod(fresh, path.stat().st_mode & 0o777)
-    # The log first: a database without it is whole, only older; a log without it is nothing.
-    _move_away(_log_of(path), _log_of(aside))
+    if aside.exists() and not _are_same(path, aside):
+        # By a run that was cut short: what is there now is the backup, perhaps with a log by now,
+        # which must not come to the other database.
+        _log_of(path).unlink(missing_ok=True)
+    else:
+        # The log first: a database without it is whole, only older; a log without it is nothing.
+        _move_away(_log_of(path), _log_of(aside))
     path.with_name(f"{path.name}-shm").unlink(missing_ok=True)
-    _move_away(path, aside)
+    if path.exists() and not aside.exists():
+        _keep_as_well(path, aside)
+        sync_folder(aside.parent)
+    # In one step: whoever looks meanwhile must not take the box for a new one.
     fresh.replace(path)
     sync_folder(path.parent)
+
+
+def _are_same(path: Path, aside: Path) -> bool:
+    return path.exists() and path.samefile(aside)
 
 
 def _move_away(path: Path, aside: Path) -> None:
     """Once: what lies there after a run that was cut short is the right one."""
     if not path.exists():
         return
-    if aside.exists():
-        path.unlink()
-    else:
-        path.replace(aside)
+    if not aside.exists():
+        _keep_as_well(path, aside)
+        sync_folder(aside.parent)
+    path.unlink()
+
+
+def _keep_as_well(path: Path, aside: Path) -> None:
+    """The same file by a second name; where that is on another disk, whole or not at all."""
+    try:
+        os.link(path, aside)
+    except OSError:
+        part = aside.with_name(f"{aside.name}.part")
+        shutil.copyfile(path, part)
+        shutil.copymode(path, part)
+        sync_file(part)
+        part.replace(aside)
 
 
 def _log_of(path: Path) -> Path:

@@ -58,7 +58,7 @@ def test_the_backup_takes_the_place_and_what_was_there_stays_whole(tmp_path: Pat
     assert path.stat().st_mode & 0o777 == 0o640
 
 
-@pytest.mark.parametrize("call", ["renameat", "rename", "unlink", "fsync", "openat"])
+@pytest.mark.parametrize("call", ["renameat", "rename", "link", "unlink", "fsync", "openat"])
 def test_a_kill_anywhere_is_mended_by_doing_it_again(tmp_path: Path, call: str) -> None:
     """strace kills it at each of its calls of one kind, in turn."""
     for number in range(1, 200):
@@ -86,6 +86,27 @@ def test_a_kill_anywhere_is_mended_by_doing_it_again(tmp_path: Path, call: str) 
         if done.returncode == 0:
             return
     raise AssertionError("it never came to its end")
+
+
+def test_the_log_of_the_backup_stays_away_from_what_was_set_aside(tmp_path: Path) -> None:
+    path, backup = make(tmp_path / "a.db", "new"), make(tmp_path / "b.db", "old")
+    aside = tmp_path / "aside.db"
+    swap_database(path, backup, aside)
+    left_open(path)  # somebody wrote into the restored one, then the power went
+    swap_database(path, backup, aside)
+    assert (word_in(path), word_in(aside)) == ("old", "new")
+
+
+@pytest.mark.needs_root
+@needs_root
+def test_what_is_set_aside_may_lie_on_another_disk(tmp_path: Path) -> None:
+    path, backup = make(tmp_path / "a.db", "new"), make(tmp_path / "b.db", "old")
+    left_open(path)
+    with small_disk(tmp_path / "disk", "4m"):
+        aside = tmp_path / "disk/aside.db"
+        for _ in range(2):
+            swap_database(path, backup, aside)
+            assert (word_in(path), word_in(aside)) == ("old", "newer")
 
 
 def test_a_damaged_or_missing_backup_changes_nothing(tmp_path: Path) -> None:
