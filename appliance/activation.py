@@ -7,9 +7,6 @@ fails: the socket stays, and the web process is held (appliance/services.py).
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +15,7 @@ from appliance import releases, services
 from appliance.clock import boottime_s, now
 from appliance.errors import ApplianceError, Conflict
 from appliance.release_health import Unwell, check_web, is_ready
+from appliance.release_lock import alone, uninterrupted
 from appliance.release_run import Asking
 from appliance.releases import Phase, Under
 from appliance.services import ALL, WORKERS
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from appliance.releases import Facts, Journal, Prefix
     from appliance.services import Services
 
-_WAIT_FOR_OTHER_S = 120.0
-_BETWEEN_S = 0.2
 _WORDS = {
     Phase.STOPPING: "Stopping the box; requests wait",
     Phase.BACKING_UP: "Backing up the database",
@@ -119,6 +115,7 @@ class Activation:
             changes_schema=bool(facts.pending) or restores is not None,
             restores=restores,
         )
+        releases.lay_in_spare(self.prefix)
         self._write(releases.Journal(begun, self.journal.past))
         try:
             self._quieten("begin")
@@ -213,13 +210,23 @@ class Activation:
         return True
 
     def _take_back_or_tell(self, reason: str) -> None:
-        try:
-            self._take_back(reason)
-        except (ApplianceError, OSError) as exc:
-            raise ActivationFailed(
-                f"{reason}\nIt could not be taken back: {exc}\nMend that, then run "
-                "`appliance release recover`: it goes on from here."
-            ) from exc
+        with uninterrupted():
+            try:
+                self._take_back(reason)
+            except (ApplianceError, OSError) as exc:
+                raise ActivationFailed(
+                    f"{reason}\nIt could not be taken back: {exc}\nMend that, then run "
+                    "`appliance release recover`: it goes on from here."
+                ) from exc
+            try:
+                self._let_go()
+                if self.prefix.active() is not None:
+                    self.box.start(*ALL)
+            except ApplianceError as exc:
+                raise ActivationFailed(
+                    f"{reason}\nIt was taken back, but the box could not be started: {exc}\nMend "
+                    f"that, then activate {self.prefix.active()} again: it starts what stands."
+                ) from exc
 
     def _take_back(self, reason: str) -> None:
         under = self._under()
@@ -240,10 +247,8 @@ class Activation:
                 f"The upgrade to {under.to} was taken back after posts could go out: look at the "
                 "platforms before you resume.",
             )
+        # From here on nothing is put back any more: people may use it as soon as it is let go.
         self._write(self.journal.ended("rolled_back", _time(), reason))
-        self._let_go()
-        if under.previous is not None:
-            self.box.start(*ALL)
 
     def _told(self, name: str, previous: str | None, reason: str) -> str:
         last = self.journal.past[-1] if self.journal.past else None
@@ -280,6 +285,8 @@ class Activation:
     def _write(self, journal: Journal) -> None:
         releases.write_journal(self.prefix, journal)
         self.journal = journal
+        if journal.under is None:
+            self.prefix.spare.unlink(missing_ok=True)
 
     def _refuse_bad(self, facts: Facts) -> None:
         bad = [each for each in releases.judge(facts) if each.verdict == "bad"]
@@ -290,22 +297,8 @@ class Activation:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One at a time. What a killed one has left running (a migration) holds the lock, too."""
-        with self.prefix.lock.open("w") as file:
-            ends = time.monotonic() + _WAIT_FOR_OTHER_S
-            told = False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as exc:
-                    if time.monotonic() >= ends:
-                        raise Conflict("Another activation is under way; wait for it.") from exc
-                if not told:
-                    self.say("Waiting for another activation …")
-                    told = True
-                time.sleep(_BETWEEN_S)
-            self.asking.held = file.fileno()
-            os.set_inheritable(file.fileno(), False)  # the children that hold it are named
+        with alone(self.prefix.lock, self.say) as held:
+            self.asking.held = held
             try:
                 yield
             finally:

@@ -75,6 +75,8 @@ class Asking:
                 stderr=None if aloud else subprocess.PIPE,
                 text=True,
                 umask=0o077,
+                # Ctrl-C at the terminal is for us to answer: it must not end a way back.
+                process_group=-1 if aloud else 0,
                 pass_fds=() if self.held is None else (self.held,),
                 **self._as,
             )

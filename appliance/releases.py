@@ -8,8 +8,10 @@ the next look knows what may have happened, and either takes it back or accepts 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
@@ -26,6 +28,8 @@ PREFIX = Path("/opt/appliance")
 KEPT_PAST = 20
 # Beside copies of the database: the log of the one that is migrated, and a little.
 _SPARE_BYTES = 32 * 1024**2
+# Some journals, each written aside first, and the link.
+_SPARE_OF_JOURNAL_BYTES = 256 * 1024
 
 
 class Phase(StrEnum):
@@ -254,6 +258,11 @@ class Prefix:
         return self.path / "activation.json"
 
     @property
+    def spare(self) -> Path:
+        """Room that is given up when the journal finds none: the way back needs to be written."""
+        return self.path / "activation.spare"
+
+    @property
     def lock(self) -> Path:
         return self.path / "activation.lock"
 
@@ -261,7 +270,12 @@ class Prefix:
         """Of all whole releases, the oldest first."""
         if not self.releases.is_dir():
             return []
-        found = [each for each in self.releases.iterdir() if program_of(each).exists()]
+        # With a dot: what is being removed.
+        found = [
+            each
+            for each in self.releases.iterdir()
+            if not each.name.startswith(".") and program_of(each).exists()
+        ]
         return [each.name for each in sorted(found, key=lambda each: each.stat().st_mtime_ns)]
 
     def active(self) -> str | None:
@@ -398,6 +412,30 @@ def _made(kind: type[_T], said: dict[str, Any]) -> _T:
 
 
 def write_journal(prefix: Prefix, journal: Journal) -> None:
-    """Durable when this returns."""
-    content = json.dumps(asdict(journal), indent=2)
-    write_durably(prefix.journal, content.encode(), mode=0o666)
+    """Durable when this returns, on a full disk by the room of ``lay_in_spare``. Raises OSError."""
+    content = json.dumps(asdict(journal), indent=2).encode()
+    try:
+        write_durably(prefix.journal, content, mode=0o666)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        prefix.spare.unlink(missing_ok=True)
+        write_durably(prefix.journal, content, mode=0o666)
+
+
+def lay_in_spare(prefix: Prefix) -> None:
+    """Raises OSError when there is no room for it: so there is none for an activation."""
+    with prefix.spare.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, _SPARE_OF_JOURNAL_BYTES)
+
+
+def remove(prefix: Prefix, names: list[str]) -> None:
+    """Releases, and what is left of those whose removal was cut short. Raises OSError.
+
+    By another name first: half a release with the name of a whole one would be taken for that.
+    """
+    for name in [*names, None]:
+        for each in prefix.releases.glob(".removed-*"):
+            shutil.rmtree(each)
+        if name is not None:
+            prefix.release(name).rename(prefix.releases / f".removed-{name}")

@@ -210,6 +210,7 @@ class Program:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
+                process_group=0,  # Ctrl-C is for us to answer
             )
         except OSError as exc:
             raise ServiceError(f"{self.program} can't be run: {exc.strerror}.") from exc
@@ -241,6 +242,7 @@ def _systemctl(*words: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        process_group=0,  # Ctrl-C is for us to answer
     )
     if done.returncode:
         said = (done.stderr.strip() or f"ended with {done.returncode}").splitlines()[0]

@@ -224,8 +224,12 @@ def quiet(when: str) -> None:
 @click.argument("reason")
 def pause_posting(reason: str) -> None:
     """Hold all posts back until somebody has looked."""
+    from storage import ballast
+    from storage.layout import Layout
+
     settings = load_settings()
     open_database(settings.database_path)
     with database.connection_context():
-        posting_switch.pause(None, reason)
+        # A full disk may be why we go back; the box must not stay stopped for want of one row.
+        ballast.although_full(Layout(settings.data), lambda: posting_switch.pause(None, reason))
     print_json({"paused": True})
