@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-_WAIT_FOR_OTHER_S = 120.0
+WAIT_FOR_OTHER_S = 120.0
 _BETWEEN_S = 0.2
 
 
@@ -28,7 +28,7 @@ def alone(lock: Path, say: Callable[[str], None]) -> Iterator[int]:
     ``say``: told when somebody else has to be waited for. Raises Conflict after two minutes.
     """
     with lock.open("w") as file:
-        ends = time.monotonic() + _WAIT_FOR_OTHER_S
+        ends = time.monotonic() + WAIT_FOR_OTHER_S
         told = False
         while True:
             try:

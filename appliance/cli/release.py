@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from contextlib import suppress
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from appliance.cli.frame import json_option, print_json, print_table
 from appliance.cli.release_steps import step
 from appliance.doctor import Verdict
 from appliance.errors import ApplianceError
+from appliance.release_lock import alone
 from appliance.release_run import Asking, user_of_box
 from appliance.releases import Prefix
 from appliance.services import Idle, find_services
@@ -268,14 +268,15 @@ def prune(keep: int, only_releases: bool, user: str | None, prefix: Path, as_jso
     Of the copies the newest three stay, and what a roll-back would take.
     """
     place = Prefix(prefix)
-    journal = releases.read_journal(place)
-    if journal.under is not None:
-        raise ApplianceError("An activation is under way, or was cut short: end it first.")
-    gone = releases.to_prune(place.names(), list(journal.past), place.active(), keep)
-    for name in gone:
-        # The program first: what is half removed is no release any more.
-        releases.program_of(place.release(name)).unlink(missing_ok=True)
-        shutil.rmtree(place.release(name))
+    gone: list[str] = []
+    if place.releases.is_dir():
+        # Not while another is being taken into use: it would be the one that nobody uses.
+        with alone(place.lock, _say):
+            journal = releases.read_journal(place)
+            if journal.under is not None:
+                raise ApplianceError("An activation was cut short: end it first.")
+            gone = releases.to_prune(place.names(), list(journal.past), place.active(), keep)
+            releases.remove(place, gone)
     copies: list[str] = []
     if not only_releases:
         said = Asking(user_of_box(user)).ask(None, "forget-copies", str(place.path.absolute()))

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from appliance import database_copies, releases
+from appliance import database_copies, release_lock, releases
 from appliance.cli.release import release as release_command
 from appliance.doctor import Verdict
 from appliance.errors import Conflict, NotFound, SettingsError
 from appliance.releases import Facts, Journal, Past, Phase, Prefix, Under, Undo
 from appliance.trial_unit import trial_unit
+from tests.tasks.test_full_disk import fill, needs_root
+from tests.web.test_upload_crashes import small_disk
 
 if TYPE_CHECKING:
     from appliance.settings import Settings
@@ -146,6 +148,50 @@ def test_the_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     prefix.journal.write_text('{"under": {"phase": "dancing"}, "past": []}')
     with pytest.raises(SettingsError, match="another version"):
         releases.read_journal(prefix)
+
+
+@pytest.mark.needs_root
+@needs_root
+def test_the_way_back_is_written_on_a_full_disk(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "opt", "2m"):
+        prefix = Prefix(tmp_path / "opt")
+        releases.lay_in_spare(prefix)
+        begun = Journal(UNDER)
+        releases.write_journal(prefix, begun)
+        fill(tmp_path / "opt/filler")
+        undoing = begun.moved(undoing="The disk is full.")
+        for journal in (undoing, undoing.ended("rolled_back", "now", "The disk is full.")):
+            releases.write_journal(prefix, journal)
+            assert releases.read_journal(prefix) == journal
+        prefix.switch("1")
+        fill(tmp_path / "opt/filler")
+        with pytest.raises(OSError, match="No space"):  # nothing was begun then
+            releases.lay_in_spare(prefix)
+
+
+def test_what_is_being_removed_is_no_release(tmp_path: Path) -> None:
+    prefix = Prefix(tmp_path)
+    # The last time it was cut short.
+    install(prefix, "1", "2", ".removed-0")
+    assert sorted(prefix.names()) == ["1", "2"]
+    releases.remove(prefix, ["1"])
+    assert [path.name for path in prefix.releases.iterdir()] == ["2"]
+
+
+def test_nothing_is_removed_while_a_release_is_taken_into_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = Prefix(tmp_path)
+    install(prefix, "1", "2", "3", "4")
+    prefix.switch("1")
+    monkeypatch.setattr(release_lock, "WAIT_FOR_OTHER_S", 0.0)
+    words = ["prune", "--keep", "0", "--prefix", str(tmp_path), "--only-releases"]
+    with release_lock.alone(prefix.lock, print):
+        done = CliRunner().invoke(release_command, words)
+        assert isinstance(done.exception, Conflict)
+        assert sorted(prefix.names()) == ["1", "2", "3", "4"]
+    CliRunner().invoke(release_command, words, catch_exceptions=False)
+    assert prefix.names() == ["1"]
 
 
 PAST = [
