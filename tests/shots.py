@@ -9,14 +9,21 @@ from __future__ import annotations
 import gzip
 import sys
 import tempfile
+from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance import accounts, sessions
+from appliance import accounts, alert_channels, backup_runs, kept, sessions
+from appliance.clock import now
 from appliance.db import database
-from appliance.models import Heartbeat
+from appliance.models import Alert, Heartbeat
 from appliance.settings import Settings
+from appliance.states import AlertState
 from appliance.vault import open_vault
+from tasks.alerting import sweep
+from tasks.checkup.task import NAME as CHECKUP
+from tasks.checkup.task import examine_box
 from tests import media
 from tests.browsing import SIZES, THEMES, Watched, launched, visiting
 from tests.seeding import Seeded, seed
@@ -121,6 +128,7 @@ def pages(made: Seeded) -> dict[str, tuple[str, Callable[[Page], None] | None]]:
         "library-told": (f"/?did=bin&n=2&trashed={made.videos['trashed']}", None),
         "settings-system": ("/settings/system", None),
         "settings-alerts": ("/settings/alerts", None),
+        "settings-alerts-change": ("/settings/alerts", _change_channel),
         "people": ("/people", None),
         "library-tag": ("/?tag=party", None),
         "library-link": (f"/?link={made.links['open']}", None),
@@ -316,6 +324,11 @@ def _choose_policy(page: Page) -> None:
     page.get_by_role("heading", name="Remove originals?").wait_for()
 
 
+def _change_channel(page: Page) -> None:
+    page.get_by_role("link", name="Change").first.click()
+    page.get_by_role("heading", name="Change a channel").wait_for()
+
+
 def _act_on_some(page: Page) -> None:
     _choose_some(page)
     page.locator("#batch summary").click()
@@ -347,6 +360,42 @@ def _open_edit(page: Page) -> None:
     page.locator(".in-place > summary").click()
 
 
+def trouble(settings: Settings) -> None:
+    """Something wrong, somebody told of it, and findings of a check-up."""
+    vault = open_vault(settings)
+    with database.connection_context():
+        told = now()
+        sweep.be_quiet("the second disk is being built in", timedelta(minutes=20))
+        for key, title, text, state in (
+            ("backup_failed:create", "The last backup failed", "/mnt/b is full.", AlertState.OPEN),
+            (
+                "post_failed:01m7zzk4s2f9wq0c6yv8h3n5tb",
+                "“The architect of the northern harbour bridge (final, really)” was posted in part",
+                "The sign-in was not accepted.",
+                AlertState.OPEN,
+            ),
+            ("worker_silent:media", "The media worker is silent", "", AlertState.CLEARED),
+        ):
+            kind, told_at = key.partition(":")[0], None if "post" in key else told
+            Alert.create(key=key, kind=kind, title=title, text=text, state=state, told_at=told_at)
+        for name, kinds, error in (
+            ("Mail to the team", [], ""),
+            (
+                "Telephone of who has the night",
+                ["disk_low", "backup_failed"],
+                "Not taken: 401.",
+            ),
+        ):
+            row = alert_channels.add(
+                vault, name=name, address="ntfys://topic", kinds=kinds, actor=None
+            )
+            alert_channels.note_sent(row.public_id, error=error or None, at=told)
+        backup_runs.fail(backup_runs.begin("create"), "/mnt/b is full.")
+    findings = [asdict(finding) for finding in examine_box(settings)]
+    with database.connection_context():
+        kept.write(CHECKUP, {"at": told.isoformat(), "findings": findings})
+
+
 def main(word: str = "") -> int:
     FOLDER.mkdir(exist_ok=True)
     problems = budget_problems()
@@ -367,6 +416,7 @@ def main(word: str = "") -> int:
                 token = sessions.start(
                     made.owner, address="127.0.0.1", agent="shots", settings=settings
                 )
+            trouble(settings)
             for size in SIZES:
                 for theme in THEMES:
                     with visiting(browser, url, token, size=size, theme=theme) as context:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from appliance.cli.remote import Box
 
 _MAX_CHARS = 4096
+_ALL = "all"
 CHANNELS = "/api/v1/alerts/channels"
 
 
@@ -111,6 +112,51 @@ def add(
 
 @alerts.command()
 @click.argument("channel_id")
+@click.option("--name", help="Another name.")
+@click.option("--address", help="Another address; others on this machine may see it here.")
+@click.option("--address-stdin", is_flag=True, help="Read another address from stdin.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice([*KINDS, _ALL]),
+    help="Only alerts of this kind; may be said again.",
+)
+@click.option("--on/--off", "enabled", default=None, help="Send there again, or nothing for now.")
+@remote
+def change(
+    channel_id: str,
+    name: str | None,
+    address: str | None,
+    address_stdin: bool,
+    kinds: Sequence[str],
+    enabled: bool | None,
+    box: Box,
+    as_json: bool,
+) -> None:
+    """Change a channel. What isn't said stays, the address, too."""
+    if address_stdin:
+        if address is not None:
+            raise click.UsageError("Give the address with --address-stdin, or with --address.")
+        address = sys.stdin.read(_MAX_CHARS).strip()
+    wanted = {
+        "name": name,
+        "address": address,
+        "kinds": ([] if _ALL in kinds else list(kinds)) if kinds else None,
+        "enabled": enabled,
+    }
+    changes = {word: value for word, value in wanted.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Say what to change: --name, --address-stdin, --kind, --on, --off.")
+    made = box.patch(f"{CHANNELS}/{channel_id}", changes)
+    if as_json:
+        print_json(made)
+    else:
+        click.echo(f"{made['name']} is changed.")
+
+
+@alerts.command()
+@click.argument("channel_id")
 @remote
 def remove(channel_id: str, box: Box, as_json: bool) -> None:
     """Remove a channel."""
@@ -170,8 +216,10 @@ def _tell(done: Any) -> None:
         click.echo(f"sent: {title}")
     for title, reason in done.failed.items():
         click.echo(f"not sent: {title}: {reason}", err=True)
+    if not done.delivery:
+        click.echo("The delivery worker does not report: this command sends in its place.")
     if not done.sent and not done.failed:
-        click.echo("There is nothing to tell.")
+        click.echo("There is nothing to tell now.")
 
 
 @alerts.command()

@@ -169,6 +169,10 @@ def test_alerts_by_command(box: Box, tmp_path: Path) -> None:
         assert "was not sent" in done.stderr
     listed = box.run("alerts", "list")
     assert "Hook" in listed and "hidden-word" not in listed
+    changes = ("--name", "Bell", "--kind", "disk_low", "--off")
+    changed = json.loads(box.run("alerts", "change", channel, *changes, "--json"))
+    assert (changed["name"], changed["kinds"], changed["enabled"]) == ("Bell", ["disk_low"], False)
+    assert "Bell is changed." in box.run("alerts", "change", channel, "--kind", "all", "--on")
     assert box.run("alerts", "remove", channel)
     assert json.loads(box.run("alerts", "list", "--json"))["channels"] == []
     assert json.loads(box.run("alerts", "watch", "--json"))["delivery"] is True

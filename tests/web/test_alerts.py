@@ -134,6 +134,27 @@ def test_the_form_saves_tries_and_never_shows_the_address_again(page: httpx.Clie
     assert AlertChannel.select().count() == 0
 
 
+def test_a_channel_is_changed_and_its_address_stays(page: httpx.Client) -> None:
+    address = f"ntfy://{SECRET}@127.0.0.1:9/box"
+    send_form(page, "/settings/alerts", name="Phone", address=address, kinds="disk_low")
+    before = AlertChannel.get()
+    one = f"/settings/alerts/{before.public_id}"
+    form = page.get(one).text
+    assert 'value="Phone"' in form and 'value="disk_low" checked' in form and SECRET not in form
+    everything = send_form(page, one, name="Old phone", address="", kinds=list(KINDS))
+    after = AlertChannel.get()
+    assert (everything.status_code, after.name, after.kinds) == (303, "Old phone", [])
+    assert (after.sealed, Job.select().count()) == (before.sealed, 1)
+
+    refused = send_form(page, one, name="New", address=f"bogus://{SECRET}", kinds="disk_low")
+    assert refused.status_code == 422 and SECRET not in refused.text
+    assert AlertChannel.get().name == "Old phone"
+    Job.delete().execute()
+    send_form(page, one, name="Hook", address="json://127.0.0.1:9/", kinds="disk_low")
+    assert (AlertChannel.get().service, Job.get().payload["test"]) == ("json", True)
+    assert page.get("/settings/alerts/settings-1").status_code == 404
+
+
 def test_a_form_that_is_refused_keeps_all_but_the_address(page: httpx.Client) -> None:
     refused = send_form(
         page,

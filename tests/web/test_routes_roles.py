@@ -240,6 +240,7 @@ POST          /settings/accounts/{account_id}/check                 admin   -
 GET,POST      /settings/accounts/{account_id}/disconnect            admin   -
 POST          /settings/accounts/{account_id}/stage-ahead           admin   -
 GET,POST      /settings/alerts                                      admin   -
+GET,POST      /settings/alerts/{channel_id}                         admin   -
 POST          /settings/alerts/{channel_id}/remove                  admin   -
 POST          /settings/alerts/{channel_id}/switch                  admin   -
 POST          /settings/alerts/{channel_id}/test                    admin   -
