@@ -301,6 +301,7 @@ class Installed:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            process_group=0,  # as a shell starts it: Ctrl-C is sent to the group
         )
         self._begun.append(process)
         return process

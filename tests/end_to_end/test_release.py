@@ -22,12 +22,12 @@ from tests import media
 from tests.end_to_end.box import TUS, Box, sha256, wait_for
 from tests.tasks.doing import at_work_in
 from tests.tasks.test_full_disk import fill, needs_root
-from tests.upgrading import NOTES, Installed
+from tests.upgrading import NOTES, PROCESSES, Installed
 from tests.web.serving import add_token, add_user
 from tests.web.test_upload_crashes import small_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
 
@@ -309,7 +309,8 @@ def kill_in(phase: str, box: Installed, release: Path, *words: str) -> str | Non
         under = box.journal["under"]
         return under is not None and under["phase"] == phase
 
-    wait_for(f"the phase {phase}", has_come)
+    # As long as all phases before it may take, where others take the processors, too.
+    wait_for(f"the phase {phase}", has_come, seconds=300)
     time.sleep(random.Random(f"{SEED}-{phase}").uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -336,6 +337,46 @@ def test_a_kill_in_any_phase_leaves_nothing_in_between(
     assert (box.active, words(box), box.answers()) == (NEW, ["kept"], True)
     assert box.journal["under"] is None
     assert not list(box.data.glob("*.restoring"))
+
+
+@ONLY_LONG
+@pytest.mark.long
+def test_ctrl_c_takes_it_back_and_pressing_it_again_changes_nothing(box: Installed) -> None:
+    new = box.add(NEW, migration=NOTES)
+    process = box.begin(new, "activate", str(new))
+
+    def press_when(what: str, is_so: Callable[[Any], bool]) -> None:
+        wait_for(what, lambda: is_so(box.journal["under"] or {}), seconds=300)
+        os.killpg(process.pid, signal.SIGINT)
+
+    press_when("it is tried", lambda under: under.get("phase") == "trying")
+    press_when("it is taken back", lambda under: under.get("undoing"))
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 1, said
+    assert "It is being taken back already" in said
+    assert "The reason: It was interrupted." in said
+    assert is_as_before(box)
+    assert all(map(box.keeper.runs, PROCESSES))
+
+
+@ONLY_LONG
+@pytest.mark.long
+def test_what_was_taken_back_and_does_not_start_can_be_started_later(box: Installed) -> None:
+    new = box.add(NEW, migration=FAILS)
+    program = box.prefix / "releases" / OLD / "bin/appliance"
+    as_it_was = program.read_text()
+    program.write_text(as_it_was.replace("\n", f"\n{UNWELL_IN_PUBLIC}\n", 1))
+    try:
+        said = box.run(new, "activate", str(new), code=1)
+        assert "the migration fails" in said
+        assert "It was taken back, but the box could not be started" in said
+        assert is_untouched(box)
+        assert not box.keeper.runs("web")
+    finally:
+        program.write_text(as_it_was)
+    assert box.run(new, "recover") == "Nothing to do.\n"
+    box.run(program.parent.parent, "activate", str(program.parent.parent))
+    assert is_as_before(box)
 
 
 @ONLY_LONG
