@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appliance.db import database, open_database
-from appliance.migrate import migrate
+from appliance.db import database
 from appliance.models import Job, Source, Upload, User, Video
 from appliance.states import UploadState, VideoState
 from storage import uploads
 from storage.uploads import Created, DigestMismatch, NewUpload, Slot, Store, joining, receive
-from tests.factories import make_user
+from tests.factories import make_tables, make_user
+from tests.mortality import die, said_by_child
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -54,8 +53,7 @@ def settings(settings: Settings) -> Iterator[Settings]:
 @pytest.fixture
 def store(settings: Settings, layout: Layout) -> Iterator[Store]:
     """Not on the fixture ``db``: its connection is closed and opened again around each fork."""
-    open_database(settings.database_path)
-    migrate(settings)
+    make_tables(settings)
     database.connect()
     yield Store(settings, layout)
     database.close()
@@ -69,31 +67,27 @@ def user(store: Store) -> User:
 def killed_at(number: int, step: Callable[[], object]) -> bool:
     """Run ``step`` in a child that dies before its call ``number``; False: it came to its end."""
     database.close()  # a connection must not be in two processes
-    child = os.fork()
-    if child == 0:
-        count = 0
+    count = 0
 
-        def look(frame: Any, event: str, called: Any) -> None:
-            nonlocal count
-            if event == "c_call" and getattr(called, "__name__", "") in CALLS:
-                count += 1
-                if count == number:
-                    os.kill(os.getpid(), signal.SIGKILL)
+    def look(frame: Any, event: str, called: Any) -> None:
+        nonlocal count
+        if event == "c_call" and getattr(called, "__name__", "") in CALLS:
+            count += 1
+            if count == number:
+                die()
 
-        code = 1
+    def counted_step() -> int:
+        database.connect()
+        sys.setprofile(look)
         try:
-            database.connect()
-            sys.setprofile(look)
             step()
-            code = 0
         finally:
             sys.setprofile(None)
-            os._exit(code)
-    _, status = os.waitpid(child, 0)
+        return count
+
+    said = said_by_child(counted_step)
     database.connect()
-    code = os.waitstatus_to_exitcode(status)
-    assert code in (0, -signal.SIGKILL), code
-    return code != 0
+    return said is None
 
 
 def recover(store: Store) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from appliance import accounts, jobs, posts, retention
 from appliance.clock import now
-from appliance.db import database, open_database
+from appliance.db import database
 from appliance.errors import Conflict, Forbidden, InvalidInput
-from appliance.migrate import migrate
 from appliance.models import (
     Account,
     AuditEntry,
@@ -34,7 +33,7 @@ from tasks import retention as removal
 from tasks.context import Context
 from tasks.probe.facts import Probe
 from tasks.standing_in import losses
-from tests.factories import make_user
+from tests.factories import make_tables, make_user
 from tests.storage.test_upload_kills import MOST, killed_at
 from tests.storing import FACTS, ORIGINAL, SOCIAL, add_ready_video, add_rendition
 from tests.tasks.doing import again, run_one
@@ -338,8 +337,7 @@ def test_nothing_can_be_made_of_what_is_gone(db: None, layout: Layout, settings:
 @pytest.fixture
 def box(settings: Settings, layout: Layout) -> Iterator[Settings]:
     """Not on the fixture ``db``: its connection is closed and opened again around each fork."""
-    open_database(settings.database_path)
-    migrate(settings)
+    make_tables(settings)
     database.connect()
     yield settings
     database.close()

@@ -28,11 +28,11 @@ import uvicorn
 
 from appliance import passwords, sessions, tokens, users
 from appliance.access import Scope
-from appliance.db import database, open_database
-from appliance.migrate import migrate
+from appliance.db import database
 from appliance.models import Role, User
 from appliance.settings import Settings
 from storage.layout import Layout
+from tests.factories import make_tables
 from web.app import create_app
 from web.direct_body import UploadProtocol
 
@@ -147,8 +147,7 @@ def _connected() -> Any:
 def prepare(settings: Settings) -> None:
     """A migrated database, before (or without) any web process."""
     Layout(settings.data).make_folders()
-    open_database(settings.database_path)
-    migrate(settings)
+    make_tables(settings)
 
 
 def add_user(email: str = "owner@example.org", role: Role = Role.OWNER) -> User:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.db import database, open_database
-from appliance.migrate import migrate
+from appliance.db import database
 from storage.backups.folder import BackupFolder
+from tests.factories import make_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def db(settings: Settings, layout: Layout) -> Iterator[None]:
-    open_database(settings.database_path)
-    migrate(settings)
+    make_tables(settings)
     database.connect()
     yield
     if not database.is_closed():

@@ -28,9 +28,8 @@ import httpx
 import appliance.clock
 from appliance import accounts, jobs, posts
 from appliance.clock import now
-from appliance.db import database, open_database
+from appliance.db import database
 from appliance.jobs import LeaseLost
-from appliance.migrate import migrate
 from appliance.models import Account, Job, Post, PostTarget, Rendition, Role, User, Video
 from appliance.states import (
     JOB_ENDED,
@@ -46,7 +45,7 @@ from tasks import runner, ticker
 from tasks.context import Context
 from tasks.publish import dispatch, task, wishes
 from tests import media
-from tests.factories import make_user, make_video
+from tests.factories import make_tables, make_user, make_video
 from tests.tasks.publish.paper import Died, WoundClock
 from tests.web.serving import prepare, served, wait_until
 
@@ -126,8 +125,7 @@ def kill_points(points: int, *, few: int, seed: int) -> list[int]:
 @contextmanager
 def ledger(settings: Settings) -> Iterator[None]:
     """An empty database, open; `Walk` closes and opens it as it needs."""
-    open_database(settings.database_path)
-    migrate(settings)
+    make_tables(settings)
     database.connect()
     try:
         yield
