@@ -77,6 +77,16 @@ def texts(folder: Path, certificate: Certificate) -> dict[str, str]:
         "settings": Case("settings", toml, {**domain, "settings_given": ALL_SETTINGS}),
         "secret": Case("settings", toml, {**domain, "settings_given": secret}),
         "reach": Case("services", "reach.conf.j2", {"appliance_reach": ["10.0.0.7", "fd12::/64"]}),
+        "media": Case("settings", toml, {**domain, "caddy_media_domain": "media.example.org"}),
+        "network": Case(
+            "settings",
+            toml,
+            {
+                **domain,
+                "caddy_media_domain": "origin.example.org",
+                "settings_given": {"media_url": "https://cdn.example.org"},
+            },
+        ),
         "firewall": Case("firewall", "firewall.nft.j2", firewall),
     }
     for name, chosen in SITES.items():
@@ -111,6 +121,12 @@ def test_no_secret_gets_into_the_file(texts: dict[str, str]) -> None:
 def test_what_may_be_reached_is_what_systemd_allows(texts: dict[str, str]) -> None:
     said = [line for line in texts["reach"].splitlines() if not line.startswith("#")]
     assert said == ["[Service]", "IPAddressAllow=10.0.0.7 fd12::/64"]
+
+
+def test_links_begin_with_the_second_name(texts: dict[str, str]) -> None:
+    assert tomllib.loads(texts["media"])["media_url"] == "https://media.example.org"
+    assert tomllib.loads(texts["network"])["media_url"] == "https://cdn.example.org"
+    assert "media_url" not in tomllib.loads(texts["secret"])
 
 
 @pytest.mark.parametrize("name", list(SITES))
