@@ -215,7 +215,9 @@ def kind_of(key: str) -> Kind:
 def path_of(key: str) -> str:
     """The page where a person sees to it."""
     name, _, subject = key.partition(":")
-    if name == "post_failed" and subject != "more":
+    if subject == "more":
+        return kind_of(key).path
+    if name == "post_failed":
         return f"/posts/{subject}"
     if name == "account_reconnect":
         return f"/settings/accounts/{subject}"

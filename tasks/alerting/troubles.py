@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 # A post that failed is news for a day; whoever looks later finds it on the Posts page.
 NEWS_FOR = timedelta(days=1)
-# More than these are told of in one sentence.
+# More than these are told of in one sentence: a client whose secret has ended takes all accounts
+# with it, and fifty messages at once are read by nobody.
 MOST_POSTS = 5
+MOST_ACCOUNTS = 5
 # Where the installation puts the timer of backups: with it they are expected.
 BACKUP_TIMERS = (
     Path("/etc/systemd/system/appliance-backup.timer"),
@@ -117,6 +119,17 @@ def _error_of(run: BackupRun) -> str:
 
 
 def _accounts() -> Iterator[Trouble]:
+    found = list(_accounts_to_reconnect())
+    yield from found[:MOST_ACCOUNTS]
+    if len(found) > MOST_ACCOUNTS:
+        yield Trouble(
+            "account_reconnect:more",
+            "Many accounts must be connected again",
+            f"It is {len(found)} accounts. If all are of one platform, look at its app first.",
+        )
+
+
+def _accounts_to_reconnect() -> Iterator[Trouble]:
     at = now()
     for account in accounts.connected():
         key, name = f"account_reconnect:{account.public_id}", _name_of(account)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance import accounts, alert_channels, backup_runs, certificates, jobs, kept
+from appliance.alerts import path_of
 from appliance.certificates import Certificate
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import database
@@ -132,6 +133,17 @@ def test_an_account_to_connect_again_is_found_practice_is_not(settings: Settings
     soon = make_account(remote_id="UC4", expires_at=now() + timedelta(days=3))
     wanted = [f"account_reconnect:{account.public_id}" for account in (real, soon)]
     assert sorted(keys(settings)) == sorted(wanted)
+
+
+def test_many_accounts_that_are_lost_at_once_are_told_of_in_one(settings: Settings) -> None:
+    for number in range(9):
+        make_account(remote_id=f"UC{number}", name=f"{number}", state=AccountState.RECONNECT)
+    alert_channels.add(open_vault(settings), name="All", address="json://127.0.0.1:9/", actor=None)
+    sweep.look(settings)
+    sweep.look(settings)
+    assert Job.select().count() == Alert.select().count() == troubles.MOST_ACCOUNTS + 1
+    more = Alert.get(Alert.key == "account_reconnect:more")
+    assert "9 accounts" in more.text and path_of(more.key) == "/settings/accounts"
 
 
 def test_posts_that_failed_are_found_for_a_day_many_in_one(settings: Settings) -> None:
