@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
@@ -187,7 +188,7 @@ def learn_sizes() -> None:
     database.execute_sql("ANALYZE")
 
 
-def is_full(error: peewee.OperationalError) -> bool:
+def is_full(error: peewee.OperationalError | sqlite3.OperationalError) -> bool:
     """Whether SQLite failed because the disk is full.
 
     The error of an outer savepoint, which went with its transaction, may hide the one that counts.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
 import peewee
@@ -67,7 +68,7 @@ def drop(piece: Path) -> bool:
     return True
 
 
-def is_full_for(error: OSError | peewee.OperationalError) -> bool:
+def is_full_for(error: OSError | sqlite3.OperationalError | peewee.OperationalError) -> bool:
     """Whether something failed for want of room, be it a file or the database."""
     return is_full(error) if isinstance(error, OSError) else is_full_database(error)
 

@@ -19,6 +19,7 @@ from appliance.models import Damage, Method, Rendition, Setting, Upload, Video
 from appliance.states import RenditionState, VideoState
 from storage import budget
 from storage.budget import OPEN_UPLOADS, Room
+from storage.media import free_bytes
 from storage.orphans import Amount, measure
 
 if TYPE_CHECKING:
@@ -88,8 +89,13 @@ class Warned:
     free_for_uploads_bytes: int = 0
 
 
-def warned() -> Warned:
-    """As the last sweep found it. Wants a connection."""
+def warned(settings: Settings) -> Warned:
+    """As the last sweep found it. Wants a connection.
+
+    A disk below its reserve is seen at once: a full one lets no sweep write down what it found.
+    """
+    if free_bytes(settings.data) < settings.reserve_bytes():
+        return Warned(nearly_full=True)
     row = Setting.get_or_none(Setting.name == WARNED)
     return Warned(**row.value) if row is not None else Warned()
 

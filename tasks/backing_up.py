@@ -6,6 +6,7 @@ The timers run the same verbs by the command; whoever comes second is told that 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from appliance import events, jobs
@@ -14,21 +15,29 @@ from appliance.errors import Conflict, JobFailed, NotFound
 from appliance.models import Job, Priority
 from storage.backups import format, running
 from storage.backups.verify import say
+from storage.ballast import although_full
 
 if TYPE_CHECKING:
     from appliance.models import User
     from appliance.settings import Settings
     from storage.backups.create import Progress
+    from storage.layout import Layout
     from tasks.context import Context, Outcome
 
 VERBS = ("create", "verify", "drill", "remove")
 
 
-def start(actor: User | None, verb: str, name: str = "") -> Job:
+def start(actor: User, verb: str, layout: Layout, name: str = "") -> Job:
     """The job, or the one that does the same already. Wants a connection. Raises NotFound."""
     assert verb in VERBS
     if name and not format.is_name(name):
         raise NotFound(f"There is no backup “{name[:40]}”.")
+    begin = partial(_start, actor, verb, name)
+    # Removing one is a way out of a full disk.
+    return although_full(layout, begin) if verb == "remove" else begin()
+
+
+def _start(actor: User, verb: str, name: str) -> Job:
     with transaction():
         events.audit(actor, f"backup.{verb}", f"backup:{name}" if name else "")
         payload = {"verb": verb, "name": name}

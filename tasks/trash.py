@@ -98,7 +98,9 @@ def remove_set_aside(actor: User, layout: Layout) -> Amount:
     """Remove the files of nobody that were set aside, for good. Raises Forbidden."""
     access.require(actor, Role.ADMIN)
     gone = although_full(layout, partial(tidy.forget_aside, layout))
-    events.audit(actor, "storage.set_aside_removed", files=gone.files, size_bytes=gone.size_bytes)
+    word = "storage.set_aside_removed"
+    note = partial(events.audit, actor, word, files=gone.files, size_bytes=gone.size_bytes)
+    although_full(layout, note)
     return gone
 
 

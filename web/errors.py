@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sqlite3
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from http import HTTPStatus
@@ -25,7 +26,6 @@ from litestar.exceptions import (
 )
 from litestar.response import Redirect, Template
 
-from appliance.db import is_full
 from appliance.errors import (
     ApplianceError,
     Conflict,
@@ -41,6 +41,7 @@ from appliance.errors import (
     Unauthenticated,
 )
 from appliance.guest_links import LinkClosed
+from storage.ballast import is_full_for
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -101,6 +102,10 @@ _UNKNOWN_FIELD = re.compile(r"unknown field `([^`]*)`")
 _MISSING_FIELD = re.compile(r"missing required field `([^`]*)`")
 
 
+# Who writes may meet the end of the disk: files, our database, those of the stand-ins.
+_OF_DISK = (OSError, sqlite3.OperationalError, peewee.OperationalError)
+
+
 @dataclass(frozen=True)
 class Answer:
     """An error, ready to be told. ``members``: what only its problem document says besides."""
@@ -138,12 +143,13 @@ def describe(error: Exception) -> Answer:
     if isinstance(error, HTTPException) and error.status_code < 500:
         code, sentence = SENTENCES.get(error.status_code, SENTENCES[400])
         return Answer(error.status_code, code, sentence, headers=dict(error.headers or {}))
-    if isinstance(error, peewee.OperationalError):
-        if is_full(error):
-            full = "The disk is full, so nothing could be saved. Free some space, then try again."
-            return Answer(507, StorageFull.code, full)
-        if "locked" in str(error) or "unable to open" in str(error):
-            return Answer(503, *SENTENCES[503], headers={"Retry-After": "5"})
+    if isinstance(error, _OF_DISK) and is_full_for(error):
+        full = "The disk is full, so nothing could be saved. Free some space, then try again."
+        return Answer(507, StorageFull.code, full)
+    if isinstance(error, peewee.OperationalError) and (
+        "locked" in str(error) or "unable to open" in str(error)
+    ):
+        return Answer(503, *SENTENCES[503], headers={"Retry-After": "5"})
     return Answer(500, *SENTENCES[500])
 
 

@@ -94,7 +94,7 @@ def test_deleting_for_good_makes_room(tight: tuple[str, User, Settings]) -> None
         assert client.delete(f"/api/v1/bin/{video_id}").is_success
         assert create(client, 900_000).status_code == 201
     tidy.note_how_full(settings, Layout(settings.data))
-    assert not usage.warned().nearly_full
+    assert not usage.warned(settings).nearly_full
 
 
 def test_admins_are_warned_when_the_room_ends(tight: tuple[str, User, Settings]) -> None:

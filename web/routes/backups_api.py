@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from appliance.db import database
 from appliance.errors import NotFound
 from appliance.models import Role
 from storage.backups import keys, listing, switching
+from storage.ballast import although_full
 from tasks import backing_up
 from web import backup_view
 from web.auth import needs, principal
@@ -57,7 +59,7 @@ def _start(request: Request[Any, Any, State], verb: str, name: str = "") -> Star
     with database.connection_context():
         if name:
             _get(request, name)
-        job = backing_up.start(principal(request).user, verb, name)
+        job = backing_up.start(principal(request).user, verb, request.app.state.layout, name)
         return Started(job_id=job.public_id)
 
 
@@ -189,7 +191,9 @@ def remove_old_data(request: Request[None, None, State]) -> RemovedData:
 
 
 def forget_old_data(request: Request[Any, Any, State]) -> list[str]:
-    removed = switching.remove_kept(request.app.state.settings.data)
+    state, user = request.app.state, principal(request).user
+    removed = switching.remove_kept(state.settings.data)
+    note = partial(events.audit, user, "backup.old_data_removed", folders=removed)
     with database.connection_context():
-        events.audit(principal(request).user, "backup.old_data_removed", folders=removed)
+        although_full(state.layout, note)
     return removed

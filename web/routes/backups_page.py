@@ -44,7 +44,7 @@ def _page(request: Request[Any, Any, State], **more: Any) -> dict[str, Any]:
 
 def _start(request: Request[Any, Any, State], verb: str, name: str = "") -> Redirect:
     with database.connection_context():
-        backing_up.start(principal(request).user, verb, name)
+        backing_up.start(principal(request).user, verb, request.app.state.layout, name)
     return Redirect(f"{PAGE}?done={verb}", status_code=303)
 
 

@@ -51,7 +51,9 @@ def library(
         context = {
             "wanted": wanted,
             "account_notices": load_notices() if access.at_least(user, Role.EDITOR) else [],
-            "storage": warned() if access.at_least(user, Role.ADMIN) else Warned(),
+            "storage": warned(request.app.state.settings)
+            if access.at_least(user, Role.ADMIN)
+            else Warned(),
             "tabs": listing.load_tabs(user, wanted),
             "in_bin": listing.count_bin(user),
             "cards": load_cards(user, request.app.state.layout, videos),

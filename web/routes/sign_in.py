@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zoneinfo import available_timezones
 
@@ -67,7 +68,8 @@ def sign_in(request: Request[Any, Any, State], data: FormData) -> Response[Any]:
 )
 def sign_out(request: Request[Any, Any, State]) -> Redirect:
     with database.connection_context():
-        end_current(request)
+        # Whoever leaves a machine that others use must not stay signed in there.
+        come_in_although_full(request.app.state.layout, partial(end_current, request))
     return leave(request)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,8 +13,10 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance import access, events, retention
 from appliance.access import Scope
-from appliance.db import database
+from appliance.db import database, transaction
 from appliance.models import Priority, Role
+from storage.ballast import although_full
+from storage.layout import Layout
 from tasks import retention as removal
 from tasks import tidy, trash
 from web import storage_view
@@ -95,7 +98,7 @@ def change_policy(
     state, user = request.app.state, principal(request).user
     policy = retention.make(data.kind, data.after_days)
     with database.connection_context():
-        retention.choose(state.settings, user, policy)
+        although_full(state.layout, partial(retention.choose, state.settings, user, policy))
         return storage_view.load(user, state.settings, state.layout)
 
 
@@ -122,15 +125,20 @@ def sweep(
                 for video in removal.would_remove(policy, SHOWN)
             ]
             return Response(SweepShape(True, *numbers, videos, []), status_code=200)
-        started = start_sweep(principal(request).user, policy)
+        started = start_sweep(principal(request).user, policy, request.app.state.layout)
     return Response(SweepShape(False, *numbers, [], started), status_code=202)
 
 
-def start_sweep(user: Any, policy: retention.Policy) -> list[str]:
-    """The ids of the jobs. Wants a connection."""
+def start_sweep(user: Any, policy: retention.Policy, layout: Layout) -> list[str]:
+    """The ids of the jobs. Works on a full disk, too. Wants a connection."""
     kinds = ["tidy"] if policy.kind is retention.Originals.KEEP else ["retain", "tidy"]
-    events.audit(user, "storage.sweep")
-    return [tidy.start(kind, Priority.NORMAL).public_id for kind in kinds]
+
+    def start() -> list[str]:
+        with transaction():
+            events.audit(user, "storage.sweep")
+            return [tidy.start(kind, Priority.NORMAL).public_id for kind in kinds]
+
+    return although_full(layout, start)
 
 
 @post(

@@ -3,6 +3,7 @@ be. And the two questions before something is gone for good."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from litestar import Request, get, post
@@ -15,6 +16,7 @@ from appliance.db import database
 from appliance.errors import InvalidInput, NotFound
 from appliance.models import Role
 from appliance.retention import Originals
+from storage.ballast import although_full
 from storage.orphans import measure
 from tasks import trash
 from web import storage_view
@@ -119,7 +121,7 @@ def change_policy(request: Request[Any, Any, State], data: FormData) -> Response
             counted = storage_view.count(policy)
             if counted.count and text(data, "sure") != "yes":
                 return Template("storage/sure.html", context={"policy": counted})
-            retention.choose(state.settings, user, policy)
+            although_full(state.layout, partial(retention.choose, state.settings, user, policy))
         except InvalidInput as exc:
             # Whole: what comes later would take the place of what was typed.
             context = _page(request, whole=True)
@@ -131,7 +133,9 @@ def change_policy(request: Request[Any, Any, State], data: FormData) -> Response
 @post("/storage/sweep", opt=DECIDE, sync_to_thread=True, include_in_schema=False)
 def sweep(request: Request[Any, Any, State]) -> Redirect:
     with database.connection_context():
-        start_sweep(principal(request).user, retention.policy_of(request.app.state.settings).policy)
+        state = request.app.state
+        policy = retention.policy_of(state.settings).policy
+        start_sweep(principal(request).user, policy, state.layout)
     return Redirect("/storage?done=sweep", status_code=303)
 
 

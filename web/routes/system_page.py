@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from litestar.response import Redirect, Template
 
 from appliance import events, night, scheduling
 from appliance.access import Scope
-from appliance.db import database
+from appliance.db import database, unless_full
 from appliance.models import Role
 from tasks.checkup import task as checkup
 from tasks.diagnostics import bundle
@@ -65,7 +66,8 @@ def download_diagnostics(request: AnyRequest) -> Response[bytes]:
 
 def _bundle(request: AnyRequest) -> Response[bytes]:
     with database.connection_context():
-        events.audit(principal(request).user, "system.diagnostics")
+        # A full disk is what somebody may want them for.
+        unless_full(partial(events.audit, principal(request).user, "system.diagnostics"))
     made = bundle.make(request.app.state.settings)
     name = bundle.file_name()
     headers = {
