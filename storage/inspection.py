@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
@@ -161,16 +161,21 @@ def is_stray(layout: Layout, path: Path) -> bool:
 
 
 def digest(path: Path, check: Callable[[], None]) -> str:
-    """SHA-256 of a file, in hex; ``check`` is called between blocks.
+    """SHA-256 of a file, in hex; ``check`` is called between blocks."""
+    with path.open("rb") as stream:
+        return digest_of(stream, check)
+
+
+def digest_of(stream: BinaryIO, check: Callable[[], None]) -> str:
+    """The same of one that is open.
 
     What is read isn't kept in memory by the system: that belongs to those who watch.
     """
     found = hashlib.sha256()
-    with path.open("rb") as stream:
-        at = 0
-        while block := stream.read(_BLOCK):
-            found.update(block)
-            os.posix_fadvise(stream.fileno(), at, len(block), os.POSIX_FADV_DONTNEED)
-            at += len(block)
-            check()
+    at = 0
+    while block := stream.read(_BLOCK):
+        found.update(block)
+        os.posix_fadvise(stream.fileno(), at, len(block), os.POSIX_FADV_DONTNEED)
+        at += len(block)
+        check()
     return found.hexdigest()

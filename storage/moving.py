@@ -5,44 +5,41 @@ of a file system. The copy is compared with its source byte for byte, read back 
 what the rows know the digest of is compared with that, too. Each file that was compared is noted
 in the new folder, so a move that was cut short goes on there. Files keep their times, and a file
 with the size and time of its source is whole: it gets its time after its last byte was forced to
-disk. The switch is that of a link (``switch``): paths, units and settings stay as they are.
+disk. The switch is that of a link (moved.py): paths, units and settings stay as they are.
 """
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliance.durable import sync_folder
-from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
+from appliance.errors import Conflict, InvalidInput, StorageFull
 from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
 from appliance.text import describe_size
 from storage.layout import Layout
 from storage.media import free_bytes, is_full
 from storage.media_types import RENDITION_FILES
+from storage.moved import MOVED_FROM, NOTES, moved_from, old_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOTES = ".moving.jsonl"
-MOVED_FROM = ".moved-from"
 _SPARE_BYTES = 64 * 1024**2
 _CHUNK = 1 << 20
 # Made anew where they are missing; sockets and locks of processes mean nothing elsewhere.
 _LEFT_BEHIND = {"ballast", "ballast-door", "rehearsal", "tmp", NOTES, MOVED_FROM}
 _LEFT_ENDINGS = (".new", ".lock", "-shm", ".sock", ".restoring")
+_TOPS = ("uploads", "media", "trash", "tmp", "backups")
 _SHOWN = ("media", "trash", "uploads")
 _DATABASES = ("appliance.db", "queue.db")
-_RENAME_EXCHANGE = 2
 
 
 @dataclass
@@ -65,6 +62,16 @@ def refuse_place(data: Path, target: Path) -> None:
             f"{data} is the very top of a disk, which can't be put aside. Mount the new disk there "
             "instead: docs/storage.md says how."
         )
+    if inside := next(filter(os.path.ismount, sorted(whole.iterdir())), None):
+        raise Conflict(
+            f"{inside} is a disk of its own inside of the data folder, and would be copied. Mount "
+            "it elsewhere first, and name it in the settings."
+        )
+    if os.access(place, os.R_OK | os.X_OK):  # else `refuse` says so, when it is there
+        _refuse_taken(whole, place, target)
+    old = old_of(data.parent.resolve() / data.name)
+    if not data.is_symlink() and old.exists():
+        raise Conflict(f"{old} is there, from another move: `--forget-old` removes it.")
     there = next(each for each in (place, *place.parents) if each.exists())
     if there.stat().st_dev == whole.stat().st_dev:
         raise InvalidInput(f"{target} is on the same disk as {whole}: nothing would be won.")
@@ -76,23 +83,32 @@ def refuse(data: Path, target: Path, wanted_bytes: int) -> None:
     Raises InvalidInput, Conflict, StorageFull.
     """
     refuse_place(data, target)
-    whole, place = data.resolve(), target.resolve()
+    place = target.resolve()
     if not place.is_dir():
         raise InvalidInput(f"{target} is no folder.")
     if not os.access(place, os.R_OK | os.W_OK | os.X_OK):
         raise InvalidInput(
             f"The user of the box may not write to {target}: `chown appliance: {target}`."
         )
-    begun = source_of(place)
-    if begun is None and any(_files(place)):
-        raise Conflict(f"{target} is not empty. Take a folder of its own, such as {target}/media.")
-    if begun is not None and begun != str(whole):
-        raise Conflict(f"{target} is where {begun} is being moved to.")
     needed = wanted_bytes + _SPARE_BYTES - total_bytes(place)
     if needed > free_bytes(place):
         raise StorageFull(
             f"{target} has {describe_size(free_bytes(place))} free, and "
             f"{describe_size(needed)} are needed."
+        )
+
+
+def _refuse_taken(whole: Path, place: Path, target: Path) -> None:
+    begun = source_of(place)
+    if begun is not None and begun != str(whole):
+        raise Conflict(f"{target} is where {begun} is being moved to.")
+    if begun is not None or not place.is_dir():
+        return
+    # What `lay_out` has made before something came in between is no hindrance.
+    strangers = set(os.listdir(place)) - {"lost+found", *_TOPS}
+    if strangers or any(_files(place)):
+        raise Conflict(
+            f"{target} is not empty. Take a folder of its own, such as {target / 'appliance'}."
         )
 
 
@@ -172,6 +188,7 @@ class Mover:
                 notes.write(json.dumps({"source": str(self.data)}) + "\n")
                 notes.flush()
             self._folders()
+            self._links()
             for path in _files(self.data):
                 if not final and path.parent == self.data and path.name.startswith(_DATABASES):
                     continue  # half of a transaction is no database
@@ -187,8 +204,9 @@ class Mover:
             os.fsync(notes.fileno())
         if final:
             self._remove_gone()
-            old = self.data if self.path.is_symlink() else _old_of(self.path)
-            (self.target / MOVED_FROM).write_text(str(old), encoding="utf-8")
+            old = self.data if self.path.is_symlink() else old_of(self.path)
+            places = [str(old), *(str(path) for path in moved_from(self.data))]
+            (self.target / MOVED_FROM).write_text("\n".join(places), encoding="utf-8")
             for folder in (self.target, *_folders(self.target)):
                 sync_folder(folder)
         return self.tally
@@ -215,6 +233,15 @@ class Mover:
                     place.mkdir(mode=stat.S_IMODE(folder.stat().st_mode) & 0o777)
         finally:
             os.umask(before)
+
+    def _links(self) -> None:
+        """At the top an admin may have put some: to a disk with the backups, say."""
+        for path in self.data.iterdir():
+            place = self.target / path.name
+            if path.is_symlink() and not os.path.lexists(place):
+                leads_to = Path(os.path.normpath(self.data / path.readlink()))
+                is_own = leads_to.is_relative_to(self.data)
+                place.symlink_to(path.readlink() if is_own else leads_to)
 
     def _bring(self, path: Path, note: Callable[[str], object]) -> None:
         found, place = path.lstat(), self.target / path.relative_to(self.data)
@@ -297,85 +324,14 @@ class Mover:
                 path.unlink()
 
 
-def settle_switch(data: Path) -> None:
-    """Finish a switch that was cut short after its one step."""
-    data = data.parent.resolve() / data.name
-    aside = data.with_name(f"{data.name}.new")
-    if data.is_symlink() and aside.is_dir() and not aside.is_symlink():
-        aside.rename(_old_of(data))
-        sync_folder(data.parent)
-
-
-def switch(data: Path, target: Path) -> Path:
-    """Let ``data`` lead to ``target``, in one step; where the old folder is now.
-
-    Nothing may run. Afterwards ``data`` is a link, and stays one over further moves. Switching
-    back is the same with the old folder. Raises Conflict when another old folder is in the way.
-    """
-    data = data.parent.resolve() / data.name
-    link = data.with_name(f"{data.name}.new")
-    link.unlink(missing_ok=True)
-    link.symlink_to(target.resolve())
-    if data.is_symlink():
-        old = data.resolve()
-        link.replace(data)
-    else:
-        old = _old_of(data)
-        if old.exists():
-            link.unlink()
-            raise Conflict(f"{old} is there, from another move: `--forget-old` removes it.")
-        _exchange(link, data)
-        link.rename(old)
-    sync_folder(data.parent)
-    return old
-
-
-def switch_back(data: Path, old: Path) -> None:
-    """After ``switch``: as it was before."""
-    data = data.parent.resolve() / data.name
-    if old == _old_of(data):
-        _exchange(old, data)
-        old.unlink()
-        sync_folder(data.parent)
-    else:
-        switch(data, old)
-
-
-def _old_of(data: Path) -> Path:
-    return data.with_name(f"{data.name}.old")
-
-
-def forget_old(data: Path) -> Path:
-    """Remove all that is in the folder that the data was moved from; the folder itself stays.
-
-    Raises NotFound when there is none.
-    """
-    try:
-        old = Path((data / MOVED_FROM).read_text(encoding="utf-8"))
-    except FileNotFoundError as exc:
-        raise NotFound("The data was not moved, or the old folder is gone already.") from exc
-    whole = data.resolve()
-    if old.exists():
-        if whole.is_relative_to(old.resolve()) or old.resolve().is_relative_to(whole):
-            raise Conflict(f"{old} and the data folder lie in one another; nothing was removed.")
-        for entry in old.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-    (data / MOVED_FROM).unlink()
-    (data / NOTES).unlink(missing_ok=True)
-    return old
-
-
 def lay_out(data: Path, target: Path) -> None:
     """As root: make the new folder and those at its top belong to whom the old ones do.
 
     The group of each is passed on to what is made in it, and only root may give that.
     """
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in ("uploads", "media", "trash", "tmp", "backups"):
-        if (data / name).is_dir():
+    for name in _TOPS:
+        if (data / name).is_dir() and not (data / name).is_symlink():
             (target / name).mkdir(mode=0o700, exist_ok=True)
             _belong(target / name, (data / name).stat())
     _belong(target, data.stat())
@@ -388,15 +344,6 @@ def _belong(folder: Path, like: os.stat_result) -> None:
         os.fchmod(handle, stat.S_IMODE(like.st_mode))
     finally:
         os.close(handle)
-
-
-def _exchange(one: Path, other: Path) -> None:
-    """Two names change places; there is no moment at which one is missing. Source: renameat2(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    at_cwd = -100
-    if libc.renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), _RENAME_EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), str(other))
 
 
 def _is_like(place: Path, found: os.stat_result) -> bool:
@@ -428,5 +375,6 @@ def _folders(data: Path) -> list[Path]:
     for folder, folders, _ in os.walk(data):
         if Path(folder) == data:
             folders[:] = [name for name in folders if name not in _LEFT_BEHIND | {"lost+found"}]
-        found += [Path(folder, name) for name in sorted(folders)]
+        paths = (Path(folder, name) for name in sorted(folders))
+        found += [path for path in paths if not path.is_symlink()]
     return found

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,11 @@ class Restoring:
                 stderr=subprocess.STDOUT,
                 text=True,
             )
-        assert child.stdin is not None
-        child.stdin.write(f"{key}\n")
-        child.stdin.close()
         threading.Thread(target=self._listen, args=(child, name), daemon=True).start()
+        assert child.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended already, and has said why
+            child.stdin.write(f"{key}\n")
+            child.stdin.close()
 
     def _environ(self) -> dict[str, str]:
         """Ours, with the folders as this process has them, however they were said."""
@@ -90,6 +92,8 @@ class Restoring:
                 said = json.loads(line)
             except ValueError:
                 continue  # a warning of a library
+            if not isinstance(said, dict):
+                continue
             if "done" in said:
                 found = RestoreState(name, done=said["done"])
             elif "error" in said:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.cli.frame import json_option, print_json, print_table, ready_settings
+from appliance.cli.frame import json_option, print_json, print_table, ready_settings, tell
 from appliance.db import database
 from appliance.errors import InvalidInput
 from appliance.settings import load_settings
@@ -66,9 +67,13 @@ def list_all(as_json: bool) -> None:
     """The backups there are, the newest first."""
     from storage.backups import listing
 
-    settings = ready_settings()
-    with database.connection_context():
-        found = listing.backups(settings)
+    if has_database():
+        settings = ready_settings()
+        with database.connection_context():
+            found = listing.backups(settings)
+    else:
+        settings = load_settings()
+        found = listing.without_runs(settings)
     if as_json:
         print_json([_as_json(one) for one in found])
         return
@@ -117,12 +122,17 @@ def _when(at: datetime | None) -> str:
 def verify(name: str, quick: bool, as_json: bool) -> int:
     """Look whether a backup (default: the newest) is whole. Ends with 1 when it is not."""
     from storage.backups import running
+    from storage.backups import verify as verifying
     from storage.backups.folder import BackupFolder
 
-    settings = ready_settings()
-    name = name or BackupFolder(settings.backups).newest()
+    settings = ready_settings() if (written_down := has_database()) else load_settings()
+    folder = BackupFolder(settings.backups)
+    name = name or folder.newest()
     with progress_shown(as_json) as progress:
-        found = running.run_verify(settings, name, quick=quick, progress=progress)
+        if written_down:
+            found = running.run_verify(settings, name, quick=quick, progress=progress)
+        else:
+            found = verifying.verify(folder, name, quick=quick, progress=progress)
     if as_json:
         print_json(asdict(found))
     elif found.is_good:
@@ -267,13 +277,13 @@ def restore(
         else:
             click.echo(f"Removed: {', '.join(removed)}." if removed else "Nothing was kept.")
         return 0
-    with restoring.box_stopped(settings):
+    with restoring.kept_open(secrets_to) as secrets, restoring.box_stopped(settings):
         if undo:
-            done: dict[str, Any] = {"now": "before", "old_data": restoring.undo(settings)}
+            done = restoring.undo(settings)
         else:
             with progress_shown(as_json) as progress:
                 done = restoring.restore_or_ask(
-                    settings, name, recovery_key, without_sign_ins, secrets_to, progress
+                    settings, name, recovery_key, without_sign_ins, secrets, progress
                 )
     if as_json:
         print_json(done)
@@ -283,6 +293,21 @@ def restore(
     return 0
 
 
+def has_database() -> bool:
+    """Whether the box has one that can be read: what looks at backups goes without, since they are
+    what helps then. Others say what is wrong with it."""
+    path = load_settings().database_path
+    if not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            tables = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+    except sqlite3.DatabaseError as exc:
+        tell(f"The database can't be read ({exc}): without what it says of the backups.")
+        return False
+    return bool(tables)
+
+
 @contextmanager
 def progress_shown(as_json: bool) -> Iterator[Callable[[str, float], None]]:
     """On the terminal of a person; nowhere else."""
@@ -290,10 +315,10 @@ def progress_shown(as_json: bool) -> Iterator[Callable[[str, float], None]]:
 
     def show(stage: str, fraction: float) -> None:
         if shown:
-            click.echo(f"\r\x1b[K{stage}: {fraction:.0%}", nl=False, err=True)
+            tell(f"\r\x1b[K{stage}: {fraction:.0%}", nl=False)
 
     try:
         yield show
     finally:
         if shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            tell("\r\x1b[K", nl=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import signal
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,6 +58,20 @@ def opened_box() -> Iterator[Settings]:
     settings = ready_settings()
     with database.connection_context():
         yield settings
+
+
+def go_on_alone() -> None:
+    """Before work that stops the box: half-way is no place to stop."""
+    # Who started us may go away, over a line that breaks.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Like Ctrl-C: what was begun is taken back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def tell(text: str, *, nl: bool = True) -> None:
+    """On the terminal, where there is one still: what goes on goes on without it, too."""
+    with suppress(OSError):
+        click.echo(text, err=True, nl=nl)
 
 
 def print_json(value: Any) -> None:

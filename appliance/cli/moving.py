@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance import heartbeats
-from appliance.cli.frame import json_option, print_json
+from appliance.cli.frame import go_on_alone, json_option, print_json, tell
 from appliance.cli.release_steps import step
 from appliance.db import database, open_database
-from appliance.errors import Conflict
 from appliance.migrate import require_current
 from appliance.release_run import CONFIG, Asking, user_of_box
 from appliance.releases import PREFIX
@@ -67,6 +65,8 @@ def move(
     It copies while the box runs, then stops it for the rest: requests wait meanwhile. Every file is
     compared. After an interruption run it again. The old folder stays until --forget-old.
     """
+    from storage import moved
+
     asking = Asking(user_of_box(user))
     if "APPLIANCE_CONFIG" not in os.environ and CONFIG.is_file():
         os.environ["APPLIANCE_CONFIG"] = str(CONFIG)
@@ -74,6 +74,7 @@ def move(
     if forget_old:
         if target is not None:
             raise click.UsageError("--forget-old takes no folder.")
+        moved.settle_switch(settings.data)
         _forget(asking, yes, as_json)
         return
     if target is None:
@@ -97,22 +98,24 @@ def move(
 def _forget(asking: Asking, yes: bool, as_json: bool) -> None:
     if not yes:
         click.confirm("Remove the folder that the data was moved from?", abort=True, err=True)
-    old = str(asking.ask(None, "move-forget")["old"])
-    with suppress(OSError):  # not ours to remove, or something of others is in it
-        Path(old).rmdir()
+    places = asking.ask(None, "move-forget")["old"]
+    for old in places:
+        with suppress(OSError):  # not ours to remove, or something of others is in it
+            Path(old).rmdir()
     if as_json:
-        print_json({"old": old})
+        print_json({"old": places})
     else:
-        click.echo(f"Removed what was in {old}.")
+        click.echo(f"Removed what was in {', '.join(places)}.")
 
 
 def _move(
     settings: Settings, target: Path, asking: Asking, box: Services, release: Path
 ) -> dict[str, Any]:
-    from storage import moving
+    from storage import moved, moving
+    from storage.backups import in_use
 
     data = settings.data
-    moving.settle_switch(data)
+    moved.settle_switch(data)
     if data.resolve() == target.resolve():
         box.let_go()
         box.start(*ALL)
@@ -120,20 +123,22 @@ def _move(
     moving.refuse_place(data, target)
     if os.geteuid() == 0 and not target.is_symlink():
         moving.lay_out(data, target)
-    _say("Copying while the box runs …")
+    tell("Copying while the box runs …")
     asking.ask(None, "move-copy", str(target), aloud=True)
-    _say("Stopping the box for the rest; requests wait …")
+    tell("Stopping the box for the rest; requests wait …")
+    go_on_alone()
     try:
         box.hold()
         box.stop(*ALL)
-        final = ["--final", *(["--idle"] if isinstance(box, Idle) else [])]
-        tally = asking.ask(None, "move-copy", str(target), *final, aloud=True)
-        old = moving.switch(data, target)
+        # Also no command at somebody's shell, which has no unit.
+        with in_use.alone(data):
+            tally = asking.ask(None, "move-copy", str(target), "--final", aloud=True)
+            old = moved.switch(data, target)
         try:
             _try(box, release)
         except Exception:
-            _say("It does not work there: back to the old folder …")
-            moving.switch_back(data, old)
+            tell("It does not work there: back to the old folder …")
+            moved.switch_back(data, old)
             raise
     finally:
         box.let_go()
@@ -154,19 +159,13 @@ def _try(box: Services, release: Path) -> None:
         box.end_trial()
 
 
-def _say(line: str) -> None:
-    with suppress(OSError):
-        click.echo(line, err=True)
-
-
 # As the user of the box
 
 
 @step.command(name="move-copy")
 @click.argument("target", type=click.Path(path_type=Path))
 @click.option("--final", is_flag=True, help="Nothing runs: take all, and the databases.")
-@click.option("--idle", is_flag=True, help="Nobody has stopped anything: make sure of it.")
-def copy(target: Path, final: bool, idle: bool) -> None:
+def copy(target: Path, final: bool) -> None:
     """One run over all files."""
     from storage import moving
 
@@ -178,25 +177,22 @@ def copy(target: Path, final: bool, idle: bool) -> None:
         moving.refuse(settings.data, target, whole)
     with database.connection_context():
         known = moving.known_digests(settings.data)
-        alive = [pulse.name for pulse in heartbeats.pulses() if pulse.is_alive]
-    if idle and alive:
-        raise Conflict(f"The box still runs ({', '.join(alive)}): stop it first.")
     told = time.monotonic()
 
-    def tell(done: int) -> None:
+    def report(done: int) -> None:
         nonlocal told
         if time.monotonic() - told >= _TELL_S and sys.stderr.isatty():
             told = time.monotonic()
             part = min(1.0, done / max(1, whole))
-            click.echo(f"\r{part:.0%} of {describe_size(whole)}", nl=False, err=True)
+            tell(f"\r{part:.0%} of {describe_size(whole)}", nl=False)
 
-    tally = moving.Mover(settings.data, target, known, tell).copy(final=final)
+    tally = moving.Mover(settings.data, target, known, report).copy(final=final)
     print_json(asdict(tally))
 
 
 @step.command(name="move-forget")
 def forget() -> None:
     """Remove what is in the old folder."""
-    from storage import moving
+    from storage import moved
 
-    print_json({"old": str(moving.forget_old(load_settings().data))})
+    print_json({"old": [str(old) for old in moved.forget_old(load_settings().data)]})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +10,7 @@ import click
 
 from appliance import releases
 from appliance.cli.doctor import print_finding
-from appliance.cli.frame import json_option, print_json, print_table
+from appliance.cli.frame import go_on_alone, json_option, print_json, print_table, tell
 from appliance.cli.release_steps import step
 from appliance.doctor import Verdict
 from appliance.errors import ApplianceError
@@ -82,21 +80,13 @@ def _activation(
     from appliance.activation import Activation
 
     return Activation(
-        Prefix(prefix), box, Asking(user_of_box(user)), say=_say, deadline_s=deadline_s
+        Prefix(prefix), box, Asking(user_of_box(user)), say=tell, deadline_s=deadline_s
     )
 
 
 def _acting_activation(*args: Any) -> Activation:
-    # Who started us may go away, over a line that breaks: half-way is no place to stop.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    # Like Ctrl-C: what was begun is taken back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    go_on_alone()
     return _activation(*args)
-
-
-def _say(line: str) -> None:
-    with suppress(OSError):
-        click.echo(line, err=True)
 
 
 @release.command()
@@ -271,7 +261,7 @@ def prune(keep: int, only_releases: bool, user: str | None, prefix: Path, as_jso
     gone: list[str] = []
     if place.releases.is_dir():
         # Not while another is being taken into use: it would be the one that nobody uses.
-        with alone(place.lock, _say):
+        with alone(place.lock, tell):
             journal = releases.read_journal(place)
             if journal.under is not None:
                 raise ApplianceError("An activation was cut short: end it first.")

@@ -6,12 +6,14 @@ import json
 import os
 import sys
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound
+from appliance.cli.frame import go_on_alone, tell
+from appliance.errors import ApplianceError, Conflict, InvalidInput
 from appliance.text import describe_size
 
 if TYPE_CHECKING:
@@ -30,15 +32,37 @@ def box_stopped(settings: Settings) -> Iterator[None]:
     Root stops the installed box, goes on as its user in a child, and starts it again whatever the
     child has come to. Anybody else is refused while the box runs. Raises Conflict.
     """
-    from storage.backups import in_use, switching
+    from storage.backups import in_use, restore, switching
 
+    go_on_alone()
     if os.geteuid() == 0 and _owner(settings) != 0:
         _as_owner(settings)
-    with in_use.alone(settings.data):
+    os.umask(0o027)  # as its units: the proxy reads media by its group
+    with in_use.alone(settings.data), restore.only_one(settings.data):
         # One that was cut short after its point of no return comes first.
         if switching.finish(settings.data):
-            click.echo("A restore that was cut short before is finished now.", err=True)
+            tell("A restore that was cut short before is finished now.")
         yield
+
+
+@contextmanager
+def kept_open(path: Path | None) -> Iterator[TextIO | None]:
+    """The file for the secret settings: opened first, as who asked for it. Root's own folder is
+    closed to the user of the box, and a file that can't be written is no news for afterwards.
+
+    Raises OSError: it is there already, or may not be.
+    """
+    if path is None:
+        yield None
+        return
+    with open(path, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        try:
+            yield file
+        finally:
+            file.flush()
+            if not os.fstat(file.fileno()).st_size:
+                with suppress(OSError):  # not ours any more: who began this removes it
+                    path.unlink()
 
 
 def _owner(settings: Settings) -> int:
@@ -56,7 +80,7 @@ def _as_owner(settings: Settings) -> None:
 
     box = services.find_services("systemd")
     user = pwd.getpwuid(_owner(settings))
-    click.echo("Stopping the box …", err=True)
+    tell("Stopping the box …")
     box.hold()
     try:
         box.stop(*services.ALL)
@@ -66,13 +90,12 @@ def _as_owner(settings: Settings) -> None:
             os.setgid(user.pw_gid)
             os.setuid(user.pw_uid)
             os.environ |= {"HOME": user.pw_dir, "USER": user.pw_name}
-            os.umask(0o027)  # as its units: the proxy reads media by its group
             return
         _, status = os.waitpid(child, 0)
     finally:
         if os.geteuid() == 0:
             box.let_go()
-            click.echo("Starting the box …", err=True)
+            tell("Starting the box …")
             box.start(*services.ALL)
     sys.exit(os.waitstatus_to_exitcode(status))
 
@@ -82,7 +105,7 @@ def restore_or_ask(
     name: str,
     key: str,
     without_sign_ins: bool,
-    secrets_to: Path | None,
+    secrets_to: TextIO | None,
     progress: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """As ``restore``; a person at a terminal is asked for the recovery key when it is needed."""
@@ -101,34 +124,37 @@ def restore(
     name: str,
     key: str,
     without_sign_ins: bool,
-    secrets_to: Path | None,
+    secrets_to: TextIO | None,
     progress: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """Only in ``box_stopped``. Raises as ``storage.backups.restore.prepare``."""
-    from appliance.durable import write_durably
     from storage.backups import contents, restore
     from storage.backups.folder import BackupFolder
 
+    if secrets_to is not None and not key:
+        raise InvalidInput(
+            "The secret settings are sealed for the recovery key: --key-stdin reads it.",
+            field="recovery_key",
+            code="needs_recovery_key",
+        )
     name = name or BackupFolder(settings.backups).newest()
     prepared = restore.prepare(
         settings, name, key=key, without_sign_ins=without_sign_ins, progress=progress
     )
-    old = restore.switch(settings)
-    if secrets_to is not None and prepared.secrets:
+    if secrets_to is not None:
         kept = {name: one for name, one in prepared.secrets.items() if name != "credentials_key"}
-        write_durably(secrets_to.absolute(), contents.secrets_text(kept).encode())
+        secrets_to.write(contents.secrets_text(kept) if kept else "")
+        secrets_to.flush()
+    old = restore.switch(settings)
     return {**restore.as_json(prepared), "old_data": old}
 
 
-def undo(settings: Settings) -> str:
-    """Back to the data from before the last restore; where that of now is kept. Raises NotFound."""
-    from storage.backups import switching
+def undo(settings: Settings) -> dict[str, Any]:
+    """Only in ``box_stopped``. Raises as ``storage.backups.restore.undo``."""
+    from storage.backups import restore
 
-    kept = switching.kept(settings.data)
-    if not kept:
-        raise NotFound("No data from before a restore is kept.")
-    switching.commit(settings.data, kept[-1])
-    return switching.finish(settings.data)
+    done = restore.undo(settings)
+    return {"now": "before", "old_data": done.old_data, **asdict(done.opened)}
 
 
 def remove_old(settings: Settings) -> list[str]:
@@ -149,11 +175,12 @@ def describe(done: dict[str, Any]) -> list[str]:
         else []
     )
     if "now" in done:
-        return ["The data from before the restore is back.", *kept]
-    said = [
-        f"Restored the backup of {done['created_at'][:16].replace('T', ' ')} UTC: "
-        f"{done['videos']} videos, {done['files']} files, {describe_size(done['size_bytes'])}."
-    ]
+        said = [f"The data from before the restore is back: {done['videos']} videos."]
+    else:
+        said = [
+            f"Restored the backup of {done['created_at'][:16].replace('T', ' ')} UTC: "
+            f"{done['videos']} videos, {done['files']} files, {describe_size(done['size_bytes'])}."
+        ]
     if done["migrated"]:
         said.append(f"Its database was brought to this version ({len(done['migrated'])} steps).")
     if done["lost_uploads"]:
@@ -165,7 +192,7 @@ def describe(done: dict[str, Any]) -> list[str]:
             "Posting is paused: some of what is planned may have been posted since. Look at the "
             "schedule, then let posts go again."
         )
-    if done["secret_settings"]:
+    if done.get("secret_settings"):
         said.append(
             f"These secret settings are in the backup: {', '.join(done['secret_settings'])}. "
             "`--secrets-to FILE` writes them down."
@@ -197,14 +224,18 @@ def prepare_for_restart(settings: Settings, name: str, key: str, without_sign_in
             say(stage=stage, progress=round(fraction, 4))
 
     try:
-        require_new_box(settings)
-        prepared = restore.prepare(
-            settings, name, key=key, without_sign_ins=without_sign_ins, progress=progress
-        )
-        require_new_box(settings)
-        switching.commit(settings.data, switching.ASIDE)
+        with restore.only_one(settings.data):
+            require_new_box(settings)
+            prepared = restore.prepare(
+                settings, name, key=key, without_sign_ins=without_sign_ins, progress=progress
+            )
+            require_new_box(settings)
+            switching.commit(settings.data, switching.ASIDE)
     except ApplianceError as exc:
         say(error=exc.message, code=exc.code)
+        return 1
+    except OSError as exc:
+        say(error=f"{exc.filename or 'A file'}: {exc.strerror}. Nothing has changed.")
         return 1
     say(done=restore.as_json(prepared))
     return 0

@@ -41,8 +41,9 @@ def _toml(value: Any) -> str:
         return str(value)
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
-    # A JSON text is a TOML text: basic strings have the same escapes.
-    return json.dumps(str(value) if isinstance(value, Path) else value)
+    # A JSON text is a TOML text, but for pairs of surrogates and the bare character 127.
+    text = json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return text.replace("\x7f", "\\u007f")
 
 
 def secrets_of(settings: Settings) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -26,14 +25,13 @@ from appliance.text import describe_size
 from storage.backups import contents, format, recovery_key, snapshot
 from storage.backups.folder import BackupFolder
 from storage.backups.format import Entry, Manifest, Part
-from storage.backups.objects import Objects
+from storage.backups.objects import Objects, Unreadable
 from storage.backups.pinning import Pinned, Pins
 from storage.layout import Layout
 from storage.media import free_bytes, is_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from appliance.settings import Settings
     from storage.backups.recovery_key import Verifier
@@ -102,6 +100,8 @@ class _Making:
         self.progress = progress
         self.layout = Layout(settings.data)
         self._stage, self._fraction = "", 0.0
+        self._nobody_writes = False
+        self._unreadable: dict[str, str] = {}
         self.objects = Objects(folder, self._check)
         before = next(folder.manifests(), None)
         known = {entry.path: entry for entry in before.files} if before else {}
@@ -132,7 +132,7 @@ class _Making:
             rows=rows,
             parts=self._parts(),
             files=files,
-            problems=compare_with_rows(files, kept),
+            problems=compare_with_rows(files, kept, self._unreadable),
         )
         self._finish(manifest)
         return Made(
@@ -151,14 +151,20 @@ class _Making:
         self.progress(stage, fraction)
 
     def _check(self) -> None:
-        self.progress(self._stage, self._fraction)
+        # Who reports writes, and would wait for the very lock that we hold.
+        if not self._nobody_writes:
+            self.progress(self._stage, self._fraction)
 
     def _freeze(self, uploads: list[str]) -> sqlite3.Connection:
         def look_again(reader: sqlite3.Connection) -> None:
-            self.pins.collect()
-            uploads.extend(snapshot.finishing_uploads(reader))
-            for upload_id in uploads:
-                self.pins.add_upload(upload_id)
+            self._nobody_writes = True
+            try:
+                self.pins.collect()
+                uploads.extend(snapshot.finishing_uploads(reader))
+                for upload_id in uploads:
+                    self.pins.add_upload(upload_id)
+            finally:
+                self._nobody_writes = False
 
         target = self.aside / format.DATABASE
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -182,13 +188,20 @@ class _Making:
 
     def _keep_files(self, ids: set[str]) -> list[Entry]:
         files = [file for file in self.pins.files if file.path.split("/")[1] in ids]
+        self._unreadable = {
+            path: why for path, why in self.pins.unreadable.items() if path.split("/")[1] in ids
+        }
         all_bytes = sum(file.size_bytes for file in files if file.pin is not None) or 1
         done, entries = 0, []
         for file in sorted(files, key=lambda file: file.path):
             if file.pin is not None:
                 self._tell("Copying files", 0.1 + 0.85 * done / all_bytes)
-                file.sha256, _ = self.objects.put(file.pin)
                 done += file.size_bytes
+                try:
+                    file.sha256, _ = self.objects.put(file.pin)
+                except Unreadable as exc:
+                    self._unreadable[file.path] = str(exc)
+                    continue
             entries.append(_entry(file))
         self.objects.settle()
         return entries
@@ -225,13 +238,18 @@ def _entry(file: Pinned) -> Entry:
     return Entry(file.path, file.size_bytes, file.sha256, file.mtime_ns, file.inode)
 
 
-def compare_with_rows(files: list[Entry], kept: dict[str, tuple[int, str | None]]) -> list[str]:
+def compare_with_rows(
+    files: list[Entry], kept: dict[str, tuple[int, str | None]], unreadable: dict[str, str]
+) -> list[str]:
     """Pure: what the rows name and is not there, or is otherwise there. ``kept``: as
-    ``snapshot.kept_files``."""
+    ``snapshot.kept_files``. ``unreadable``: path → why."""
     here = {entry.path.partition("/")[2]: entry for entry in files}
-    problems = []
+    without = {path.partition("/")[2]: why for path, why in unreadable.items()}
+    problems = [f"{path}: can't be read on the box ({why})" for path, why in without.items()]
     for path, (size_bytes, sha256) in sorted(kept.items()):
         entry = here.get(path)
+        if path in without:
+            continue
         if entry is None:
             problems.append(f"{path}: missing on the box")
         elif entry.size_bytes != size_bytes:
@@ -246,9 +264,3 @@ def _full(folder: BackupFolder) -> StorageFull:
         f"The disk of {folder.root} is full, so no backup was made; those before are untouched. "
         "Make room there, keep fewer backups, or set backup_folder to a larger disk."
     )
-
-
-def remove_folder(path: Path) -> None:
-    """Durably."""
-    shutil.rmtree(path)
-    sync_folder(path.parent)

@@ -6,11 +6,13 @@ rows are counted. What can't be tried without a person is the recovery key.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from storage.backups import opening, restore
+from storage.backups.building import Building
 from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
@@ -38,13 +40,13 @@ def drill(settings: Settings, name: str = "", progress: Progress = no_progress) 
     folder = BackupFolder(settings.backups)
     name = name or folder.newest()
     folder.set_folder(name)
-    # Beside the backups: on their disk the files need no second copy.
-    aside = folder.tmp / "drill"
+    # Beside the backups: on their disk the files need no second copy. Two may be tried at once.
+    aside = folder.tmp / f"drill-{secrets.token_hex(4)}"
     with folder.locked(alone=False), restore.cleaned_up(aside):
         try:
             manifest = folder.manifest(name)
             restore.require_known_schema(manifest)
-            restore.Building(folder, manifest, progress).run(aside)
+            Building(folder, manifest, aside, progress).run()
             progress("Opening the database", 0.95)
             wish = opening.Wish(
                 purpose="drill",

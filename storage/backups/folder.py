@@ -14,6 +14,7 @@ from appliance.durable import write_durably
 from appliance.errors import Conflict, NotFound
 from storage.backups import format
 from storage.backups.format import BackupDamaged, Manifest
+from storage.backups.plain import open_plain, say_why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,11 +42,27 @@ class BackupFolder:
         self._damaged = root / "damaged.json"
 
     def make(self) -> None:
+        """Raises Conflict where others' things are: what lies in ``tmp`` is ours to remove."""
+        if not self.sets.is_dir() and self._has_strangers():
+            raise Conflict(
+                f"{self.root} holds other things, and backups want a folder of their own. Set "
+                f"backup_folder to one, such as {self.root / 'appliance-backups'}.",
+                code="backup_folder_taken",
+            )
         for folder in (self.root, self.sets, self.objects, self.tmp):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         readme = self.root / "README.txt"
         if not readme.exists():
             write_durably(readme, _README.encode())
+
+    def _has_strangers(self) -> bool:
+        if not self.root.is_dir():
+            return False
+        # Copies of the database before migrations are kept here, too.
+        return any(
+            name != "lost+found" and not name.startswith("before-")
+            for name in os.listdir(self.root)
+        )
 
     def object(self, sha256: str) -> Path:
         return self.root / format.object_path(sha256)
@@ -74,14 +91,15 @@ class BackupFolder:
         """Raises NotFound, BackupDamaged."""
         folder = self.set_folder(name)
         try:
-            raw = (folder / format.MANIFEST).read_bytes()
-        except FileNotFoundError as exc:
-            if folder.is_dir():
-                where = f"{name}/{format.MANIFEST}"
-                raise BackupDamaged(f"{where} is missing.", [f"{where}: missing"]) from exc
-            raise NotFound(
-                f"There is no backup “{name}” in {self.root}. See: appliance backup list"
-            ) from exc
+            with open_plain(folder / format.MANIFEST) as file:
+                raw = file.read()
+        except OSError as exc:
+            if isinstance(exc, FileNotFoundError) and not folder.is_dir():
+                raise NotFound(
+                    f"There is no backup “{name}” in {self.root}. See: appliance backup list"
+                ) from exc
+            problem = f"{name}/{format.MANIFEST}: {say_why(exc)}"
+            raise BackupDamaged(f"{problem}.", [problem]) from exc
         return format.load(raw, name)
 
     def manifests(self) -> Iterator[Manifest]:
@@ -133,5 +151,9 @@ class BackupFolder:
 
     def clean_up(self) -> None:
         """Remove what runs that died have left. Only under the lock, ``alone``."""
-        for path in list(self.tmp.iterdir()):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        with suppress(FileNotFoundError):  # the disk was taken away: there is nothing to remove
+            for path in list(self.tmp.iterdir()):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()

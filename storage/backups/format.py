@@ -17,11 +17,17 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from appliance.errors import ApplianceError
 from appliance.ids import PATTERN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -30,7 +36,9 @@ SETTINGS = "appliance.toml"
 SECRETS = "secrets.json"
 PARTS = (DATABASE, SETTINGS, SECRETS)
 
-_NAME = re.compile(r"\d{8}T\d{6}Z(?:-\d{1,3})?")
+_NAME = re.compile(r"\d{8}T\d{6}Z")
+_TIME = "%Y%m%dT%H%M%SZ"
+_SECOND = timedelta(seconds=1)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
     rf"(?:media|trash)/{PATTERN.pattern}/[A-Za-z0-9_][A-Za-z0-9._-]{{0,120}}"
@@ -88,25 +96,35 @@ class Manifest:
     files: list[Entry]
     problems: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def size_bytes(self) -> int:
         """Of all that a restore brings back: each digest once."""
         sizes = {entry.sha256: entry.size_bytes for entry in self.files}
         return sum(sizes.values()) + sum(part.size_bytes for part in self.parts.values())
 
 
-def new_name(at: datetime, taken: set[str]) -> str:
-    """A name that sorts by time; of two in one second the later gets a number."""
-    name = first = at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    number = 1
-    while name in taken:
-        number += 1
-        name = f"{first}-{number}"
-    return name
+def new_name(at: datetime, taken: Iterable[str]) -> str:
+    """A name that sorts behind all those that are there: names say in which order backups were
+    made, also where the clock was set back. Then it is the second after the newest's."""
+    newest = max(filter(is_name, taken), default="")
+    if newest:
+        at = max(at, time_of(newest) + _SECOND)
+    return at.astimezone(UTC).strftime(_TIME)
+
+
+def time_of(name: str) -> datetime:
+    """When it was made, as its name says."""
+    return datetime.strptime(name, _TIME).replace(tzinfo=UTC)
 
 
 def is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
+    if _NAME.fullmatch(text) is None:
+        return False
+    try:
+        time_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_digest(text: str) -> bool:
@@ -144,7 +162,8 @@ def load(raw: bytes, name: str) -> Manifest:
     if _checksum({"format": made_by, **value}) != said:
         raise BackupDamaged(f"{where} was changed since it was written.", [f"{where}: changed"])
     if made_by != FORMAT:
-        raise BackupDamaged(f"{where} was written by a newer version of the appliance.")
+        newer = "written by a newer version of the appliance"
+        raise BackupDamaged(f"{where} was {newer}.", [f"{where}: {newer}"])
     try:
         return _built(value, name)
     except (ValueError, TypeError, KeyError) as exc:
@@ -154,17 +173,21 @@ def load(raw: bytes, name: str) -> Manifest:
 
 
 def _built(value: dict[str, Any], name: str) -> Manifest:
-    parts = {key: Part(**part) for key, part in value.pop("parts").items()}
-    files = [Entry(**entry) for entry in value.pop("files")]
-    if not set(parts) <= set(PARTS) or DATABASE not in parts:
+    found = msgspec.convert(value, Manifest)
+    if found.name != name or not is_name(name):
+        raise ValueError("its name")
+    if found.created_at.tzinfo is None:
+        raise ValueError("its time")
+    if not set(found.parts) <= set(PARTS) or DATABASE not in found.parts:
         raise ValueError("its parts")
-    for entry in files:
+    paths: set[str] = set()
+    for entry in found.files:
         if not is_file_path(entry.path) or not is_digest(entry.sha256) or entry.size_bytes < 0:
             raise ValueError(f"the file {entry.path!r}")
-    if value.get("name") != name or not is_name(name):
-        raise ValueError("its name")
-    created_at = datetime.fromisoformat(value.pop("created_at"))
-    return Manifest(parts=parts, files=files, created_at=created_at, **value)
+        if entry.path in paths:
+            raise ValueError(f"the file {entry.path!r}, which is there twice")
+        paths.add(entry.path)
+    return found
 
 
 def _checksum(value: dict[str, Any]) -> str:

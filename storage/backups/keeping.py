@@ -18,13 +18,15 @@ class Keep:
 
 
 def superfluous(made: Mapping[str, datetime], keep: Keep, zone: tzinfo) -> list[str]:
-    """The names that may go, the oldest first; ``made``: name → when.
+    """The names that may go, the oldest first; ``made``: name → when. Names sort by the order in
+    which backups were made: by the times, one that was made just now would be old, and go, where
+    the clock was set back.
 
     Of each of the last ``daily`` days that have a backup the newest stays, and so for weeks (from
     Monday) and months, as people in ``zone`` count them. Days without a backup don't count: a box
     that was off for a month keeps what it has. The newest of all always stays.
     """
-    newest_first = sorted(made, key=lambda name: (made[name], name), reverse=True)
+    newest_first = sorted(made, reverse=True)
     kept = set(newest_first[:1])
     for form, how_many in (
         ("%Y-%m-%d", keep.daily),

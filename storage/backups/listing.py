@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from appliance.errors import NotFound
 from appliance.models import BackupRun
 from appliance.states import RunState
 from storage.backups import format
@@ -52,20 +53,25 @@ def summaries(settings: Settings) -> list[Summary]:
     return [summary_of(folder, name) for name in reversed(folder.names())]
 
 
+def without_runs(settings: Settings) -> list[Listed]:
+    """As ``backups``, where the database is what is to be restored."""
+    return [Listed(summary) for summary in summaries(settings)]
+
+
 def summary_of(folder: BackupFolder, name: str) -> Summary:
     path = folder.set_folder(name) / format.MANIFEST
     try:
-        about = path.stat()
+        about = path.lstat()
     except OSError:
-        return Summary(name, damaged=f"{name}/{format.MANIFEST} is missing.")
-    return _summary(path, name, about.st_mtime_ns, about.st_size, about.st_ino)
+        return Summary(name, damaged=f"{name}/{format.MANIFEST}: missing.")
+    return _summary(folder.root, name, about.st_mtime_ns, about.st_size, about.st_ino)
 
 
 @lru_cache(maxsize=1000)  # a manifest of a large box is megabytes
-def _summary(path: Path, name: str, mtime_ns: int, size_bytes: int, inode: int) -> Summary:
+def _summary(root: Path, name: str, mtime_ns: int, size_bytes: int, inode: int) -> Summary:
     try:
-        manifest = format.load(path.read_bytes(), name)
-    except (BackupDamaged, OSError) as exc:
+        manifest = BackupFolder(root).manifest(name)
+    except (BackupDamaged, NotFound) as exc:
         return Summary(name, damaged=str(exc))
     return Summary(
         name=name,

@@ -8,16 +8,20 @@ import os
 from typing import TYPE_CHECKING
 
 from appliance.durable import sync_folder
-from storage.inspection import digest
+from storage.backups.plain import is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from storage.backups.folder import BackupFolder
 
 _BLOCK = 4 * 1024**2
 _NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES})
+
+
+class Unreadable(Exception):
+    """A file of the box can't be read: a broken disk, or another's file. The text says why."""
 
 
 class Objects:
@@ -36,15 +40,12 @@ class Objects:
         """Whether it is here with its size, and nobody has found it changed."""
         if sha256 in self._doubted:
             return False
-        try:
-            return self._folder.object(sha256).lstat().st_size == size_bytes
-        except FileNotFoundError:
-            return False
+        return is_plain(self._folder.object(sha256), size_bytes)
 
     def put(self, source: Path) -> tuple[str, int]:
         """Keep the bytes of ``source``, which nobody changes; their digest and number.
 
-        Raises OSError.
+        Raises Unreadable, and OSError where the backups are.
         """
         about = source.stat()
         key = (about.st_dev, about.st_ino)
@@ -61,8 +62,12 @@ class Objects:
         return self._folder.objects.stat().st_dev == device
 
     def _link(self, source: Path) -> tuple[str, int]:
-        sha256 = digest(source, self._check)
-        size = source.stat().st_size
+        found = hashlib.sha256()
+        size = 0
+        for block in self._blocks(source):
+            found.update(block)
+            size += len(block)
+        sha256 = found.hexdigest()
         if self.has(sha256, size):
             return sha256, size
         aside = self._aside()
@@ -81,13 +86,12 @@ class Objects:
         size = 0
         aside = self._aside()
         try:
-            with source.open("rb") as reader, aside.open("wb") as writer:
+            with aside.open("wb") as writer:
                 os.fchmod(writer.fileno(), 0o600)
-                while block := reader.read(_BLOCK):
+                for block in self._blocks(source):
                     found.update(block)
                     writer.write(block)
                     size += len(block)
-                    self._check()
                 writer.flush()
                 os.fsync(writer.fileno())
         except BaseException:
@@ -100,6 +104,26 @@ class Objects:
         self._place(aside, sha256)
         self.new_files, self.new_bytes = self.new_files + 1, self.new_bytes + size
         return sha256, size
+
+    def _blocks(self, source: Path) -> Iterator[bytes]:
+        """What is read isn't kept in memory by the system: that belongs to those who watch."""
+        at = 0
+        try:
+            reader = source.open("rb")
+        except OSError as exc:
+            raise Unreadable(exc.strerror) from exc
+        with reader:
+            while True:
+                try:
+                    block = reader.read(_BLOCK)
+                except OSError as exc:
+                    raise Unreadable(exc.strerror) from exc
+                if not block:
+                    return
+                os.posix_fadvise(reader.fileno(), at, len(block), os.POSIX_FADV_DONTNEED)
+                at += len(block)
+                self._check()
+                yield block
 
     def _aside(self) -> Path:
         self._number += 1

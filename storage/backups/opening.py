@@ -28,7 +28,8 @@ class OpeningFailed(ApplianceError):
 
 @dataclass(frozen=True)
 class Wish:
-    """``purpose``: "restore", or "drill" (look only). ``rows``: as the manifest counts them.
+    """``purpose``: "restore", "drill" (look only), or "undo" (what the box itself has kept).
+    ``backup``: what it is of, in a sentence. ``rows``: as the manifest counts them.
 
     The keys (base64) are there when what the old one sealed is to be sealed by the new one;
     ``forget_sealed``: nobody has the old one, so those sign-ins are given up.
@@ -80,7 +81,7 @@ def open_aside(data: Path, wish: Wish) -> Opened:
         answer = {"error": (done.stderr.strip() or f"ended with {done.returncode}")[-2000:]}
     if "error" in answer:
         raise OpeningFailed(
-            f"The data of the backup {wish.backup} can't be opened by this version: "
+            f"The data of {wish.backup} can't be opened by this version: "
             f"{answer['error']} Nothing was changed."
         )
     return Opened(**answer)

@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from storage.backups import format
 from storage.orphans import PINS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from storage.backups.format import Entry
@@ -59,6 +59,8 @@ class Pins:
     ) -> None:
         self._places = {"media": layout.media, "trash": layout.trash, "uploads": layout.uploads}
         self._known, self._has_object, self._check = known, has_object, check
+        # What can't be held, by path: files that are another's. For the report of the backup.
+        self.unreadable: dict[str, str] = {}
         self._folders: dict[str, tuple[int, int] | None] = {}
         self._files: dict[str, dict[str, Pinned]] = {}
         self._number = 0
@@ -87,7 +89,10 @@ class Pins:
                         self._check()
                     if is_id(entry.name):
                         here.add(f"{top}/{entry.name}")
-                        with suppress(FileNotFoundError, NotADirectoryError):
+                        with (
+                            suppress(FileNotFoundError, NotADirectoryError),
+                            self._told(f"{top}/{entry.name}"),
+                        ):
                             self._look_into(top, entry)
         for gone in set(self._folders) - here:
             del self._folders[gone]
@@ -96,7 +101,7 @@ class Pins:
     def add_upload(self, upload_id: str) -> None:
         """One whose last byte is here, and which is not yet adopted: it changes no more."""
         place = self._places["uploads"] / upload_id
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._told(f"uploads/{upload_id}"):
             file = self._pin(f"uploads/{upload_id}", place, place.lstat())
             self._files.setdefault("uploads", {})[upload_id] = file
 
@@ -113,7 +118,7 @@ class Pins:
                 path = f"{name}/{entry.name}"
                 if not format.is_file_path(path):
                     continue
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError), self._told(path):
                     about = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(about.st_mode):
                         same = before.get(entry.name)
@@ -125,6 +130,13 @@ class Pins:
                             )
                         )
         self._folders[name], self._files[name] = mark, found
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as exc:
+            self.unreadable[path] = str(exc.strerror)
 
     def _pin(self, path: str, place: Path, about: os.stat_result) -> Pinned:
         pinned = Pinned(

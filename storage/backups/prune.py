@@ -7,6 +7,8 @@ Killed in between, what is left are objects of nobody, which the next run remove
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -14,7 +16,7 @@ from zoneinfo import ZoneInfo
 from appliance.durable import sync_folder
 from appliance.errors import NotFound
 from storage.backups import format
-from storage.backups.create import no_progress, remove_folder
+from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.keeping import Keep, superfluous
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from appliance.settings import Settings
     from storage.backups.create import Progress
+
+_SHELF = re.compile(r"[0-9a-f]{2}")
 
 
 @dataclass
@@ -75,7 +79,9 @@ def _remove(folder: BackupFolder, name: str) -> None:
     aside = folder.tmp / f"gone-{name}"
     folder.set_folder(name).rename(aside)
     sync_folder(folder.sets)
-    remove_folder(aside)
+    # A link to a backup elsewhere: the backup stays.
+    aside.unlink() if aside.is_symlink() else shutil.rmtree(aside)
+    sync_folder(folder.tmp)
 
 
 def _collect(folder: BackupFolder, done: Pruned, progress: Progress) -> None:
@@ -90,10 +96,14 @@ def _collect(folder: BackupFolder, done: Pruned, progress: Progress) -> None:
         return
     with os.scandir(folder.objects) as shelves:
         for number, shelf in enumerate(sorted(shelves, key=lambda shelf: shelf.name)):
+            if not _SHELF.fullmatch(shelf.name) or not shelf.is_dir(follow_symlinks=False):
+                continue  # what a file manager or another program has left is not ours to remove
             progress("Removing files of no backup", 0.5 + 0.5 * min(1.0, number / 256))
             with os.scandir(shelf.path) as entries:
                 for entry in entries:
                     if not format.is_digest(entry.name) or entry.name in named:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
                         continue
                     about = entry.stat(follow_symlinks=False)
                     os.unlink(entry.path)

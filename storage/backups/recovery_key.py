@@ -103,8 +103,8 @@ def _private(key: str, salt: str) -> X25519PrivateKey:
 
 
 def _cleaned(key: str) -> str:
-    """As it was made, however it was typed: in any case, with or without dashes."""
-    text = "".join(key.split()).replace("-", "").upper().translate(_LOOK_ALIKE)
+    """As it was made, however it was typed: in any case, with or without dashes of any length."""
+    text = "".join(filter(str.isalnum, key)).upper().translate(_LOOK_ALIKE)
     body, check = text[:_RANDOM_CHARS], text[_RANDOM_CHARS:]
     if not set(text) <= set(_ALPHABET) or len(text) != _RANDOM_CHARS + _CHECK_CHARS:
         raise InvalidInput(

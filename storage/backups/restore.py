@@ -6,25 +6,24 @@ SIGKILL leave the old data as it was.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-import os
 import shutil
-import stat
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.durable import sync_folder
-from appliance.errors import Conflict, InvalidInput, StorageFull
+from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.migrate import FOLDER as MIGRATIONS
 from appliance.text import describe_size
 from storage.backups import format, opening, recovery_key, switching
+from storage.backups.building import Building
 from storage.backups.contents import key_id
 from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
-from storage.backups.verify import say
+from storage.backups.plain import open_plain, say_why
 from storage.media import free_bytes, is_full, sync_disk
 
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
     from storage.backups.format import Manifest
     from storage.backups.opening import Opened
 
-_BLOCK = 4 * 1024**2
-_SPARE_BYTES = 64 * 1024**2
-_LAYOUT = ("uploads", "media", "trash", "tmp")
+# For folders and names: a folder of a video takes a block.
+_SPARE_BYTES = 8 * 1024**2
+_NAME_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,14 @@ class Prepared:
     secrets: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Undone:
+    """``old_data``: the folder that keeps what was restored."""
+
+    opened: Opened
+    old_data: str
+
+
 def prepare(
     settings: Settings,
     name: str,
@@ -59,6 +66,7 @@ def prepare(
     progress: Progress = no_progress,
 ) -> Prepared:
     """Build the data of the backup aside, in ``data/restoring``, checked and fit for this version.
+    Only in ``only_one``, which also holds for the switch.
 
     ``key``: the recovery key; needed where this box's own key is another one than the backup's,
     unless ``without_sign_ins``. Raises NotFound, BackupDamaged, InvalidInput (the key),
@@ -73,8 +81,9 @@ def prepare(
         manifest = folder.manifest(name)
         require_known_schema(manifest)
         secrets = _open_secrets(folder, settings, manifest, key, without_sign_ins)
-        _require_room(folder, settings, manifest)
-        Building(folder, manifest, progress, like=settings.data).run(aside)
+        building = Building(folder, manifest, aside, progress, like=settings.data)
+        _require_room(settings, manifest, building.copied_bytes())
+        building.run()
         progress("Opening the database", 0.95)
         opened = opening.open_aside(
             aside,
@@ -97,6 +106,27 @@ def switch(settings: Settings) -> str:
     """
     switching.commit(settings.data, switching.ASIDE)
     return switching.finish(settings.data)
+
+
+def undo(settings: Settings) -> Undone:
+    """Back to the data from before the last restore. It, too, is of a time that is over: it is
+    brought to this version, and posting waits. Only in ``only_one`` and ``in_use.alone``.
+
+    Raises NotFound, OpeningFailed; then nothing has changed.
+    """
+    kept = switching.kept(settings.data)
+    if not kept:
+        raise NotFound("No data from before a restore is kept.")
+    name = kept[-1]
+    wish = opening.Wish(
+        purpose="undo",
+        backup=name,
+        made_at=switching.kept_since(name).isoformat(),
+        rows={},
+    )
+    opened = opening.open_aside(settings.data / name, wish)
+    switching.commit(settings.data, name)
+    return Undone(opened, switching.finish(settings.data))
 
 
 def require_known_schema(manifest: Manifest) -> None:
@@ -124,14 +154,7 @@ def _open_secrets(
                 "This backup was made before there was a recovery key, so it has no secrets.",
                 field="recovery_key",
             )
-        path = folder.set_folder(manifest.name) / format.SECRETS
-        try:
-            raw = path.read_bytes()
-            box = json.loads(raw)
-        except (OSError, ValueError) as exc:
-            where = f"{manifest.name}/{format.SECRETS}"
-            raise BackupDamaged(f"{where} can't be read.", [f"{where}: damaged"]) from exc
-        return recovery_key.open_sealed(box, key, bound_to=manifest.name)
+        return recovery_key.open_sealed(_sealed(folder, manifest), key, bound_to=manifest.name)
     if without or not needs_key(settings, manifest):
         return {}
     if format.SECRETS not in manifest.parts:
@@ -149,6 +172,22 @@ def _open_secrets(
     )
 
 
+def _sealed(folder: BackupFolder, manifest: Manifest) -> Any:
+    """Compared first: a changed byte in it would look like a wrong key."""
+    problem = "changed"
+    try:
+        with open_plain(folder.set_folder(manifest.name) / format.SECRETS) as file:
+            raw = file.read()
+        if hashlib.sha256(raw).hexdigest() == manifest.parts[format.SECRETS].sha256:
+            return json.loads(raw)
+    except OSError as exc:
+        problem = say_why(exc)
+    said = f"{manifest.name}/{format.SECRETS}: {problem}"
+    raise BackupDamaged(
+        f"The backup {manifest.name} is damaged, so it was not restored: {said}.", [said]
+    )
+
+
 def _keys(settings: Settings, manifest: Manifest, secrets: dict[str, Any]) -> dict[str, Any]:
     from appliance.vault import read_key
 
@@ -159,16 +198,32 @@ def _keys(settings: Settings, manifest: Manifest, secrets: dict[str, Any]) -> di
     return {"old_key": secrets["credentials_key"], "new_key": opening.text_of(read_key(settings))}
 
 
-def _require_room(folder: BackupFolder, settings: Settings, manifest: Manifest) -> None:
-    same_disk = folder.root.stat().st_dev == settings.data.stat().st_dev
-    database = manifest.parts[format.DATABASE].size_bytes
-    needed = 3 * database + _SPARE_BYTES if same_disk else 2 * database + manifest.size_bytes
+def _require_room(settings: Settings, manifest: Manifest, copied_bytes: int) -> None:
+    # Two copies of the database while it is brought to this version's schema.
+    needed = 3 * manifest.parts[format.DATABASE].size_bytes + copied_bytes
+    needed += _SPARE_BYTES + _NAME_BYTES * len(manifest.files)
     free = free_bytes(settings.data)
     if needed > free:
         raise StorageFull(
             f"Restoring needs {describe_size(needed)} in {settings.data}, and "
             f"{describe_size(free)} are free. Make room there first; nothing was changed."
         )
+
+
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """No other restore works in ``data`` meanwhile, from its folder aside to the switch.
+
+    Of its own, because the one of a new box's first page works while the box runs (in_use.py), and
+    outlives a web process that dies. Raises Conflict.
+    """
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (data / "restoring.lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise Conflict("A backup is being restored already. Wait until that is done.") from exc
+        yield
 
 
 @contextmanager
@@ -186,131 +241,6 @@ def cleaned_up(aside: Path) -> Iterator[None]:
                 "changed. Make room there first."
             ) from exc
         raise
-
-
-class Building:
-    """Of a backup into an empty folder.
-
-    ``like``: the data folder whose groups and modes hold here, too; None: it is only tried, and
-    files that can't get a second name there are read, but not copied.
-    """
-
-    def __init__(
-        self,
-        folder: BackupFolder,
-        manifest: Manifest,
-        progress: Progress,
-        *,
-        like: Path | None = None,
-    ) -> None:
-        self.folder, self.manifest, self.progress = folder, manifest, progress
-        self.like = like
-        self.problems: list[str] = []
-        self._done = 0
-
-    def run(self, aside: Path) -> None:
-        """Raises BackupDamaged with all that is wrong."""
-        groups = {name: make_like(self.like and self.like / name, aside / name) for name in _LAYOUT}
-        set_folder = self.folder.set_folder(self.manifest.name)
-        for name, part in self.manifest.parts.items():
-            target = aside / name if name == format.DATABASE else None
-            self._bring(set_folder / name, target, part.size_bytes, part.sha256, name)
-        for entry in self.manifest.files:
-            top = entry.path.partition("/")[0]
-            target = aside / entry.path
-            target.parent.mkdir(mode=0o750, exist_ok=True)
-            source = self.folder.object(entry.sha256)
-            self._bring(
-                source, target, entry.size_bytes, entry.sha256, entry.path, groups[top], link=True
-            )
-        if self.problems:
-            raise BackupDamaged(
-                f"The backup {self.manifest.name} is damaged, so it was not restored: "
-                f"{say(self.problems)}.",
-                self.problems,
-            )
-        sync_folder(aside)
-
-    def _bring(
-        self,
-        source: Path,
-        target: Path | None,
-        size_bytes: int,
-        sha256: str,
-        name: str,
-        group: int | None = None,
-        *,
-        link: bool = False,
-    ) -> None:
-        """Read ``source`` in full, and put it at ``target``: by a second name, or as a copy."""
-        try:
-            with source.open("rb") as reader:
-                about = os.fstat(reader.fileno())
-                if about.st_size != size_bytes:
-                    self.problems.append(f"{name}: {about.st_size} of {size_bytes} bytes")
-                    return
-                linked = link and group in (None, about.st_gid) and _link(source, target)
-                only_tried = link and self.like is None
-                found = self._read(reader, None if linked or only_tried else target)
-        except FileNotFoundError:
-            self.problems.append(f"{name}: missing")
-            return
-        if found != sha256:
-            self.problems.append(f"{name}: changed")
-
-    def _read(self, reader: Any, target: Path | None) -> str:
-        found = hashlib.sha256()
-        writer = target.open("xb") if target is not None else None
-        try:
-            while block := reader.read(_BLOCK):
-                found.update(block)
-                if writer is not None:
-                    writer.write(block)
-                self._done += len(block)
-                share = self._done / (self.manifest.size_bytes or 1)
-                self.progress("Checking and bringing back files", min(0.95, 0.95 * share))
-            if writer is not None:
-                os.fchmod(writer.fileno(), 0o640)
-                writer.flush()
-                os.fsync(writer.fileno())
-        finally:
-            if writer is not None:
-                writer.close()
-        return found.hexdigest()
-
-
-def _link(source: Path, target: Path | None) -> bool:
-    assert target is not None
-    try:
-        os.link(source, target)
-    except OSError as exc:
-        if is_full(exc):
-            raise
-        return False  # another disk
-    return True
-
-
-def make_like(model: Path | None, target: Path) -> int | None:
-    """A folder with the group and mode of ``model``, where that is set; the group that files in it
-    are to have, None: any.
-
-    Installed, the proxy reads media by its group, which we aren't in: only a folder that is made
-    inside of one with that group inherits it, and a rename keeps it.
-    """
-    about = model.stat() if model is not None and model.exists() else None
-    if model is None or about is None or not about.st_mode & stat.S_ISGID:
-        target.mkdir(mode=0o700)
-        return None
-    inside = model / f".{target.name}.new"
-    shutil.rmtree(inside, ignore_errors=True)
-    # Made with its mode: a change of mode by who isn't in the group takes the passing-on away.
-    before = os.umask(0)
-    try:
-        inside.mkdir(stat.S_IMODE(about.st_mode) & 0o777)
-    finally:
-        os.umask(before)
-    inside.rename(target)
-    return about.st_gid
 
 
 def as_json(prepared: Prepared) -> dict[str, Any]:

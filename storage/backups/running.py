@@ -14,7 +14,7 @@ import peewee
 
 from appliance import backup_runs, kept
 from appliance.db import database
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, NotFound
 from storage import usage
 from storage.backups import keys
 from storage.backups.create import create, no_progress
@@ -84,12 +84,27 @@ def run_create(
     """Raises as ``create``."""
     with database.connection_context():
         key = keys.known_key()
-    with _Run("create", "", progress, scheduled=scheduled) as run:
+        before = backup_runs.latest(backup_runs.newest()).backup
+    where = str(settings.backups)
+    with _Run("create", "", progress, scheduled=scheduled, folder=where) as run:
+        if before is not None and before.info.get("folder") == where:
+            _require_disk(settings)
         made = create(settings, key.verifier if key is not None else None, run.progress)
         info: dict[str, Any] = {**asdict(made), "problems": made.problems[:_PROBLEMS_KEPT]}
         run.end(lambda: backup_runs.complete(run.row, info.pop("name"), **info))
     note_room(settings)
     return made
+
+
+def _require_disk(settings: Settings) -> None:
+    """Where a disk isn't mounted there is a folder all the same, on the disk below it."""
+    sets = BackupFolder(settings.backups).sets
+    if not sets.is_dir():
+        raise NotFound(
+            f"The backups that were made in {settings.backups} are gone: its disk may not be "
+            f"mounted. Mount it. If all shall begin anew there, make the folder {sets}.",
+            code="backups_gone",
+        )
 
 
 def run_verify(

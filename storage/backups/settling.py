@@ -59,7 +59,7 @@ def settle(data: Path, wish: Wish) -> Opened:
     with database.connection_context():
         snapshot.check(database.obj.connection())
         _require_files(Layout(data))
-        done = _settle_rows(Layout(data), wish, migrated) if wish.purpose == "restore" else None
+        done = _settle_rows(Layout(data), wish, migrated) if wish.purpose != "drill" else None
         found = done or Opened(
             videos=Video.select().count(), accounts=Account.select().count(), migrated=migrated
         )
@@ -84,7 +84,8 @@ def _require_files(layout: Layout) -> None:
 
 
 def _settle_rows(layout: Layout, wish: Wish, migrated: list[str]) -> Opened:
-    lost = _end_uploads(layout)
+    is_undo = wish.purpose == "undo"
+    lost = 0 if is_undo else _end_uploads(layout)  # what the box has kept has the bytes, too
     resealed = reconnect = 0
     with transaction():
         # Whoever was signed in then may have been signed out, or removed, since.
@@ -98,7 +99,8 @@ def _settle_rows(layout: Layout, wish: Wish, migrated: list[str]) -> Opened:
         elif wish.forget_sealed:
             reconnect = resealing.forget()
         paused = _pause_posting(wish)
-        events.audit(None, "box.restore", f"backup:{wish.backup}", made_at=wish.made_at)
+        target = f"data:{wish.backup}" if is_undo else f"backup:{wish.backup}"
+        events.audit(None, "box.restore", target, made_at=wish.made_at)
         BackupRun.create(
             kind="restore",
             state=RunState.COMPLETED,
@@ -140,9 +142,10 @@ def _pause_posting(wish: Wish) -> bool:
     waiting = PostTarget.select().where(PostTarget.state.not_in(list(TARGET_ENDED)))
     if not waiting.exists() or posting_switch.is_paused():
         return False
+    what = "went back to its data" if wish.purpose == "undo" else "was restored from the backup"
     posting_switch.pause(
         None,
-        f"The box was restored from the backup of {wish.made_at[:16].replace('T', ' ')} UTC. Look "
-        "at what is planned: some of it may have been posted since. Then let posts go again.",
+        f"The box {what} of {wish.made_at[:16].replace('T', ' ')} UTC. Look at what is planned: "
+        "some of it may have been posted since. Then let posts go again.",
     )
     return True

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,14 +17,16 @@ from typing import TYPE_CHECKING
 from appliance.clock import now
 from appliance.durable import sync_folder, write_durably
 from appliance.errors import SettingsError
+from storage.backups import format
 from storage.orphans import Amount, measure
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
 ASIDE = "restoring"
 _JOURNAL = "switch.json"
-_OLD = re.compile(r"before-restore-\d{8}T\d{6}Z(?:-\d{1,3})?")
+_OLD = "before-restore-"
 # The logs go first: a database must never stand beside the log of another.
 NAMES = (
     "appliance.db-wal",
@@ -43,11 +44,7 @@ NAMES = (
 
 def commit(data: Path, new: str) -> None:
     """From now on the data in the folder ``new`` of ``data`` is the box's. It must be durable."""
-    at = f"before-restore-{now():%Y%m%dT%H%M%SZ}"
-    old, number = at, 1
-    while (data / old).exists():
-        number += 1
-        old = f"{at}-{number}"
+    old = _OLD + format.new_name(now(), [name.removeprefix(_OLD) for name in kept(data)])
     (data / old).mkdir(mode=0o700)
     names = [name for name in NAMES if os.path.lexists(data / new / name)]
     sync_folder(data)
@@ -75,6 +72,7 @@ def finish(data: Path) -> str:
             f"{data / _JOURNAL} can't be read, so it isn't known which data is the box's. Look at "
             "docs/backups.md, “When a restore was cut short”."
         ) from exc
+    old.mkdir(mode=0o700, exist_ok=True)  # somebody may have removed what is kept just now
     for name in NAMES:
         if name in names:
             if os.path.lexists(new / name):
@@ -97,8 +95,17 @@ def finish(data: Path) -> str:
 def kept(data: Path) -> list[str]:
     """The folders with data from before a restore, the oldest first."""
     with suppress(FileNotFoundError):
-        return sorted(name for name in os.listdir(data) if _OLD.fullmatch(name))
+        return sorted(
+            name
+            for name in os.listdir(data)
+            if name.startswith(_OLD) and format.is_name(name.removeprefix(_OLD))
+        )
     return []
+
+
+def kept_since(name: str) -> datetime:
+    """Until when the data in the folder of that name was the box's."""
+    return format.time_of(name.removeprefix(_OLD))
 
 
 def measure_kept(data: Path) -> Amount:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from storage.backups import format
 from storage.backups.create import no_progress
 from storage.backups.format import BackupDamaged
-from storage.inspection import digest
+from storage.backups.plain import open_plain, say_why
+from storage.inspection import digest_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from storage.backups.create import Progress
@@ -82,19 +85,22 @@ def _look(folder: BackupFolder, manifest: Manifest, quick: bool, progress: Progr
     return verdict
 
 
-def _problem(path: Path, size_bytes: int, sha256: str, quick: bool, check: object) -> str:
+def _problem(
+    path: Path, size_bytes: int, sha256: str, quick: bool, check: Callable[[], None]
+) -> str:
     """In a word; "" when it is as it should be."""
     try:
-        here = path.stat().st_size
-        if here != size_bytes:
-            return f"cut off at {here} of {size_bytes} bytes" if here < size_bytes else "too long"
-        if not quick and digest(path, check) != sha256:  # type: ignore[arg-type]
-            return "changed"
-    except FileNotFoundError:
-        return "missing"
+        with open_plain(path) as file:
+            here = os.fstat(file.fileno()).st_size
+            if here != size_bytes:
+                return wrong_size(here, size_bytes)
+            return "" if quick or digest_of(file, check) == sha256 else "changed"
     except OSError as exc:
-        return f"can't be read ({exc.strerror})"
-    return ""
+        return say_why(exc)
+
+
+def wrong_size(here: int, size_bytes: int) -> str:
+    return f"cut off at {here} of {size_bytes} bytes" if here < size_bytes else "too long"
 
 
 def say(problems: list[str]) -> str:

@@ -7,12 +7,10 @@ import json
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +21,12 @@ from appliance.db import database, open_database
 from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound, StorageFull
 from appliance.migrate import migrate
 from appliance.models import Video
-from storage import moving
+from storage import moved, moving
+from storage.backups import in_use
 from storage.backups.create import create
 from storage.layout import Layout
 from storage.media import free_bytes
-from tests.end_to_end.box import wait_for
+from tests.killing import in_child, points
 from tests.storing import add_ready_video
 from tests.tasks.test_full_disk import needs_root
 from tests.web.test_upload_crashes import small_disk
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from appliance.settings import Settings
 
 pytestmark = [pytest.mark.needs_root, needs_root]
-SEED = 24
 
 
 @pytest.fixture
@@ -104,7 +102,12 @@ def is_whole(box: Settings) -> bool:
 def test_all_of_it_is_on_the_other_disk_under_the_old_path(box: Settings, disk: Path) -> None:
     before, target = contents(box.data), disk / "appliance"
     target.mkdir()
+    (box.data.parent / "usb").mkdir()
+    (box.data / "backups").symlink_to("../usb")  # an admin's
+    with in_use.alone(box.data):
+        assert "The box is running" in run(box, str(target), code=1)
     said = run(box, str(target))
+    assert (box.data / "backups").samefile(box.data.parent / "usb")
     assert (said["changed"], said["wrong"]) == (True, [])
     assert box.data.is_symlink()
     assert box.data.resolve() == target
@@ -119,42 +122,68 @@ def test_all_of_it_is_on_the_other_disk_under_the_old_path(box: Settings, disk: 
     assert run(box, str(target)) == {"changed": False}
     old = box.data.with_name("data.old")
     assert contents(old) == before
-    assert run(box, "--forget-old", "--yes") == {"old": str(old)}
+    assert run(box, "--forget-old", "--yes") == {"old": [str(old)]}
     assert not old.exists()
     assert contents(box.data) == before
     assert "was not moved" in run(box, "--forget-old", "--yes", code=1)
 
 
+def move(box: Settings, target: Path) -> Path:
+    """As the command does, within this process; where the old folder is."""
+    moved.settle_switch(box.data)
+    moving.refuse_place(box.data, target)
+    mover = moving.Mover(box.data, target, {}, lambda done: None)
+    mover.copy(final=False)
+    mover.copy(final=True)
+    return moved.switch(box.data, target)
+
+
 def test_a_second_move_leads_the_same_link_on(box: Settings, disk: Path, tmp_path: Path) -> None:
     (disk / "one").mkdir()
-    run(box, str(disk / "one"))
+    move(box, disk / "one")
     with small_disk(tmp_path / "third", "256m"):
         before = contents(box.data)
         (tmp_path / "third/two").mkdir()
-        said = run(box, str(tmp_path / "third/two"))
-        assert said["old"] == str(disk / "one")
+        assert move(box, tmp_path / "third/two") == disk / "one"
         assert (contents(box.data), is_whole(box)) == (before, True)
-        run(box, "--forget-old", "--yes")
-        assert not (disk / "one").exists()
+        # Both places where it was, in one go.
+        old = box.data.with_name("data.old")
+        assert moved.forget_old(box.data) == [disk / "one", old]
+        assert (list((disk / "one").iterdir()), list(old.iterdir())) == ([], [])
         shutil.rmtree(box.data.resolve())
 
 
-def test_a_kill_anywhere_is_gone_on_from(box: Settings, disk: Path) -> None:
+def test_a_kill_anywhere_is_gone_on_from(box: Settings, disk: Path, tmp_path: Path) -> None:
     before, target = contents(box.data), disk / "appliance"
-    target.mkdir()
-    chance = random.Random(SEED)
-    for number in range(3):
-        process = begin(box, str(target))
-        wait_for("it has begun", lambda: (target / moving.NOTES).exists())
-        time.sleep(chance.uniform(0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert contents(box.data) == before, number
-        if box.data.is_symlink():
-            break
-    run(box, str(target))
-    assert (contents(target), is_whole(box)) == (before, True)
-    assert box.data.resolve() == target
+    shutil.copytree(box.data, tmp_path / "as it was")
+    whole = sum(1 for _ in box.data.rglob("*"))
+
+    def start_anew() -> None:
+        for folder in (box.data, box.data.with_name("data.old"), box.data.with_name("data.new")):
+            if folder.is_symlink():
+                folder.unlink()
+            elif folder.exists():
+                shutil.rmtree(folder)
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        shutil.copytree(tmp_path / "as it was", box.data)
+
+    def work() -> None:
+        move(box, target)
+
+    start_anew()
+    count = in_child(work, None)
+    assert count is not None and count > whole
+    # Some of the copying, and each step of the switch.
+    for point in [*points(count - 4)[:4], *range(count - 3, count + 1)]:
+        start_anew()
+        assert in_child(work, point) is None
+        assert (contents(box.data), is_whole(box)) == (before, True), point
+        moved.settle_switch(box.data)
+        if not box.data.is_symlink():
+            move(box, target)
+        assert (contents(target), is_whole(box)) == (before, True), point
+        assert box.data.resolve() == target and (box.data.with_name("data.old")).is_dir()
 
 
 def test_what_was_compared_is_not_copied_again_and_changes_are(box: Settings, disk: Path) -> None:
@@ -255,7 +284,6 @@ def test_a_disk_that_is_too_small_is_told_first_and_one_that_fills_up_then(
             moving.refuse(box.data, tmp_path / "small", moving.total_bytes(box.data))
         with pytest.raises(StorageFull, match="no room left"):
             moving.Mover(box.data, tmp_path / "small", {}, lambda done: None).copy(final=False)
-        assert "are needed" in run(box, str(tmp_path / "small"), code=1)
     assert contents(box.data) == before
     assert not box.data.is_symlink()
 
@@ -274,15 +302,25 @@ def test_places_that_won_t_do_are_refused_with_a_reason(
     (disk / "taken").mkdir()
     (disk / "taken/file").touch()
     refused(disk / "taken", Conflict, "not empty")
+    # Before root has given it away, and also where folders are all that is in it.
+    (disk / "homes/somebody").mkdir(parents=True)
+    before = (disk / "homes").stat().st_mode
+    assert "not empty" in run(box, str(disk / "homes"), code=1)
+    assert (disk / "homes").stat().st_mode == before
+    with small_disk(box.data / "inside", "1m"):
+        refused(disk / "new", Conflict, "a disk of its own inside")
+    box.data.with_name("data.old").mkdir()
+    refused(disk / "new", Conflict, "from another move")
+    box.data.with_name("data.old").rmdir()
     (disk / "other").mkdir()
-    (disk / "other" / moving.NOTES).write_text('{"source": "/srv/elsewhere"}\n')
+    (disk / "other" / moved.NOTES).write_text('{"source": "/srv/elsewhere"}\n')
     refused(disk / "other", Conflict, "where /srv/elsewhere is being moved to")
     (disk / "locked").mkdir(mode=0o700)
     disk.chmod(0o755)
     code = """
 import os, sys
 from pathlib import Path
-from storage import moving
+from storage import moved, moving
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 try:
     moving.refuse(Path("/usr"), Path(sys.argv[1]), 1)
@@ -299,6 +337,6 @@ except Exception as exc:
         mounted.rmdir()
     assert "may not write to" in done.stdout
     with pytest.raises(NotFound, match="was not moved"):
-        moving.forget_old(box.data)
+        moved.forget_old(box.data)
     with small_disk(tmp_path / "mounted", "1m"), pytest.raises(Conflict, match="very top"):
         moving.refuse(tmp_path / "mounted", disk / "new", 1)

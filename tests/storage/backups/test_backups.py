@@ -7,14 +7,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import tomllib
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from appliance import accounts, posting_switch
+from appliance.cli import restoring
 from appliance.db import database, open_database
 from appliance.errors import Conflict, InvalidInput, NotFound
 from appliance.migrate import FOLDER, _Runner, migrate
@@ -22,9 +26,18 @@ from appliance.models import Account, BackupRun, Post, PostTarget, Session, Uplo
 from appliance.settings import Settings
 from appliance.states import AccountState, RunState, UploadState, VideoState
 from appliance.vault import open_vault
-from storage.backups import format, in_use, recovery_key, restore, running, switching
-from storage.backups.create import create
-from storage.backups.drill import drill
+from storage.backups import (
+    contents,
+    format,
+    in_use,
+    recovery_key,
+    restore,
+    running,
+    switching,
+)
+from storage.backups.building import Building
+from storage.backups.create import create, no_progress
+from storage.backups.drill import Drilled, drill
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.keeping import Keep
@@ -133,6 +146,120 @@ def test_the_same_bytes_are_kept_once(
     made = create(settings, None)
 
     assert (made.files, made.new_files) == (5, 4)
+    manifest = folder.manifest(made.name)
+    for like in (settings.data, None):
+        aside = settings.data / f"aside-{like is None}"
+        aside.mkdir()
+        building = Building(folder, manifest, aside, no_progress, like=like)
+        assert building.copied_bytes() == 0
+        building.run()
+        (again,) = aside.rglob("audio.m4a")
+        assert again.samefile(again.with_name("original"))
+
+
+@pytest.mark.needs_root
+def test_what_another_group_is_to_read_is_copied_and_counted(
+    settings: Settings, layout: Layout, folder: BackupFolder
+) -> None:
+    """As installed, where the proxy reads media by its group, and backups came from elsewhere."""
+    add_video(layout)
+    made = create(settings, None)
+    os.chown(layout.media, -1, 54321)
+    layout.media.chmod(0o2750)
+    aside = settings.data / "aside"
+    aside.mkdir()
+
+    building = Building(folder, folder.manifest(made.name), aside, no_progress, like=settings.data)
+
+    assert building.copied_bytes() == 4000 + 2000 + 300 + 200
+    building.run()
+    assert {path.stat().st_gid for path in (aside / "media").rglob("*")} == {54321}
+
+
+def test_what_writes_while_a_backup_is_made_never_waits_for_it(
+    settings: Settings, layout: Layout
+) -> None:
+    """Also not who reports how far it is, in that one moment without writers."""
+    add_video(layout)
+    told = []
+
+    def write(stage: str, fraction: float) -> None:
+        with closing(sqlite3.connect(settings.database_path, timeout=0)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+        told.append(stage)
+
+    create(settings, None, write)
+
+    assert {"Holding the files", "Copying the database"} <= set(told)
+
+
+@pytest.mark.needs_root
+def test_a_file_that_cannot_be_read_spoils_no_backup() -> None:
+    """Nobody's box, with a file that root has put there, and one that its disk doesn't give."""
+    nobody = 65534
+    place = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    box = Settings.model_validate({"data": place / "data", "disk_reserve": 0})
+    try:
+        layout = Layout(box.data)
+        layout.make_folders()
+        database.close()
+        open_database(box.database_path)
+        with database.connection_context():
+            migrate(box)
+            video = add_video(layout)
+        for path in (place, *place.rglob("*")):
+            os.chown(path, nobody, nobody)
+        layout.original(video.public_id).chmod(0)
+        os.chown(layout.video(video.public_id) / "social.mp4", 0, 0)
+        (layout.video(video.public_id) / "social.mp4").chmod(0o600)
+        os.seteuid(nobody)
+        try:
+            made = create(box, None)
+        finally:
+            os.seteuid(0)
+        assert made.files == 2  # poster and cover
+        assert sorted(problem.partition("/")[2] for problem in made.problems) == [
+            "original: can't be read on the box (Permission denied)",
+            f"social.mp4: can't be read on the box ({made.problems[0].partition('(')[2]}",
+        ]
+    finally:
+        shutil.rmtree(place)
+
+
+def test_others_things_in_the_folder_for_backups_stay(
+    settings: Settings, layout: Layout, folder: BackupFolder
+) -> None:
+    (folder.tmp).mkdir(parents=True)
+    (folder.tmp / "of others").touch()
+
+    with pytest.raises(Conflict, match="a folder of their own"):
+        create(settings, None)
+
+    assert [path.name for path in folder.root.rglob("*")] == ["tmp", "of others"]
+
+
+def test_backups_that_are_gone_are_missed(
+    settings: Settings, layout: Layout, folder: BackupFolder
+) -> None:
+    database.close()
+    running.run_create(settings)
+    folder.root.rename(folder.root.with_name("unmounted"))
+    folder.root.mkdir()
+
+    with pytest.raises(NotFound, match="may not be mounted"):
+        running.run_create(settings)
+
+    assert list(folder.root.iterdir()) == []
+    folder.sets.mkdir()
+    running.run_create(settings)
+    assert len(folder.names()) == 1
+
+
+def test_settings_are_toml_whatever_people_have_called_themselves(settings: Settings) -> None:
+    name = "Tea🎬\x7f “m” \\ \n"
+    text = contents.settings_text(settings.model_copy(update={"team_name": name}))
+    assert tomllib.loads(text)["team_name"] == name
 
 
 def test_what_is_removed_meanwhile_is_in_the_backup_of_before(
@@ -198,16 +325,30 @@ def _cut(path: Path) -> None:
     path.write_bytes(raw[: len(raw) // 2])
 
 
+def _link(path: Path) -> None:
+    """To the same bytes: what is at its end may change later, or be a key of this box."""
+    path.rename(path.parents[2] / "planted")
+    path.symlink_to(path.parents[2] / "planted")
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGES: list[tuple[str, Callable[[Path], None], str, bool]] = [
     ("object", _flip, "changed", False),
     ("object", _cut, "cut off", True),
     ("object", lambda path: path.unlink(), "missing", True),
+    ("object", _link, "a link", True),
+    ("object", _pipe, "not a file", True),
     ("appliance.db", _flip, "changed", False),
     ("appliance.db", _cut, "cut off", True),
     ("appliance.db", lambda path: path.unlink(), "missing", True),
     ("manifest.json", _flip, "", True),
     ("manifest.json", _cut, "cut off", True),
     ("manifest.json", lambda path: path.unlink(), "missing", True),
+    ("manifest.json", _pipe, "not a file", True),
 ]
 
 
@@ -241,7 +382,16 @@ def test_damage_is_named_and_never_restored(
     assert files_of(settings.data) == before
     assert not (settings.data / "restoring").exists()
     assert Video.get_by_id(video.id).state is VideoState.READY
-    assert drill(settings, made.name).problems
+    # Two at once are not in each other's way.
+    inner: list[Drilled] = []
+
+    def drill_too(stage: str, fraction: float) -> None:
+        if not inner:
+            inner.append(drill(settings, made.name))
+
+    assert named in str(drill(settings, made.name, drill_too).problems)
+    assert all(named in str(found.problems) for found in inner)
+    assert not list(folder.tmp.iterdir())
 
 
 def test_the_next_backup_mends_what_verifying_found(
@@ -263,7 +413,8 @@ def test_sign_ins_come_back_by_the_recovery_key_alone(
     account = Account.create(platform="youtube", name="Channel", remote_id="1")
     accounts.seal(open_vault(settings), account, {"token": "very secret"})
     key, verifier = recovery_key.make()
-    made = create(settings, verifier)
+    secret = settings.model_copy(update={"metrics_token": SecretStr("m" * 40)})
+    made = create(secret, verifier)
     everything = b"".join(p.read_bytes() for p in folder.root.rglob("*") if p.is_file())
     assert b"very secret" not in everything
     assert (settings.data / "secret.key").read_bytes() not in everything
@@ -274,11 +425,25 @@ def test_sign_ins_come_back_by_the_recovery_key_alone(
     wrong, _ = recovery_key.make()
     with pytest.raises(InvalidInput, match="not the recovery key"):
         restore.prepare(box, made.name, key=wrong)
+    # A changed byte is no wrong key.
+    sealed = folder.set_folder(made.name) / "secrets.json"
+    raw = sealed.read_bytes()
+    _flip(sealed)
+    with pytest.raises(BackupDamaged, match=r"secrets\.json: changed"):
+        restore.prepare(box, made.name, key=key)
+    sealed.write_bytes(raw)
     assert not box.database_path.exists()
-    prepared = bring_back(box, made.name, key=key.lower().replace("-", " "))
+    written = tmp_path / "secrets.toml"
+    with restoring.kept_open(written) as file, restoring.box_stopped(box):
+        with pytest.raises(InvalidInput, match="sealed for the recovery key"):
+            restoring.restore(box, made.name, "", True, file, no_progress)
+        done = restoring.restore(
+            box, made.name, f" {key.lower().replace('-', '– ')}", False, file, no_progress
+        )
 
-    assert prepared.opened.resealed == 1
-    assert "credentials_key" in prepared.secrets
+    assert done["resealed"] == 1
+    assert tomllib.loads(written.read_text()) == {"metrics_token": "m" * 40}
+    assert written.stat().st_mode & 0o777 == 0o600
     database.close()
     open_database(box.database_path)
     with database.connection_context():
@@ -349,7 +514,10 @@ def test_the_data_of_before_is_kept_until_told(
 ) -> None:
     add_video(layout)
     made = create(settings, None)
-    add_video(layout)
+    post = Post.create(video=add_video(layout), title="One")
+    account = Account.create(platform="practice", name="P", remote_id="1")
+    PostTarget.create(post=post, account=account)
+    add_upload(layout, UploadState.RECEIVING)
     before = files_of(settings.data)
     database.close()
 
@@ -358,9 +526,15 @@ def test_the_data_of_before_is_kept_until_told(
     assert rows_of(settings, "SELECT COUNT(*) FROM video") == [(1,)]
     (old,) = switching.kept(settings.data)
     assert files_of(settings.data / old) == before
-    switching.commit(settings.data, old)  # and back again
-    switching.finish(settings.data)
-    assert rows_of(settings, "SELECT COUNT(*) FROM video") == [(2,)]
+    with restoring.box_stopped(settings):
+        with pytest.raises(Conflict, match="restored already"), restore.only_one(settings.data):
+            pass
+        done = restoring.undo(settings)  # and back again
+    assert done["paused"] and any("paused" in said for said in restoring.describe(done))
+    ((value,),) = rows_of(settings, "SELECT value FROM setting WHERE name = 'posting'")
+    assert "went back to its data" in str(value)
+    assert rows_of(settings, "SELECT state FROM upload") == [(UploadState.RECEIVING.value,)]
+    assert rows_of(settings, "SELECT COUNT(*) FROM video") == [(3,)]
     assert files_of(settings.data) == before
     assert len(switching.remove_kept(settings.data)) == 1
     assert switching.kept(settings.data) == []
@@ -423,11 +597,19 @@ def test_pruning_removes_what_nobody_names(
         path.unlink()
     Video.delete().where(Video.id == video.id).execute()
     second = create(settings, None)
+    # What others have left, or planted, is neither followed nor in the way.
+    elsewhere = folder.root.with_name("elsewhere")
+    elsewhere.mkdir()
+    (elsewhere / digest).touch()
+    (folder.objects / ".DS_Store").touch()
+    (folder.objects / "00").symlink_to(elsewhere) if not (folder.objects / "00").exists() else None
+    (folder.tmp / "set").symlink_to(elsewhere)
 
     done = prune(settings, Keep(daily=1, weekly=0, monthly=0))
 
     assert (done.removed, done.kept, done.objects) == ([first.name], 1, 4)
     assert folder.names() == [second.name] and not folder.object(digest).exists()
+    assert (elsewhere / digest).exists() and not list(folder.tmp.iterdir())
     with pytest.raises(NotFound):
         prune(settings, Keep(), names=["20200101T000000Z"])
 

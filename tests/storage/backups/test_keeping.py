@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from appliance.errors import InvalidInput
-from storage.backups import recovery_key
+from storage.backups import format, recovery_key
 from storage.backups.keeping import Keep, superfluous
 
 START = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
@@ -36,6 +36,17 @@ def test_a_box_that_was_off_keeps_what_it_has() -> None:
 def test_of_one_day_the_newest_stays() -> None:
     made = {"a": START, "b": START + timedelta(hours=1)}
     assert superfluous(made, Keep(1, 1, 1), UTC) == ["a"]
+
+
+def test_a_clock_that_was_set_back_makes_no_backup_older() -> None:
+    before = [format.new_name(START + timedelta(days=n), []) for n in range(9)]
+    name = format.new_name(START - timedelta(days=2000), [*before, "20999999T000000Z", "notes"])
+    assert name == "20260109T023001Z" and max(before) < name
+    made = {one: START + timedelta(days=n) for n, one in enumerate(before)}
+    made[name] = START - timedelta(days=2000)
+
+    assert name not in superfluous(made, Keep(3, 0, 0), UTC)
+    assert superfluous(made, Keep(3, 0, 0), UTC) == before[:7]
 
 
 def test_a_key_with_a_wrong_letter_is_told_as_such() -> None:

@@ -1,16 +1,10 @@
-"""SIGKILL in the middle of making, restoring and removing backups, and no room on the disk.
-
-A child does the work and kills itself at the n-th call that changes something on disk. The calls
-are only counted; which of them is the last is chosen from outside, by a seed. With
-APPLIANCE_TEST_LONG=1 each of them is.
-"""
+"""SIGKILL in the middle of making, restoring and removing backups, and no room on the disk."""
 
 from __future__ import annotations
 
 import os
 import random
 import shutil
-import signal
 import sqlite3
 import subprocess
 import threading
@@ -32,61 +26,15 @@ from storage.backups.keeping import Keep
 from storage.backups.prune import prune
 from storage.backups.verify import verify
 from storage.layout import Layout
+from tests.killing import in_child, points
 from tests.storage.backups.boxes import add_video, files_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from storage.backups.create import Progress
 
 pytestmark = pytest.mark.usefixtures("db")
-
-_CHANGES = ("rename", "replace", "link", "unlink", "fsync", "mkdir", "rmdir")
-_SHORT = 7
-
-
-def in_child(work: Callable[[], object], kill_at: int | None) -> int | None:
-    """How many changes it made; None: it died at the one with this number."""
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        seen = 0
-
-        def counted(inner: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*args: Any, **kwargs: Any) -> Any:
-                nonlocal seen
-                seen += 1
-                if seen == kill_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return inner(*args, **kwargs)
-
-            return call
-
-        for name in _CHANGES:
-            setattr(os, name, counted(getattr(os, name)))
-        try:
-            work()
-            os.write(writer, str(seen).encode())
-            os._exit(0)
-        finally:
-            os._exit(1)
-    os.close(writer)
-    said = os.read(reader, 100)
-    os.close(reader)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return None
-    assert status == 0, "the child failed by itself"
-    return int(said)
-
-
-def points(count: int) -> list[int]:
-    """Where to die: some, or all."""
-    everywhere = range(1, count + 1)
-    if os.environ.get("APPLIANCE_TEST_LONG"):
-        return list(everywhere)
-    return sorted(random.Random(20261122).sample(everywhere, min(_SHORT, count)))
 
 
 def count_videos(settings: Settings) -> int:
