@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from appliance.states import JOB_ENDED, POST_ENDED
 from tasks import runner, ticker
 from tasks.context import Context
 from tasks.publish import dispatch
+from tests.mortality import die, said_by_child
 
 seen = 0
 
@@ -49,7 +49,7 @@ def count_points(kill_at: int | None) -> None:
         global seen
         seen += 1
         if seen == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
 
     around(httpx.Client, "request")
     around(Context, "record")
@@ -58,22 +58,14 @@ def count_points(kill_at: int | None) -> None:
 
 def in_child(kill_at: int | None, settings: Settings, post_id: int) -> int | None:
     """Work until the post has ended; the number of points, None when it died."""
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
+
+    def counted_work() -> int:
         count_points(kill_at)
         open_database(settings.database_path)
         work(settings, post_id)
-        os.write(writer, str(seen).encode())
-        os._exit(0)
-    os.close(writer)
-    said = os.read(reader, 100)
-    os.close(reader)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return None
-    assert status == 0, status
-    return int(said)
+        return seen
+
+    return said_by_child(counted_work)
 
 
 def work(settings: Settings, post_id: int) -> None:
