@@ -106,15 +106,16 @@ def test_a_channel_is_added_tried_and_told_of_what_goes_wrong(
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_both_pages_on_a_phone(box: Served, browser: Browser, session: str, theme: str) -> None:
+def test_the_pages_on_a_phone(box: Served, browser: Browser, session: str, theme: str) -> None:
     with database.connection_context():
-        AlertChannel.create(
+        channel = AlertChannel.create(
             name="A name that is long enough to need two lines on a phone, for sure",
             service="mailtos", sealed="x:y", error="The service did not take the message: 401.",
         )  # fmt: skip
     with visiting(browser, box.url, session, size="phone", theme=theme) as context:
         watched = Watched(context.new_page())
-        for path in ("/settings/system", "/settings/alerts"):
+        one = f"/settings/alerts/{channel.public_id}"
+        for path in ("/settings/system", "/settings/alerts", one):
             watched.open(path)
             assert watched.problems() == []
 
