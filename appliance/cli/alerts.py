@@ -48,7 +48,7 @@ def list_alerts(whole: bool, box: Box, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    if found["quiet_until"]:
+    if found.get("quiet_until"):  # an older box, by --url, says nothing of it
         click.secho(f"Quiet until {found['quiet_until']}: {found['quiet_reason']}", fg="yellow")
     for alert in found["items"]:
         over = alert["state"] != "open"
