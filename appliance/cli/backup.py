@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from contextlib import closing, contextmanager
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from appliance.cli.frame import json_option, print_json, print_table, ready_settings, tell
+from appliance.cli.frame import (
+    go_on_alone,
+    json_option,
+    print_json,
+    print_table,
+    ready_settings,
+    tell,
+)
 from appliance.db import database
 from appliance.errors import InvalidInput
 from appliance.settings import load_settings
@@ -277,6 +285,8 @@ def restore(
         else:
             click.echo(f"Removed: {', '.join(removed)}." if removed else "Nothing was kept.")
         return 0
+    go_on_alone()
+    os.umask(0o027)  # as the units of the box: the proxy reads media by its group
     with restoring.kept_open(secrets_to) as secrets, restoring.box_stopped(settings):
         if undo:
             done = restoring.undo(settings)

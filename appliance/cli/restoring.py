@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from appliance.cli.frame import go_on_alone, tell
+from appliance.cli.frame import tell
 from appliance.errors import ApplianceError, Conflict, InvalidInput
 from appliance.text import describe_size
 
@@ -34,10 +34,8 @@ def box_stopped(settings: Settings) -> Iterator[None]:
     """
     from storage.backups import in_use, restore, switching
 
-    go_on_alone()
     if os.geteuid() == 0 and _owner(settings) != 0:
         _as_owner(settings)
-    os.umask(0o027)  # as its units: the proxy reads media by its group
     with in_use.alone(settings.data), restore.only_one(settings.data):
         # One that was cut short after its point of no return comes first.
         if switching.finish(settings.data):

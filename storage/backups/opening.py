@@ -11,10 +11,13 @@ import base64
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import peewee
 
 from appliance.errors import ApplianceError
 
@@ -78,7 +81,8 @@ def open_aside(data: Path, wish: Wish) -> Opened:
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        answer = {"error": (done.stderr.strip() or f"ended with {done.returncode}")[-2000:]}
+        last = (done.stderr.strip() or f"It ended with {done.returncode}").splitlines()[-1]
+        answer = {"error": f"{last}."}
     if "error" in answer:
         raise OpeningFailed(
             f"The data of {wish.backup} can't be opened by this version: "
@@ -96,6 +100,9 @@ def main() -> int:
         opened = settling.settle(data, wish)
     except ApplianceError as exc:
         print(json.dumps({"error": exc.message}))
+        return 1
+    except (peewee.DatabaseError, sqlite3.DatabaseError) as exc:
+        print(json.dumps({"error": f"Its database is damaged: {exc}."}))
         return 1
     # Made by the migration; this data was a backup a moment ago.
     for name in ("backups", "migrate.lock"):

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from pydantic import SecretStr
 
 from appliance import accounts, posting_switch
 from appliance.cli import restoring
+from appliance.cli.backup import backup
 from appliance.db import database, open_database
-from appliance.errors import Conflict, InvalidInput, NotFound
+from appliance.errors import ApplianceError, Conflict, InvalidInput, NotFound
 from appliance.migrate import FOLDER, _Runner, migrate
 from appliance.models import Account, BackupRun, Post, PostTarget, Session, Upload, Video
 from appliance.settings import Settings
@@ -213,6 +215,7 @@ def test_a_file_that_cannot_be_read_spoils_no_backup() -> None:
         layout.original(video.public_id).chmod(0)
         os.chown(layout.video(video.public_id) / "social.mp4", 0, 0)
         (layout.video(video.public_id) / "social.mp4").chmod(0o600)
+        assert format.is_name("20260101T000000Z")  # loads what nobody may not
         os.seteuid(nobody)
         try:
             made = create(box, None)
@@ -526,9 +529,21 @@ def test_the_data_of_before_is_kept_until_told(
     assert rows_of(settings, "SELECT COUNT(*) FROM video") == [(1,)]
     (old,) = switching.kept(settings.data)
     assert files_of(settings.data / old) == before
+    # While the restored database is no database: backups are found, what is kept is looked at.
+    kept_database = settings.data / old / "appliance.db"
+    whole = kept_database.read_bytes()
+    for path in (kept_database, settings.database_path):
+        path.write_bytes(b"not a database" * 100)
+    shell = CliRunner(env={"APPLIANCE_DATA": str(settings.data)})
+    assert made.name in shell.invoke(backup, ["list"]).output
+    looked = shell.invoke(backup, ["verify", made.name])
+    assert (looked.exit_code, "every byte is what it was" in looked.output) == (0, True)
     with restoring.box_stopped(settings):
         with pytest.raises(Conflict, match="restored already"), restore.only_one(settings.data):
             pass
+        with pytest.raises(ApplianceError, match="damaged: file is not a database"):
+            restoring.undo(settings)
+        kept_database.write_bytes(whole)
         done = restoring.undo(settings)  # and back again
     assert done["paused"] and any("paused" in said for said in restoring.describe(done))
     ((value,),) = rows_of(settings, "SELECT value FROM setting WHERE name = 'posting'")
