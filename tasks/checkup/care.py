@@ -133,7 +133,7 @@ def check_accounts(settings: Settings) -> Finding:
     check, why = "Accounts", "Posts to an account that isn't signed in wait, and fail in the end."
     with database.connection_context():
         rows = accounts.connected()
-        lost = [row.name for row in rows if row.state is AccountState.RECONNECT]
+        lost = [f"“{row.name}”" for row in rows if row.state is AccountState.RECONNECT]
     if lost:
         mend = "Open Settings → Accounts and press Reconnect."
         return finding(check, why, f"to connect again: {', '.join(lost)}", bad=mend)
