@@ -6,6 +6,7 @@ Each function gives the path of a file that all tests share: copy it before chan
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import struct
 import subprocess
@@ -27,7 +28,8 @@ CONFORMING = ("-bf", "0", "-movflags", "+faststart", "-use_editlist", "0")
 
 @cache
 def folder() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="appliance-media-"))
+    disk = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # that of the boxes: they link to clips
+    path = Path(tempfile.mkdtemp(prefix="appliance-media-", dir=disk))
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
 
