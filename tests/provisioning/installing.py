@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.end_to_end.box import ROOT, TUS, Box
+from tests.end_to_end.box import ROOT, TUS, Box, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,24 +59,58 @@ class Played:
         return [task.split("]")[0] for task in tasks if re.search(r"^changed: ", task, re.M)]
 
 
+def _command(inventory: str, playbook: str, *words: str, **variables: object) -> list[str]:
+    file = str(ROOT / "ansible" / playbook)
+    return [str(_PLAYBOOK), "-i", inventory, file, *words, "-e", json.dumps(variables)]
+
+
+def _environ() -> dict[str, str]:
+    """Whatever the person has set for ansible is not for the tests."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")}
+    return {**kept, "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+
 def play(inventory: str, playbook: str, *words: str, **variables: object) -> Played:
     """Run ``ansible/PLAYBOOK``; ``variables`` as by ``-e``."""
     began_s = time.monotonic()
     done = subprocess.run(
-        [str(_PLAYBOOK), "-i", inventory, str(ROOT / "ansible" / playbook), *words]
-        + ["-e", json.dumps(variables)],
-        # Whatever the person has set for ansible is not for the tests.
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("ANSIBLE_")},
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_NOCOLOR": "1",
-        },
+        _command(inventory, playbook, *words, **variables),
+        env=_environ(),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
     )
     return Played(done.returncode, done.stdout + done.stderr, time.monotonic() - began_s)
+
+
+def cut_short(guest: Guest, playbook: str, task: str, after_s: float, **variables: object) -> None:
+    """Run a playbook, and kill it, here and there, ``after_s`` seconds after ``task`` has begun."""
+    log = guest.folder / "cut.log"
+    with log.open("wb") as file:
+        player = subprocess.Popen(
+            _command(guest.inventory(), playbook, **variables),
+            env=_environ(),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+    try:
+        wait_for(
+            f"{task!r} begins",
+            lambda: f"TASK [{task}]" in log.read_text() or player.poll() is not None,
+            seconds=600,
+        )
+        time.sleep(after_s)  # the moment of the kill: wherever it hits, the next run mends it
+        assert player.poll() is None, log.read_text()[-4000:]
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(player.pid, signal.SIGKILL)
+        player.wait()
+    # All that Ansible has started there belongs to the user it signs in as, sudo or not.
+    guest.run("systemctl kill --signal=KILL user-$(id -u admin).slice")
 
 
 def build_wheel(folder: Path, version: str = "", *, spoiled: bool = False) -> Path:

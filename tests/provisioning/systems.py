@@ -1,4 +1,4 @@
-"""The system that guests start from: a fresh Debian with ssh, made once and kept in the cache."""
+"""The system that guests start from: fresh, with ssh, made once and kept in the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.provisioning import host_settings
+from tests.provisioning import host_settings, ubuntu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,9 @@ def key() -> Path:
 
 def system(suite: str) -> Path:
     """The folder of a whole system, not to be changed; made anew when what goes into it changes."""
-    sources, options = host_settings.apt_sources(suite), host_settings.apt_options()
+    is_ubuntu = suite in ubuntu.SUITES
+    sources = ubuntu.apt_sources(suite) if is_ubuntu else host_settings.apt_sources(suite)
+    options = host_settings.apt_options()
     assert sources, "apt has no archive: run apt-get update first"
     parts = (
         sources, options, host_settings.pip_options(), str(host_settings.variables()),
@@ -72,12 +74,15 @@ def _make(root: Path, suite: str, sources: str, options: str) -> None:
         list_file, option_file = Path(folder, "sources.list"), Path(folder, "apt.conf")
         list_file.write_text(sources)
         option_file.write_text(options)
+        keys = []
+        if suite in ubuntu.SUITES:
+            keys = [f"--keyring={ubuntu.keyring(Path(folder))}"]
         done = subprocess.run(
             ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase"]
             + [f"--dpkgopt=path-exclude={path}" for path in _NOT_UNPACKED]
             # Its disk is thrown away: no package need be forced onto it.
             + ["--dpkgopt=force-unsafe-io", f"--aptopt={option_file}", f"--include={_PACKAGES}"]
-            + [suite, str(root), str(list_file)],
+            + [*keys, suite, str(root), str(list_file)],
             capture_output=True,
             text=True,
             check=False,
@@ -112,7 +117,10 @@ def _set_up(root: Path, sources: str, options: str) -> None:
     _inside(root, "chown", "-R", "admin:", "/home/admin")
     _write(root / "etc/sudoers.d/admin", "admin ALL=(ALL) NOPASSWD:ALL\n", mode=0o440)
     _inside(root, "update-ca-certificates")
-    _inside(root, "systemctl", "enable", "systemd-networkd", "systemd-resolved", "ssh")
+    _inside(root, "systemctl", "enable", "systemd-networkd", "systemd-resolved")
+    # Debian starts it as a service; on Ubuntu systemd listens for it (ssh.socket).
+    if not (root / "etc/systemd/system/sockets.target.wants/ssh.socket").is_symlink():
+        _inside(root, "systemctl", "enable", "ssh")
     # It waits for links that guests haven't got.
     _inside(root, "systemctl", "mask", "systemd-networkd-wait-online.service")
     resolver = root / "etc/resolv.conf"
