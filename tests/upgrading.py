@@ -202,7 +202,6 @@ class Installed:
             "APPLIANCE_SANDBOX": "limits",
             "APPLIANCE_ENCODER": "x264",
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
         }
         self.keeper = Keeper(self.prefix, self.env, self.log)
         self.env["APPLIANCE_LISTEN"] = self.keeper.listen
