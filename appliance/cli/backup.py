@@ -189,13 +189,15 @@ def prune(names: tuple[str, ...], dry_run: bool, yes: bool, as_json: bool) -> No
     """Remove the backups that the policy no longer keeps, or those that are named."""
     from storage.backups import keys, running
     from storage.backups.folder import BackupFolder
-    from storage.backups.prune import choose
+    from storage.backups.prune import choose, require
 
     settings = ready_settings()
     if dry_run:
         with database.connection_context():
             keep = keys.keeping(settings).keep
-        chosen = list(names) or choose(BackupFolder(settings.backups), keep, settings)
+        folder = BackupFolder(settings.backups)
+        require(folder, names)
+        chosen = list(names) or choose(folder, keep, settings)
         if as_json:
             print_json({"dry_run": True, "removed": chosen})
         else:

@@ -112,8 +112,9 @@ class BackupFolder:
 
     def damaged(self) -> set[str]:
         try:
-            return {str(name) for name in json.loads(self._damaged.read_bytes())}
-        except (OSError, ValueError):
+            with open_plain(self._damaged) as file:
+                return {str(name) for name in json.loads(file.read())}
+        except (OSError, ValueError, TypeError):
             return set()
 
     def note_damaged(self, found: Iterable[str], *, mended: Iterable[str] = ()) -> None:

@@ -39,6 +39,7 @@ PARTS = (DATABASE, SETTINGS, SECRETS)
 _NAME = re.compile(r"\d{8}T\d{6}Z")
 _TIME = "%Y%m%dT%H%M%SZ"
 _SECOND = timedelta(seconds=1)
+_YEARS = range(1970, 9000)  # in any time zone, and with a second more
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE = re.compile(
     rf"(?:media|trash)/{PATTERN.pattern}/[A-Za-z0-9_][A-Za-z0-9._-]{{0,120}}"
@@ -121,10 +122,9 @@ def is_name(text: str) -> bool:
     if _NAME.fullmatch(text) is None:
         return False
     try:
-        time_of(text)
+        return time_of(text).year in _YEARS
     except ValueError:
         return False
-    return True
 
 
 def is_digest(text: str) -> bool:
@@ -157,9 +157,10 @@ def load(raw: bytes, name: str) -> Manifest:
         value = json.loads(raw)
         said = value.pop("checksum")
         made_by = value.pop("format")
-    except (ValueError, TypeError, AttributeError, KeyError) as exc:
+        is_right = _checksum({"format": made_by, **value}) == said
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as exc:
         raise BackupDamaged(f"{where} is cut off or no manifest.", [f"{where}: cut off"]) from exc
-    if _checksum({"format": made_by, **value}) != said:
+    if not is_right:
         raise BackupDamaged(f"{where} was changed since it was written.", [f"{where}: changed"])
     if made_by != FORMAT:
         newer = "written by a newer version of the appliance"
@@ -176,7 +177,7 @@ def _built(value: dict[str, Any], name: str) -> Manifest:
     found = msgspec.convert(value, Manifest)
     if found.name != name or not is_name(name):
         raise ValueError("its name")
-    if found.created_at.tzinfo is None:
+    if found.created_at.tzinfo is None or found.created_at.year not in _YEARS:
         raise ValueError("its time")
     if not set(found.parts) <= set(PARTS) or DATABASE not in found.parts:
         raise ValueError("its parts")

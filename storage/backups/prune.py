@@ -22,6 +22,7 @@ from storage.backups.format import BackupDamaged
 from storage.backups.keeping import Keep, superfluous
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from appliance.settings import Settings
@@ -50,6 +51,13 @@ def choose(folder: BackupFolder, keep: Keep, settings: Settings) -> list[str]:
     return superfluous(made, keep, ZoneInfo(settings.team_time_zone))
 
 
+def require(folder: BackupFolder, names: Iterable[str]) -> None:
+    """Raises NotFound."""
+    for name in names:
+        if not folder.set_folder(name).is_dir():
+            raise NotFound(f"There is no backup “{name}” in {folder.root}.")
+
+
 def prune(
     settings: Settings,
     keep: Keep,
@@ -59,9 +67,7 @@ def prune(
 ) -> Pruned:
     """By the policy, or ``names`` alone. Raises NotFound, Conflict."""
     folder = BackupFolder(settings.backups)
-    for name in names or ():
-        if not folder.set_folder(name).is_dir():
-            raise NotFound(f"There is no backup “{name}” in {folder.root}.")
+    require(folder, names or ())
     if not folder.sets.is_dir():
         return Pruned()
     with folder.locked(alone=True):

@@ -125,7 +125,6 @@ def test_all_of_it_is_on_the_other_disk_under_the_old_path(box: Settings, disk: 
     assert run(box, "--forget-old", "--yes") == {"old": [str(old)]}
     assert not old.exists()
     assert contents(box.data) == before
-    assert "was not moved" in run(box, "--forget-old", "--yes", code=1)
 
 
 def move(box: Settings, target: Path) -> Path:
@@ -175,7 +174,8 @@ def test_a_kill_anywhere_is_gone_on_from(box: Settings, disk: Path, tmp_path: Pa
     count = in_child(work, None)
     assert count is not None and count > whole
     # Some of the copying, and each step of the switch.
-    for point in [*points(count - 4)[:4], *range(count - 3, count + 1)]:
+    some = points(count - 4)[: None if os.environ.get("APPLIANCE_TEST_LONG") else 4]
+    for point in [*some, *range(count - 3, count + 1)]:
         start_anew()
         assert in_child(work, point) is None
         assert (contents(box.data), is_whole(box)) == (before, True), point
