@@ -38,6 +38,9 @@ pytestmark = [
 ]
 
 
+NEIGHBOUR = "10.0.2.77"
+
+
 @dataclass
 class Story:
     """What one step leaves to the next."""
@@ -63,7 +66,8 @@ class Story:
 
 
 def site(guest: Guest, *words: str, **variables: Any) -> Played:
-    given = {"domain": DOMAIN, "caddy_tls": "internal"} | variables
+    # A neighbour, whom nobody asks here.
+    given = {"domain": DOMAIN, "caddy_tls": "internal", "appliance_reach": [NEIGHBOUR]} | variables
     return play(guest.inventory(), "site.yml", *words, **given)
 
 
@@ -99,6 +103,8 @@ def test_one_playbook_installs_it(story: Story) -> None:
     print(f"installed in {played.seconds:.0f} s")
     assert "m" * 40 not in played.said
     assert story.guest.run("grep -rl mmmmmmmmmm /etc/appliance /var/log", check=False) == ""
+    for unit in ("appliance-watch", "appliance-worker@delivery"):
+        assert NEIGHBOUR in story.guest.run(f"systemctl show --property=IPAddressAllow {unit}")
 
 
 def test_the_link_makes_the_first_account(story: Story) -> None:
@@ -166,6 +172,8 @@ def test_the_box_finds_itself_healthy(story: Story) -> None:
     bad = [each for each in found["findings"] if each["verdict"] == "bad"]
     assert bad == []
     story.guest.run("systemctl --quiet is-system-running")
+    story.guest.run("cd /root && appliance diagnostics -o b.zip && python3 -m zipfile -e b.zip b")
+    assert "appliance-worker@media.service" in story.guest.run("cat /root/b/logs.txt")
 
 
 def test_a_reboot_in_the_middle_of_an_upload_and_an_encode(story: Story) -> None:

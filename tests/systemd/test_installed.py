@@ -200,6 +200,14 @@ def test_deliveries_reach_nothing_near() -> None:
     assert could == {"ask web"}, failed
 
 
+def test_who_is_kept_from_a_neighbour_is_told_what_mends_it() -> None:
+    code = "from tasks.alerting import reach; print(reach.why_not(['192.168.7.7']))"
+    unit = ["systemd-run", "--wait", "--quiet", "--pipe", "-p", "IPAddressDeny=192.168.0.0/16"]
+    program = (f"{CURRENT}/python", "-c", code)
+    assert "may not reach 192.168.7.7" in installed.run(*unit, *program)
+    assert installed.run(*unit, "-p", "IPAddressAllow=192.168.7.7", *program).strip() == ""
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The id of a video that was brought in and is ready."""
