@@ -174,7 +174,10 @@ class _Making:
         """Known before hours of copying: what is on another disk has to be copied."""
         device = self.folder.objects.stat().st_dev
         own = self.settings.data.stat().st_dev == device
-        new = [file for file in self.pins.files if file.pin is not None and file.device != device]
+        new = [file for file in self.pins.files if file.pin is not None]
+        here = next((file.pin for file in new if file.pin and file.device == device), None)
+        if here is not None and self.objects.can_link(here):
+            new = [file for file in new if file.device != device]
         needed = sum({(f.device, f.inode): f.size_bytes for f in new}.values()) + _SPARE_BYTES
         free = free_bytes(self.folder.root)
         # On the disk of the videos, uploads come first.

@@ -58,6 +58,18 @@ class Objects:
         self._seen[key] = sha256
         return sha256, size
 
+    def can_link(self, source: Path) -> bool:
+        """Whether a second name goes: two mounts of one disk have one number, and no links."""
+        aside = self._aside()
+        try:
+            os.link(source, aside)
+        except OSError as exc:
+            if exc.errno not in _NO_LINK:
+                raise
+            return False
+        aside.unlink()
+        return True
+
     def _is_same_disk(self, device: int) -> bool:
         return self._folder.objects.stat().st_dev == device
 

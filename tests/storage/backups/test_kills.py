@@ -271,6 +271,30 @@ def test_a_full_disk_is_said_and_the_backups_before_stay(
 
 
 @pytest.mark.needs_root
+def test_two_mounts_of_one_disk_have_no_links_and_that_is_counted(
+    settings: Settings, small_disk: Path
+) -> None:
+    """As a unit has them that may write to two folders."""
+    database.close()
+    mounted = small_disk / "backups"
+    mounted.mkdir()
+    box = settings.model_copy(update={"data": small_disk / "box", "backup_folder": mounted})
+    small = Layout(box.data)
+    small.make_folders()
+    open_database(box.database_path)
+    migrate(box)
+    with database.connection_context():
+        add_video(small, size=6_000_000)
+    subprocess.run(["mount", "--bind", str(mounted), str(mounted)], check=True)
+    try:
+        with pytest.raises(StorageFull, match="The backup needs 17"):
+            create(box, None)
+    finally:
+        subprocess.run(["umount", str(mounted)], check=True)
+    assert create(box, None).new_bytes == 0
+
+
+@pytest.mark.needs_root
 def test_a_restore_onto_a_full_disk_leaves_the_old_data_serving(
     settings: Settings, layout: Layout, small_disk: Path
 ) -> None:
