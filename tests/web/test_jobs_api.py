@@ -11,17 +11,16 @@ import pytest
 from appliance import jobs
 from appliance.access import Scope
 from appliance.clock import now
-from appliance.db import database
 from appliance.job_kinds import KINDS
 from appliance.models import Job, JobDay, JobSample, Priority, Role, User, Visibility
 from appliance.states import JobState
 from tests.factories import make_video
-from tests.web.serving import add_user, prepare, script, serving
+from tests.web.serving import add_user, script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from appliance.settings import Settings
+    from tests.web.serving import Served
 
 
 FUTURE = now() + timedelta(days=1)
@@ -45,20 +44,17 @@ class Box:
             return client.post(path)
 
     def job(self, kind: str = "probe", *, private: bool = False, **columns: Any) -> Job:
-        with database.connection_context():
-            seen_by = Visibility.PRIVATE if private else Visibility.TEAM
-            video = make_video(self.editor, visibility=seen_by)
-            job = jobs.create(kind, f"{kind}:{video.public_id}", video=video)
-            if columns:
-                Job.update(columns).where(Job.id == job.id).execute()
-            return Job.get_by_id(job.id)
+        seen_by = Visibility.PRIVATE if private else Visibility.TEAM
+        video = make_video(self.editor, visibility=seen_by)
+        job = jobs.create(kind, f"{kind}:{video.public_id}", video=video)
+        if columns:
+            Job.update(columns).where(Job.id == job.id).execute()
+        return Job.get_by_id(job.id)
 
 
 @pytest.fixture
-def box(settings: Settings) -> Iterator[Box]:
-    prepare(settings)
-    with serving(settings) as url:
-        yield Box(url)
+def box(one_server: Served) -> Box:
+    return Box(one_server.url)
 
 
 def job_ids(answer: Any) -> list[str]:
@@ -88,15 +84,13 @@ def test_jobs_are_found_by_state_kind_and_video(box: Box) -> None:
     probe, poster = box.job(), box.job("poster", state=JobState.FAILED)
     assert job_ids(box.get(box.viewer, "/api/v1/jobs?state=failed")) == [poster.public_id]
     assert job_ids(box.get(box.viewer, "/api/v1/jobs?kind=probe")) == [probe.public_id]
-    with database.connection_context():
-        video_id = Job.get_by_id(probe.id).video.public_id
+    video_id = Job.get_by_id(probe.id).video.public_id
     assert job_ids(box.get(box.viewer, f"/api/v1/jobs?video_id={video_id}")) == [probe.public_id]
 
 
 def test_jobs_of_private_videos_are_their_owners_and_admins(box: Box) -> None:
     job = box.job(private=True)
-    with database.connection_context():
-        ours = jobs.create("probe", "of no video")
+    ours = jobs.create("probe", "of no video")
     assert job_ids(box.get(box.owner, "/api/v1/jobs")) == [ours.public_id, job.public_id]
     assert job_ids(box.get(box.editor, "/api/v1/jobs")) == [job.public_id]
     assert job_ids(box.get(box.viewer, "/api/v1/jobs")) == []
@@ -106,11 +100,10 @@ def test_jobs_of_private_videos_are_their_owners_and_admins(box: Box) -> None:
 
 def run(took_s: float, end: Callable[[Job], None]) -> None:
     """Claim what waits in the quick queue, and end it after so long."""
-    with database.connection_context():
-        job = jobs.claim("quick", "quick:1", lease_s=30)
-        assert job is not None
-        Job.update(started_at=now() - timedelta(seconds=took_s)).where(Job.id == job.id).execute()
-        end(job)
+    job = jobs.claim("quick", "quick:1", lease_s=30)
+    assert job is not None
+    Job.update(started_at=now() - timedelta(seconds=took_s)).where(Job.id == job.id).execute()
+    end(job)
 
 
 def test_stats_outlive_the_jobs(box: Box) -> None:
@@ -119,9 +112,8 @@ def test_stats_outlive_the_jobs(box: Box) -> None:
         run(took_s, jobs.complete)
     box.job("poster")
     run(9.0, lambda job: jobs.fail(job, "No picture.", code="no_poster"))
-    with database.connection_context():
-        assert jobs.prune(older_than=now() + timedelta(days=1)) == 3
-        JobDay.create(day="2020-01-01", kind="poster", completed=7, seconds=700.0)
+    assert jobs.prune(older_than=now() + timedelta(days=1)) == 3
+    JobDay.create(day="2020-01-01", kind="poster", completed=7, seconds=700.0)
     box.job()
     box.job("encode", state=JobState.RUNNING)
     stats = box.get(box.viewer, "/api/v1/jobs/stats")
@@ -187,9 +179,8 @@ def test_what_a_job_waits_for_is_said(
 
 
 def test_time_left_is_a_range_and_counts_who_comes_first(box: Box) -> None:
-    with database.connection_context():
-        for _ in range(5):
-            JobSample.create(kind="encode", profile="", work=10.0, seconds=100.0)
+    for _ in range(5):
+        JobSample.create(kind="encode", profile="", work=10.0, seconds=100.0)
     begun = now() - timedelta(seconds=50)
     running = box.job(
         "encode", state=JobState.RUNNING, started_at=begun, progress=0.5, work=10.0, cores=64.0
