@@ -18,24 +18,18 @@ from tests.web.serving import (
     add_token,
     add_user,
     browser,
-    prepare,
     script,
-    serving,
     wait_until,
 )
 from web.errors import STATUS, describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from appliance.settings import Settings
+    from tests.web.serving import Served
 
 
 @pytest.fixture
-def box(settings: Settings) -> Iterator[str]:
-    prepare(settings)
-    with serving(settings) as url:
-        yield url
+def box(one_server: Served) -> str:
+    return one_server.url
 
 
 def test_every_kind_of_error_has_its_status() -> None:
@@ -143,16 +137,17 @@ def test_htmx_of_somebody_signed_out_goes_to_sign_in(box: str) -> None:
 
 
 def test_unexpected_error_is_logged_and_not_told(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    box: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    prepare(settings)
     user = add_user()
-    with serving(settings) as url, script(url, user) as client, browser(url, user) as person:
-        with database.connection_context():
-            database.execute_sql("ALTER TABLE user RENAME COLUMN theme TO broken")
-        with caplog.at_level(logging.ERROR, "appliance.web"):
-            answer = client.get("/api/v1/videos")
-            page = person.get("/")
+    with script(box, user) as client, browser(box, user) as person:
+        database.execute_sql("ALTER TABLE user RENAME COLUMN theme TO broken")
+        try:
+            with caplog.at_level(logging.ERROR, "appliance.web"):
+                answer = client.get("/api/v1/videos")
+                page = person.get("/")
+        finally:
+            database.execute_sql("ALTER TABLE user RENAME COLUMN broken TO theme")
     for told in (answer, page):
         assert told.status_code == 500
         assert "theme" not in told.text and "sql" not in told.text.lower()
