@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +22,6 @@ from tests.web.test_index_move import packets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page, Request, Route
 
@@ -183,11 +184,18 @@ def test_file_that_was_sent_before_is_only_sent_again_when_asked(
 # Ways in
 
 
+@pytest.fixture
+def lendable() -> Iterator[Path]:
+    """Chromium lends no handle of a folder below /dev, where tmp_path is when it is in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize("way", ["handles", "entries", "button"])
 def test_folder_is_sent_without_what_the_system_left_in_it(
-    box: Box, watched: Watched, tmp_path: Path, way: str
+    box: Box, watched: Watched, lendable: Path, way: str
 ) -> None:
-    card = tmp_path / f"DCIM {way}"
+    card = lendable / f"DCIM {way}"
     (card / "100MEDIA").mkdir(parents=True)
     for number, name in enumerate(["A 1.mp4", "100MEDIA/B 10.mp4", "100MEDIA/B 2.mp4"]):
         _noisy(card / name, 1000 + number)

@@ -45,7 +45,7 @@ def test_a_killed_installation_and_a_killed_upgrade_end_well(suite: str, tmp_pat
     (tmp_path / "new").mkdir()
     wheel, newer = build_wheel(tmp_path), build_wheel(tmp_path / "new", "99.0.1")
     with booted(suite, suite) as guest:
-        told = story.Story(guest, wheel)
+        told = story.Story(guest, tmp_path, wheel)
         for task, most_s in INSTALLING.items():
             given = GIVEN | {"appliance_wheel": str(wheel)}
             cut_short(guest, "site.yml", task, moments.uniform(0.2, most_s), **given)

@@ -46,6 +46,7 @@ class Story:
     """What one step leaves to the next."""
 
     guest: Guest
+    folder: Path  # stays to the end
     wheel: Path
     began_s: float = 0.0
     setup_path: str = ""
@@ -73,9 +74,10 @@ def site(guest: Guest, *words: str, **variables: Any) -> Played:
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    folder = tmp_path_factory.mktemp("wheels")
+    wheel = build_wheel(folder / "first")
     with booted("bookworm", "first") as guest:
-        yield Story(guest, wheel)
+        yield Story(guest, folder, wheel)
 
 
 def original_of(box: Installed, video_id: str) -> str:
@@ -267,14 +269,13 @@ class Visitor(threading.Thread):
 
 def why_failed(guest: Guest) -> str:
     """What the proxy and the box have noted about it."""
-    return guest.run(
-        "journalctl -o short-precise -u caddy -u appliance-web | grep -v INFO | tail -60"
-    )
+    logs = "journalctl -o short-precise -u caddy -u appliance-web"
+    return guest.run(f"{logs} | grep -vE 'INFO|status=200' | tail -60")
 
 
-def test_an_upgrade_with_an_upload_in_flight(story: Story, tmp_path: Path) -> None:
+def test_an_upgrade_with_an_upload_in_flight(story: Story) -> None:
     box = story.box
-    wheel = build_wheel(tmp_path, "99.0.1")
+    wheel = build_wheel(story.folder / "second", "99.0.1")
     body = media.index_last().read_bytes() * 41
     with Visitor(box) as visitor, held_upload(box, body, "upgrade.mp4") as location:
         played = story.play(appliance_wheel=str(wheel))
@@ -289,9 +290,9 @@ def test_an_upgrade_with_an_upload_in_flight(story: Story, tmp_path: Path) -> No
     story.wheel = wheel
 
 
-def test_a_bad_release_is_taken_back(story: Story, tmp_path: Path) -> None:
+def test_a_bad_release_is_taken_back(story: Story) -> None:
     box = story.box
-    bad = build_wheel(tmp_path, "99.0.2", spoiled=True)
+    bad = build_wheel(story.folder / "bad", "99.0.2", spoiled=True)
     with Visitor(box) as visitor:
         played = story.play(appliance_wheel=str(bad))
     assert played.code == 2

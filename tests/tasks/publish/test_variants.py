@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from appliance import posts
+from appliance.db import transaction
 from appliance.models import Attempt, Job, Rendition, Video
 from appliance.settings import Settings
 from appliance.states import RenditionState, VideoState
@@ -77,10 +78,11 @@ def put_original(box: Poster, video: Video) -> bytes:
 
 def fail(video: Video, profile: str) -> None:
     wanted = (Rendition.video == video) & (Rendition.profile == profile)
-    Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
-        wanted
-    ).execute()
-    settling.rendition_settled(Rendition.get(wanted))
+    with transaction():  # as the job does
+        Rendition.update(state=RenditionState.FAILED, error="The encoder broke.").where(
+            wanted
+        ).execute()
+        settling.rendition_settled(Rendition.get(wanted))
 
 
 def details(post: Post) -> list[str | None]:
