@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed for want of room (or quota). Of the database: appliance/db.py."""
+    return error.errno in _FULL
 
 
 def sync_file(path: Path) -> None:

@@ -8,7 +8,6 @@ the next look knows what may have happened, and either takes it back or accepts 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from appliance.doctor import Finding, Verdict, finding
-from appliance.durable import sync_folder, write_durably
+from appliance.durable import is_full, sync_folder, write_durably
 from appliance.errors import Conflict, NotFound, SettingsError
 from appliance.text import describe_size
 
@@ -417,7 +416,7 @@ def write_journal(prefix: Prefix, journal: Journal) -> None:
     try:
         write_durably(prefix.journal, content, mode=0o666)
     except OSError as exc:
-        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(exc):
             raise
         prefix.spare.unlink(missing_ok=True)
         write_durably(prefix.journal, content, mode=0o666)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import peewee
 
 from appliance.db import is_full as is_full_database
-from storage.media import free_bytes, is_full
+from appliance.durable import is_full
+from storage.media import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

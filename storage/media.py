@@ -7,7 +7,6 @@ folder. Source: robustness R3.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import shutil
 import stat
@@ -25,12 +24,6 @@ if TYPE_CHECKING:
     from storage.layout import Layout
 
 IN_BIN = VideoState.TRASHED
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-def is_full(error: OSError) -> bool:
-    """Whether a write failed for want of room (or quota)."""
-    return error.errno in FULL
 
 
 def free_bytes(folder: Path) -> int:

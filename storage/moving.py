@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.durable import sync_folder
+from appliance.durable import is_full, sync_folder
 from appliance.errors import Conflict, InvalidInput, StorageFull
 from appliance.models import Rendition, Video
 from appliance.states import RenditionState, VideoState
 from appliance.text import describe_size
 from storage.layout import Layout
-from storage.media import free_bytes, is_full
+from storage.media import free_bytes
 from storage.media_types import RENDITION_FILES
 from storage.moved import MOVED_FROM, NOTES, moved_from, old_of
 

@@ -44,11 +44,12 @@ import peewee
 from appliance import job_history, job_log, jobs, night
 from appliance.capacity import machine_of
 from appliance.clock import now
-from appliance.db import database, is_full, transaction
+from appliance.db import database, transaction
 from appliance.errors import ApplianceError, JobFailed, StorageFull
 from appliance.job_log import Ending
 from appliance.jobs import LeaseLost
 from appliance.logs import about
+from storage.ballast import is_full_for
 from tasks import retrying
 from tasks.context import Cancelled, Context, MakingWay, PutBack, Stalled, Stopping, Work
 from tasks.watch import watching
@@ -252,10 +253,9 @@ def _work(job: Job, context: Context) -> End:
 
 
 def _as_failure(job: Job, exc: Exception) -> JobFailed:
-    full = isinstance(exc, StorageFull) or (
-        isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT)
-    )
-    if full or (isinstance(exc, peewee.OperationalError) and is_full(exc)):
+    if isinstance(exc, StorageFull) or (
+        isinstance(exc, OSError | peewee.OperationalError) and is_full_for(exc)
+    ):
         return JobFailed(
             "The disk is full. Free some space, then press Retry.",
             permanent=False,

@@ -9,12 +9,11 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from appliance.durable import sync_folder
+from appliance.durable import is_full, sync_folder
 from storage.backups import format
 from storage.backups.format import BackupDamaged
 from storage.backups.plain import open_plain, say_why
 from storage.backups.verify import say, wrong_size
-from storage.media import is_full
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from appliance import __version__
 from appliance.clock import now
-from appliance.durable import sync_folder, write_durably
+from appliance.durable import is_full, sync_folder, write_durably
 from appliance.errors import StorageFull
 from appliance.text import describe_size
 from storage.backups import contents, format, recovery_key, snapshot
@@ -28,7 +28,7 @@ from storage.backups.format import Entry, Manifest, Part
 from storage.backups.objects import Objects, Unreadable
 from storage.backups.pinning import Pinned, Pins
 from storage.layout import Layout
-from storage.media import free_bytes, is_full
+from storage.media import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

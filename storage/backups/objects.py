@@ -60,15 +60,10 @@ class Objects:
 
     def can_link(self, source: Path) -> bool:
         """Whether a second name goes: two mounts of one disk have one number, and no links."""
-        aside = self._aside()
-        try:
-            os.link(source, aside)
-        except OSError as exc:
-            if exc.errno not in _NO_LINK:
-                raise
-            return False
-        aside.unlink()
-        return True
+        aside = self._linked(source)
+        if aside is not None:
+            aside.unlink()
+        return aside is not None
 
     def _is_same_disk(self, device: int) -> bool:
         return self._folder.objects.stat().st_dev == device
@@ -82,16 +77,23 @@ class Objects:
         sha256 = found.hexdigest()
         if self.has(sha256, size):
             return sha256, size
+        aside = self._linked(source)
+        if aside is None:
+            return self._copy(source)  # one disk, but mounted twice, or a file system without
+        self._place(aside, sha256)
+        self.new_files += 1
+        return sha256, size
+
+    def _linked(self, source: Path) -> Path | None:
+        """A second name of it, aside; None: it can't have one here."""
         aside = self._aside()
         try:
             os.link(source, aside)
         except OSError as exc:
             if exc.errno not in _NO_LINK:
                 raise
-            return self._copy(source)  # one disk, but mounted twice, or a file system without
-        self._place(aside, sha256)
-        self.new_files += 1
-        return sha256, size
+            return None
+        return aside
 
     def _copy(self, source: Path) -> tuple[str, int]:
         found = hashlib.sha256()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.durable import is_full
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.migrate import FOLDER as MIGRATIONS
 from appliance.text import describe_size
@@ -24,7 +25,7 @@ from storage.backups.create import no_progress
 from storage.backups.folder import BackupFolder
 from storage.backups.format import BackupDamaged
 from storage.backups.plain import open_plain, say_why
-from storage.media import free_bytes, is_full, sync_disk
+from storage.media import free_bytes, sync_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

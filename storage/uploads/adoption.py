@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from appliance import jobs, videos
 from appliance.clock import now
 from appliance.db import transaction
-from appliance.durable import sync_folder
+from appliance.durable import is_full, sync_folder
 from appliance.errors import StorageFull
 from appliance.models import Upload, Video
 from appliance.states import UploadState, VideoState, move
@@ -34,7 +34,7 @@ def put_in_place(layout: Layout, upload_id: str, video_id: str) -> Path:
         if source.exists():
             source.rename(original)
     except OSError as exc:
-        if media.is_full(exc):
+        if is_full(exc):
             raise StorageFull(FULL_SENTENCE) from exc
         raise
     # Also when the rename was done before: a crash may have come between it and this.

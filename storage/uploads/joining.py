@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING
 from cryptography.fernet import Fernet
 
 from appliance.db import transaction
-from appliance.durable import sync_folder
+from appliance.durable import is_full, sync_folder
 from appliance.errors import Conflict, InvalidInput, NotFound, StorageFull
 from appliance.ids import new_id
 from appliance.models import Upload, Video
 from appliance.states import UploadState, move
-from storage import media
 from storage.uploads.files import BytesLost, open_locked, write_at
 from storage.uploads.limits import check_room, check_size
 from storage.uploads.rows import (
@@ -187,7 +186,7 @@ def join(store: Store, row: Upload, *, enough: Callable[[], bool]) -> bool:
             store.end(held, UploadState.LOST, str(exc))
             raise UploadGone(str(exc)) from exc
         except OSError as exc:
-            if media.is_full(exc):
+            if is_full(exc):
                 raise StorageFull(FULL_SENTENCE) from exc
             raise
         store.finish(held)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from peewee import OperationalError
 
 from appliance import metrics
+from appliance.durable import is_full
 from appliance.errors import StorageFull, TooLarge
 from storage.background import disk_work, in_thread
-from storage.media import is_full
 from storage.uploads import lengths
 from storage.uploads.first_looks import next_look
 from storage.uploads.rows import FULL_SENTENCE

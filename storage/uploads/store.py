@@ -19,12 +19,12 @@ from peewee import OperationalError
 from appliance import events, metrics, videos
 from appliance.clock import boot_id, boottime_s, now
 from appliance.db import find, is_full, transaction, update_where
+from appliance.durable import is_full as is_full_disk
 from appliance.errors import Conflict, NotFound, StorageFull
 from appliance.ids import new_id, new_token
 from appliance.models import Upload, User, Video, Visibility
 from appliance.states import UploadState, move
 from appliance.text import clean_filename, clean_line
-from storage import media
 from storage.uploads import first_looks
 from storage.uploads.adoption import adopt, put_in_place
 from storage.uploads.ending import end_row, remove_file, why_cut_off
@@ -75,7 +75,7 @@ class Store:
             handle = create_file(path)
         except OSError as exc:
             path.unlink(missing_ok=True)
-            if media.is_full(exc):
+            if is_full_disk(exc):
                 raise StorageFull("The box is full: nothing can be uploaded.") from exc
             raise
         try:
@@ -284,7 +284,7 @@ class Store:
             yield
         except OSError as exc:
             self.fall_back(held)
-            if media.is_full(exc):
+            if is_full_disk(exc):
                 raise StorageFull(FULL_SENTENCE) from exc
             raise
 

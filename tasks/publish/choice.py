@@ -59,9 +59,11 @@ def choose(
     *,
     original_here: bool = False,
     takes_any: bool = False,
+    trouble: str = "",
 ) -> Choice:
     """``original``: None as long as nobody has looked. ``original_here``: it could go out.
-    ``takes_any``: the platform takes any file at all."""
+    ``takes_any``: the platform takes any file at all. ``trouble``: what is wrong with the whole
+    video, for when a rendition has no words of its own."""
     fitting = fitting_profiles(delivery, original, known)
     if not fitting:
         return Choice(Use.NOTHING, why=_why_nothing(delivery, original, known))
@@ -72,7 +74,7 @@ def choose(
         if name not in known or known[name].state is not RenditionState.FAILED:
             return Choice(Use.WAIT, name, _why_other(name, delivery, original, known))
     name = fitting[0]
-    error = known[name].error or "no reason is known"
+    error = known[name].error or trouble or "no reason is known"
     if original_here and (takes_any or accepts(delivery.place, original)):
         return Choice(
             Use.ORIGINAL, why=f"No rendition could be made ({error}); the original goes out."

@@ -285,9 +285,7 @@ def _go_on(target: PostTarget) -> bool:
         send(target)
         return True
     if choice.use is Use.FAILED and video.state is VideoState.FAILED:
-        # What is wrong with the whole video says more than what is with one of its renditions.
-        why = f"The video could not be made ready: {video.error}" if video.error else choice.why
-        posts.fail_target(target, why, code="no_rendition")
+        posts.fail_target(target, choice.why, code="no_rendition")
         return True
     # Without a wish of ours nobody may be making it: it is made on demand, or a person has
     # cancelled it while the account was away.

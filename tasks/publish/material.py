@@ -55,6 +55,7 @@ def choice_of(video: Video, platform: str, options: Mapping[str, Any] | None = N
             and video.original_removed_at is None
         ),
         takes_any=capabilities is not None and capabilities.takes_any_media,
+        trouble=video.error or "",
     )
 
 

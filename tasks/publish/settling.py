@@ -57,10 +57,7 @@ def video_settled(target: PostTarget, rendition: Rendition) -> None:
                 if sending.want(target, choice, Priority.HIGH):  # another one will do
                     posts.note_target(target, material.waits_for(choice))
             case _:
-                why = choice.why or (
-                    f"The video could not be made ready: {rendition.error or 'no reason is known'}"
-                )
-                posts.fail_target(target, why, code="no_rendition")
+                posts.fail_target(target, choice.why, code="no_rendition")
 
 
 def _posts_of(video_id: int) -> Any:

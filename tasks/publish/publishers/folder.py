@@ -8,7 +8,6 @@ place where text of a user becomes part of a path: see `clean_name`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from appliance.durable import sync_folder
+from appliance.durable import is_full, sync_folder
 from appliance.text import clean_line
 from tasks.publish.publisher import (
     Capabilities,
@@ -191,7 +190,7 @@ class FolderPublisher:
         return RetryAt(None, f"There is no room left in {self._folder}.", detail)
 
     def _trouble(self, exc: OSError) -> Step:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(exc):
             return self._no_room(repr(exc))
         return Failed(
             f"{self._folder} can't be written to ({exc.strerror}). Set APPLIANCE_FOLDER to a "

@@ -2,6 +2,7 @@
 import htmx from "htmx.org";
 import "./parts/menus.js";
 import "./parts/dialogs.js";
+import "./parts/focus.js";
 import "./parts/keys.js";
 import "./parts/cards.js";
 import "./parts/drop.js";
@@ -20,12 +21,12 @@ document.addEventListener("htmx:error", ({ detail }) => {
 if (document.body.dataset.live) startLive(document.body.dataset.live);
 // What a page needs beyond this file says so itself, in whole pages, swaps and dialogs.
 const loadModules = () => {
-  if (document.querySelector("video[data-player]")) import(document.body.dataset.player);
-  for (const { dataset } of document.querySelectorAll("[data-module]")) import(dataset.module);
+  const modules = [...document.querySelectorAll("[data-module]")].map(({ dataset }) => dataset.module);
+  if (document.querySelector("video[data-player]")) modules.push(document.body.dataset.player);
+  return Promise.all(modules.map((module) => import(module)));
 };
-loadModules();
 document.addEventListener("page:shown", loadModules);
 document.addEventListener("htmx:after:swap", loadModules);
 document.addEventListener("dialog:opened", loadModules);
-document.documentElement.dataset.ready = "";
 window.htmx = htmx;
+loadModules().finally(() => (document.documentElement.dataset.ready = ""));

@@ -1,16 +1,17 @@
 // Moving posts in the schedule: by drag, by keys and by the menu; each can be undone. The page works
-// without this: the menu's forms do the same. Loaded by pages that have an element with data-script.
+// without this: the menu's forms do the same. Loaded by pages that have an element with data-module.
 import { isShortcut } from "./parts/keys.js";
 import { sendForm } from "./parts/send.js";
 import { announce, toast } from "./parts/toasts.js";
 
 const calendar = () => document.getElementById("calendar");
-let focus = ""; // id of the link that has the focus, while its post moves to another place
 
 async function move(plan, fields) {
   const url = `/schedule/${plan}/move`;
   const link = `plan-link-${plan}`;
-  if (document.getElementById(link)?.closest(".plan").contains(document.activeElement)) focus = link;
+  // It stays with the post, which moves to another place: parts/focus.js.
+  const shown = document.getElementById(link);
+  if (shown?.closest(".plan").contains(document.activeElement)) shown.focus();
   try {
     const clocks = calendar().dataset.clocks;
     const { said, undo } = await sendForm(url, { clocks, ...fields });
@@ -22,14 +23,6 @@ async function move(plan, fields) {
   }
   document.body.dispatchEvent(new CustomEvent("live:posts"));
 }
-
-document.addEventListener("htmx:after:swap", () => {
-  const free = document.activeElement === document.body || document.activeElement?.id === focus;
-  if (focus && free) document.getElementById(focus)?.focus();
-});
-document.addEventListener("focusin", ({ target }) => {
-  if (target.id !== focus) focus = "";
-});
 
 // By the menu
 
