@@ -229,10 +229,12 @@ class Activation:
                 ) from exc
 
     def _take_back(self, reason: str) -> None:
+        # Looked at before anything is stopped, and kept: this, too, may be cut short.
+        delivering = self._under().delivering or self.box.is_running("delivery")
+        self.say(f"Taking it back: {reason}")
+        self._write(self.journal.moved(undoing=reason, delivering=delivering))
         under = self._under()
         undo = releases.undo_of(under)
-        self.say(f"Taking it back: {reason}")
-        self._write(self.journal.moved(undoing=reason))
         self.box.end_trial()
         self._hold()
         self.box.stop(*ALL)

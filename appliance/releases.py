@@ -53,7 +53,8 @@ class Under:
     ``previous``: the release before, if there was one. ``backup``: of the database as it was,
     once it is there. ``changes_schema``: the database will not be fit for ``previous``.
     ``restores``: a backup that takes the database's place instead of a migration.
-    ``undoing``: why it is being taken back.
+    ``undoing``: why it is being taken back. ``delivering``: posts could go out when that began,
+    though the phase doesn't say so: somebody has started what was cut short.
     """
 
     to: str
@@ -65,6 +66,7 @@ class Under:
     aside: str | None = None
     restores: str | None = None
     undoing: str | None = None
+    delivering: bool = False
 
     def has_reached(self, phase: Phase) -> bool:
         return _ORDER.index(self.phase) >= _ORDER.index(phase)
@@ -103,7 +105,7 @@ def undo_of(under: Under) -> Undo:
     return Undo(
         restore=restore,
         switch=under.has_reached(Phase.SWITCHING),
-        pause_posting=restore and under.has_reached(Phase.OPENING),
+        pause_posting=restore and (under.delivering or under.has_reached(Phase.OPENING)),
     )
 
 

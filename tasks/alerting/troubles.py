@@ -12,6 +12,7 @@ from appliance.clock import now
 from appliance.models import Damage, Post, PostTarget, User
 from appliance.states import AccountState, PostState
 from appliance.text import clean_line, describe_size
+from storage.backups.verify import say
 from storage.media import free_bytes
 from tasks.connect import flow
 
@@ -112,6 +113,11 @@ def _backups() -> Iterator[Trouble]:
     ):
         if run is not None:
             yield Trouble(key, title, _error_of(run))
+    problems = found.backup.info.get("problems") if found.backup is not None else None
+    # Until the box's own look has found the files: then they are an alert by themselves.
+    if problems and not Damage.select().exists():
+        said = clean_line(say(problems), max_bytes=500)
+        yield Trouble("backup_failed:files", "Damaged files were backed up", said)
 
 
 def _error_of(run: BackupRun) -> str:

@@ -11,6 +11,7 @@ from appliance.db import database
 from appliance.doctor import Finding, finding
 from appliance.models import Alert
 from appliance.states import AccountState, AlertState
+from storage.backups.verify import say
 from tasks.alerting import certificate, troubles
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def check_backups(settings: Settings) -> Finding:
         mend = "Run `appliance backup create`, and let a timer do it each day."
         return finding(check, why, "there is none", note=mend)
     said = f"the last is {_age(_end(found.backup))}"
+    if problems := found.backup.info.get("problems"):
+        mend = "Put these files back from an older backup, then run `appliance backup create`."
+        return finding(check, why, f"{said}, of a box with damage: {say(problems)}", bad=mend)
     if _on_same_disk(settings):
         mend = "Set APPLIANCE_BACKUP_FOLDER to a folder on another disk."
         return finding(check, why, f"{said}, on the disk that it is a copy of", note=mend)

@@ -55,6 +55,14 @@ def test_what_has_happened_is_what_is_taken_back(
     assert releases.undo_of(replace(UNDER, phase=phase, changes_schema=changes)) == expected
 
 
+def test_posting_pauses_where_somebody_has_started_what_was_cut_short() -> None:
+    under = replace(UNDER, phase=Phase.SWITCHING, delivering=True)
+    assert releases.undo_of(under) == Undo(restore=True, switch=True, pause_posting=True)
+    # Nothing is put back, so nothing that was posted is forgotten.
+    under = replace(under, phase=Phase.STOPPING)
+    assert releases.undo_of(under) == Undo(restore=False, switch=False, pause_posting=False)
+
+
 def test_a_first_install_has_no_database_to_put_back() -> None:
     under = replace(UNDER, phase=Phase.CHECKING, previous=None, backup=None, aside=None)
     assert releases.undo_of(under) == Undo(restore=False, switch=True, pause_posting=False)

@@ -139,6 +139,11 @@ def is_untouched(box: Installed) -> bool:
     return box.journal["under"] is None
 
 
+def has_paused_posting(box: Installed) -> bool:
+    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
+        return bool(db.execute("SELECT 1 FROM setting WHERE name = 'posting'").fetchone())
+
+
 @pytest.mark.slow
 def test_what_would_not_work_is_refused_before_anything_stops(box: Installed) -> None:
     half = box.add("0.2.2-dddddddd", broken='echo "no such interpreter" >&2; exit 126')
@@ -192,9 +197,7 @@ def test_a_release_that_is_unwell_is_taken_back(
     last = box.journal["past"][-1]
     assert (last["to"], last["result"]) == (NEW, "rolled_back")
     # Once posts could go out, somebody has to look before more do.
-    with closing(sqlite3.connect(box.data / "appliance.db")) as db:
-        paused = db.execute("SELECT value FROM setting WHERE name = 'posting'").fetchone()
-    assert (paused is not None) == (broken == UNWELL_IN_PUBLIC)
+    assert has_paused_posting(box) == (broken == UNWELL_IN_PUBLIC)
 
 
 class Work:
@@ -337,6 +340,22 @@ def test_a_kill_in_any_phase_leaves_nothing_in_between(
     assert (box.active, words(box), box.answers()) == (NEW, ["kept"], True)
     assert box.journal["under"] is None
     assert not list(box.data.glob("*.restoring"))
+
+
+@ONLY_LONG
+@pytest.mark.long
+def test_taking_back_what_somebody_has_started_since_pauses_posting(box: Installed) -> None:
+    new = box.add(NEW, migration=NOTES)
+    assert kill_in("switching", box, new) == "switching"
+    # The machine started all the same: with the release that was never opened.
+    box.keeper.kill_all()
+    (box.prefix / "current").unlink()
+    (box.prefix / "current").symlink_to(f"releases/{NEW}")
+    box.start()
+    said = box.run(new, "recover")
+    assert f"{OLD} is in use." in said
+    assert is_as_before(box)
+    assert has_paused_posting(box)
 
 
 @ONLY_LONG

@@ -124,6 +124,12 @@ def test_backups_that_are_late_or_failed_are_found(settings: Settings) -> None:
     run("drill", ago=timedelta(0))
     run("verify", ago=timedelta(0))
     assert keys(settings) == []
+    # It was made, and good, of a box whose files are not.
+    backup_runs.complete(backup_runs.begin("create"), problems=["videos/1/a.mp4: missing"])
+    (found_now,) = troubles.gather(settings)
+    assert (found_now.key, found_now.text) == ("backup_failed:files", "videos/1/a.mp4: missing")
+    run("create", ago=timedelta(0))
+    assert keys(settings) == []
 
 
 def test_an_account_to_connect_again_is_found_practice_is_not(settings: Settings) -> None:

@@ -100,6 +100,9 @@ def test_backups_by_age_end_and_place(settings: Settings) -> None:
     settings.backups.mkdir()
     found = care.check_backups(settings)
     assert (found.verdict, found.mend[:33]) == (Verdict.NOTE, "Set APPLIANCE_BACKUP_FOLDER to a ")
+    backup_runs.complete(backup_runs.begin("create"), problems=["videos/1/a.mp4: missing"])
+    found = care.check_backups(settings)
+    assert (found.verdict, "videos/1/a.mp4: missing" in found.found) == (Verdict.BAD, True)
     BackupRun.update(
         started_at=now() - timedelta(days=3), finished_at=now() - timedelta(days=3)
     ).execute()
