@@ -83,6 +83,8 @@ document.addEventListener("input", ({ target }) => {
   const root = target.closest?.("#post-form");
   if (root) renew(root);
 });
+// What was typed while this file was fetched.
+if (form()) renew(form());
 
 let pressed; // in the form that is about to be replaced: where the focus goes then
 document.addEventListener("htmx:after:swap", () => {
