@@ -24,7 +24,7 @@ from tests.web.serving import prepare, serving, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -144,8 +144,24 @@ def test_rules_are_told_while_somebody_types_and_mended_by_a_press(seen: Seen) -
         expect(instagram.locator(".frame")).to_have_count(3)
 
         # A link to the same post elsewhere goes where the text is typed.
+        # What the box says of the text before it comes late, and takes nothing away.
+        held: list[Route] = []
+        page.route("**/post/check", lambda route: held.append(route))
         own.fill("Watch")
         form.get_by_role("button", name="{youtube_url}").click()
+        expect(own).to_have_value("Watch {youtube_url}")
+        form.get_by_label("Title", exact=True).focus()
+        wait_until("the box is asked", lambda: bool(held))
+        page.evaluate(
+            """() => {
+              window.__swapped = new Promise((done) =>
+                addEventListener("htmx:after:swap", () => done(true), { once: true }));
+            }"""
+        )
+        for route in held:
+            route.continue_()
+        assert page.evaluate("() => window.__swapped")
+        page.unroute("**/post/check")
         expect(own).to_have_value("Watch {youtube_url}")
         youtube.get_by_text("Text, options and cover").click()
         youtube.get_by_label("Who can see it").select_option("private")

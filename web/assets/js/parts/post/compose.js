@@ -107,7 +107,8 @@ function insert(text) {
   const { selectionStart: at, selectionEnd: end } = field;
   const space = at > 0 && !/\s/.test(field.value[at - 1]) ? " " : "";
   field.setRangeText(space + text, at, end, "end");
-  field.dispatchEvent(new Event("input", { bubbles: true }));
+  // Both, as after typing and leaving: what is asked about the text before it is given up.
+  for (const type of ["input", "change"]) field.dispatchEvent(new Event(type, { bubbles: true }));
   field.focus();
 }
 
