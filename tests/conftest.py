@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import ssl
 import sys
 from functools import cache
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # Thousands of programs are started, each of which would compile all that it imports anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A job in the background of a shell ignores Ctrl-C, and so would all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _create_context = ssl.create_default_context
 _USUAL = {certifi.where(), os.environ.get("SSL_CERT_FILE")} - {None}
