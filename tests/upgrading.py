@@ -19,7 +19,7 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,7 +90,7 @@ class Keeper:
                 client, _ = self._line.accept()
             except OSError:
                 return
-            with client, client.makefile("rw") as stream:
+            with client, client.makefile("r") as stream:
                 if not (line := stream.readline()):
                     continue
                 words = json.loads(line)
@@ -99,11 +99,9 @@ class Keeper:
                     answer = {"code": 0, "text": self._do(*words)}
                 except Exception as exc:
                     answer = {"code": 1, "text": f"{exc}"}
-                try:
-                    stream.write(json.dumps(answer) + "\n")
-                    stream.flush()
-                except OSError:
-                    continue  # whoever asked was killed
+                # Whoever asked may have been killed.
+                with suppress(OSError):
+                    client.sendall(json.dumps(answer).encode() + b"\n")
 
     def _do(self, verb: str, *names: str) -> str:
         if verb == "start":
