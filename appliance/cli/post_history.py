@@ -131,6 +131,24 @@ def cancel(post_id: str, box: Box, as_json: bool) -> None:
 @posts.command()
 @click.argument("post_id", metavar="POST")
 @_account
+@click.option("--there/--not-there", default=None, help="What you have seen on the platform.")
+@remote
+def settle(post_id: str, account: str | None, there: bool | None, box: Box, as_json: bool) -> None:
+    """Say whether it is public where the platform can't tell; if it isn't, it is sent again."""
+    if there is None:
+        raise click.UsageError("Look at the platform, then give --there or --not-there.")
+    asking = [r for r in _results_of(box, post_id, account) if r["state"] == "needs_person"]
+    if not asking:
+        raise InvalidInput("Nobody has to say whether it is there.")
+    if len(asking) > 1:
+        names = ", ".join(f"“{r['account_name']}”" for r in asking)
+        raise InvalidInput(f"Say which one with --account: {names}.")
+    _show(box.post(_url(post_id, asking[0], "settle"), {"there": there}), as_json)
+
+
+@posts.command()
+@click.argument("post_id", metavar="POST")
+@_account
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @remote
 def delete(post_id: str, account: str | None, yes: bool, box: Box, as_json: bool) -> None:

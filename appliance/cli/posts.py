@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from appliance.cli.remote import Box
 
 _ASK_AGAIN_S = (0.5, 2.0)
-ENDED = ("completed", "partial", "failed", "cancelled")
+# Of a post, and of its way to one account: nothing more happens by itself, or not before its time.
+_AT_REST = ("completed", "partial", "failed", "cancelled", "scheduled", "draft")
+_AT_REST_THERE = ("published", "failed", "cancelled", "needs_person")
 
 
 @click.command()
@@ -64,7 +66,7 @@ ENDED = ("completed", "partial", "failed", "cancelled")
     is_flag=True,
     help="Also when it is on its way there already, or was posted within 24 hours.",
 )
-@click.option("--wait", is_flag=True, help="Until it is posted, or has failed.")
+@click.option("--wait", is_flag=True, help="Until it is posted, has failed, or waits for somebody.")
 @remote
 def post(
     video_id: str,
@@ -123,7 +125,12 @@ def post(
         click.echo(f"{made['post_id']}  {made['status']}")
         if made.get("warning"):
             click.echo(made["warning"], err=True)
-    return 1 if made["status"] in ("failed", "partial") else 0
+    asks = any(result["state"] == "needs_person" for result in made["results"])
+    if asks and not as_json:
+        click.echo(
+            f"Look at the platform, then run `appliance posts settle {made['post_id']}`.", err=True
+        )
+    return 1 if asks or made["status"] in ("failed", "partial") else 0
 
 
 @click.group()
@@ -241,8 +248,14 @@ def send(box: Box, body: Any) -> Any:
     return box.post("/api/v1/posts", body, Idempotency_Key=key)
 
 
+def is_at_rest(post: Any) -> bool:
+    """Pure: whether nothing more happens to a post by itself, or not before its time."""
+    states = [result["state"] for result in post["results"]]
+    return post["status"] in _AT_REST or all(state in _AT_REST_THERE for state in states)
+
+
 def wait_for_post(box: Box, post_id: str) -> Any:
-    """The post when nothing more will happen by itself, or its time is still to come."""
+    """The post when it is at rest."""
     found: Any = {}
     with work_bar() as bar:
         task = bar.add_task("Posting", total=None)
@@ -252,7 +265,7 @@ def wait_for_post(box: Box, post_id: str) -> Any:
             found = box.get(f"/api/v1/posts/{post_id}")
             stages = {result["stage"] for result in found["results"] if result["stage"]}
             bar.update(task, description=", ".join(sorted(stages)) or "Posting")
-            return found["status"] in (*ENDED, "scheduled")
+            return is_at_rest(found)
 
         until(look)
     return found

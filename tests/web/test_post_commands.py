@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from appliance.cli import run
-from appliance.models import PostTarget
+from appliance.models import Post, PostTarget
+from appliance.posts import move_target
+from appliance.states import PostState, TargetState
 from tests.tasks.publish.posting import Poster, connected, emptied, working
 from tests.web.serving import add_token, wait_until
 
@@ -95,6 +98,60 @@ def test_what_is_not_out_is_changed_and_cancelled(
     code, out, _ = posts("cancel", post.public_id, "--json")
     assert (code, json.loads(out)["status"]) == (0, "cancelled")
     assert posts("cancel", post.public_id)[0] == 1
+
+
+def unknown(post: Post) -> None:
+    """Nobody knows whether it is out there, and the platform can't tell."""
+    with connected():
+        for target in PostTarget.select().where(PostTarget.post == post):
+            for state in (
+                TargetState.STAGING,
+                TargetState.STAGED,
+                TargetState.PUBLISHING,
+                TargetState.UNSURE,
+                TargetState.NEEDS_PERSON,
+            ):
+                assert move_target(target, state)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [("--there", "completed"), ("--not-there", "pending")]
+)
+def test_somebody_who_has_looked_settles_it(
+    box: Poster, posts: Callable[..., tuple[int, str, str]], answer: str, status: str
+) -> None:
+    post = box.post(box.video(), "practice", "folder")
+    code, _, err = posts("settle", post.public_id, "--there")
+    assert code == 1 and "Nobody has to say" in err
+    unknown(post)
+    code, _, err = posts("settle", post.public_id)
+    assert code == 2 and "give --there or --not-there" in err
+    code, _, err = posts("settle", post.public_id, answer)
+    assert code == 1 and "“Practice channel”" in err and "“Folder on this box”" in err
+    for account in ("folder", "practice"):
+        code, out, _ = posts("settle", post.public_id, answer, "--account", account, "--json")
+        assert code == 0
+    assert json.loads(out)["status"] == status
+
+
+@pytest.mark.usefixtures("posts")
+def test_who_waits_for_a_post_waits_for_no_person(
+    box: Poster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["post", box.video().public_id, "--to", "practice", "--wait"]
+    assert run([*words, "--draft"]) == 0
+    assert "draft" in capsys.readouterr().out
+
+    def made() -> Post | None:
+        with connected():
+            return Post.get_or_none(Post.state == PostState.PENDING)
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(run, words)
+        unknown(wait_until("it is made", made))
+        assert ended.result(timeout=60) == 1
+    out, err = capsys.readouterr()
+    assert "needs_person" in out and "then run `appliance posts settle" in err
 
 
 def listed(answer: tuple[int, str, str]) -> list[Any]:
