@@ -125,7 +125,7 @@ def post(
         click.echo(f"{made['post_id']}  {made['status']}")
         if made.get("warning"):
             click.echo(made["warning"], err=True)
-    asks = any(result["state"] == "needs_person" for result in made["results"])
+    asks = wait and any(result["state"] == "needs_person" for result in made["results"])
     if asks and not as_json:
         click.echo(
             f"Look at the platform, then run `appliance posts settle {made['post_id']}`.", err=True
